@@ -1,0 +1,91 @@
+# make setup | test | test-fast | demo | lint | format | wheel-test | bench | clean
+#
+#   make test PYTHON=python3.12 VENV=.venv312     another interpreter, its own environment
+#   make test PYTEST_ARGS="-k window -x"          more arguments for pytest
+#
+# Once the environment exists, only wheel-test needs a network.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+EXTRAS ?= test,lint
+PYTEST_ARGS ?=
+# wheel-test: the interpreter and the extras of the fresh environment, and which tests run in it
+WHEEL_PYTHON ?= $(BIN)/python
+WHEEL_EXTRAS ?= test,lint
+WHEEL_PYTEST_ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+STAMP := $(VENV)/.installed
+PIP_FLAGS := -qq --disable-pip-version-check
+# Errors inside neurosnn's functions are not reported, only what a caller sees of them.
+MYPY_FLAGS := --strict --follow-imports=silent
+PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS)
+
+.PHONY: setup test test-fast demo lint format wheel-test bench clean
+
+setup: $(STAMP)
+	@echo "==> setup: $(VENV) is ready"
+
+# Without build isolation, pip needs no network when everything is there already.
+$(STAMP): setup.cfg pyproject.toml
+	@echo "==> setup: $(VENV) with neurosnn (editable) and the extras $(EXTRAS)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "neurosnn needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) "setuptools>=68" wheel
+	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[$(EXTRAS)]"
+	@touch $(STAMP)
+
+test: $(STAMP)
+	@echo "==> test: all tests, $(JOBS) at a time"
+	@$(BIN)/pytest $(PYTEST_FLAGS) --durations=10 tests $(PYTEST_ARGS)
+
+test-fast: $(STAMP)
+	@echo "==> test-fast: without the slow tests and those that compile C++"
+	@$(BIN)/pytest $(PYTEST_FLAGS) -m "not slow and not standalone" tests $(PYTEST_ARGS)
+
+demo: $(STAMP)
+	@echo "==> demo: examples/demo.py"
+	@$(BIN)/python examples/demo.py
+
+# mypy cannot follow an editable install whose sub-packages live in other folders: it gets the installed
+# layout as links, and reads it from there (from here it would find ./neurosnn without equations).
+lint: $(STAMP)
+	@echo "==> lint: ruff check, ruff format, mypy of the public signatures"
+	@rm -rf $(VENV)/typing && mkdir -p $(VENV)/typing/neurosnn
+	@ln -s $(CURDIR)/neurosnn/* $(CURDIR)/equations $(CURDIR)/analysis $(VENV)/typing/neurosnn/
+	@failed=0; \
+	$(BIN)/ruff check --output-format concise . || failed=1; \
+	$(BIN)/ruff format --check --output-format concise . || failed=1; \
+	cd $(VENV)/typing && $(BIN)/mypy --config-file $(CURDIR)/setup.cfg --cache-dir $(CURDIR)/.mypy_cache \
+	  $(MYPY_FLAGS) $(CURDIR)/tests/typing/*.py || failed=1; \
+	exit $$failed
+
+format: $(STAMP)
+	@echo "==> format: ruff check --fix, ruff format"
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+wheel-test: $(STAMP)
+	@echo "==> wheel-test: build a wheel, install it in a fresh environment, test it outside the tree"
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir" build' EXIT; rm -rf build; \
+	$(BIN)/python -m pip wheel $(PIP_FLAGS) --no-deps --no-build-isolation -w "$$dir/dist" .; \
+	$(WHEEL_PYTHON) -m venv "$$dir/venv"; \
+	"$$dir/venv/bin/python" -m pip install $(PIP_FLAGS) "$$(ls "$$dir"/dist/*.whl)[$(WHEEL_EXTRAS)]"; \
+	cp -R tests "$$dir/tests"; cp setup.cfg "$$dir/mypy.cfg"; cd "$$dir"; \
+	failed=0; \
+	venv/bin/mypy --config-file mypy.cfg $(MYPY_FLAGS) tests/typing/*.py || failed=1; \
+	venv/bin/pytest $(PYTEST_FLAGS) -p no:cacheprovider tests $(WHEEL_PYTEST_ARGS) || failed=1; \
+	exit $$failed
+
+bench: $(STAMP)
+	@echo "==> bench: every benchmark, --quick"
+	@set -e; for file in benchmarks/[!_]*.py; do \
+	  test -e "$$file" || { echo "no benchmarks yet"; break; }; \
+	  echo "-- $$file"; $(BIN)/python "$$file" --quick; done
+
+clean:
+	@echo "==> clean: $(VENV), builds and caches"
+	@rm -rf $(VENV) build dist output *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

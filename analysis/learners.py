@@ -1,0 +1,209 @@
+"""What the protocols need to know of a rule: its synapses, how far it has learned, its trace."""
+
+from __future__ import annotations
+
+import numpy as np
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import get_dimensions
+
+from neurosnn.checks import message, unit_name
+from neurosnn.model import NeuronModel
+from neurosnn.plasticity import PlasticityRule
+from neurosnn.rules.eprop import EProp
+
+# Time constants after which a state that relaxes has forgotten where it started.
+LONG = 36
+
+
+def learner(rule, model: NeuronModel | None, learning_signal: float):
+    """The adapter for a rule.
+
+    Parameters
+    ----------
+    rule : PlasticityRule or EProp
+        The rule.
+    model : NeuronModel or None
+        The postsynaptic neuron.
+    learning_signal : float
+        Third factor.
+
+    Returns
+    -------
+    PlasticityLearner or EPropLearner
+        The adapter.
+
+    Raises
+    ------
+    ValueError
+        If the rule needs a postsynaptic neuron or a third factor and has none.
+    TypeError
+        If it is not a rule.
+    """
+    if isinstance(rule, PlasticityRule):
+        return PlasticityLearner(rule, model, learning_signal)
+    if isinstance(rule, EProp):
+        return EPropLearner(rule, model, learning_signal)
+    raise TypeError(
+        message(
+            f"{rule!r} is not a plasticity rule.",
+            "analysis",
+            "A window needs a rule that says how pairs of spikes change a weight.",
+            "Pass for example equations.PairSTDP() or EProp().",
+        )
+    )
+
+
+class PlasticityLearner:
+    """Runs a PlasticityRule."""
+
+    def __init__(self, rule: PlasticityRule, model: NeuronModel | None, learning_signal: float):
+        self.rule, self.learning_signal = rule, learning_signal
+        self.dimensions = rule.weight_dimensions
+        self.clock_driven = rule.clock_driven
+        if rule.requires and model is None:
+            raise ValueError(
+                message(
+                    f"the rule reads {', '.join(rule.requires)} of the postsynaptic neuron.",
+                    rule.name,
+                    "Prescribed spikes have no such variable.",
+                    "Pass a neuron, for example post=NeuronModel(...).",
+                )
+            )
+        if learning_signal != 1 and not rule.third_factor:
+            raise ValueError(
+                message(
+                    f"learning_signal = {learning_signal} has no effect.",
+                    rule.name,
+                    "The rule has no third factor.",
+                    "Leave learning_signal out.",
+                )
+            )
+
+    def lead(self, dt) -> int:
+        """Steps that the synapses need before the first spike to forget their initial state."""
+        if not self.rule.requires:
+            return 2
+        times = [
+            float(value)
+            for value in self.rule.parameters.values()
+            if get_dimensions(value) is second.dim
+        ]
+        return 2 + int(np.ceil(LONG * max(times, default=0.0) / float(dt)))
+
+    def connect(self, pre, post, *, weight=None, delay=None) -> tuple:
+        """Make one synapse for each pair of neurons; returns all Brian2 objects."""
+        rule = self.rule
+        self.synapses = rule.synapses(
+            pre, post, connect="i == j", delay=delay, target="", name="neurosnn_pairs*"
+        )
+        self.weight = self._initial(weight)
+        self.synapses.variables["w"].set_value(self.weight)
+        if rule.third_factor:
+            self.synapses.variables[rule.third_factor].set_value(float(self.learning_signal))
+        return (self.synapses,)
+
+    def _initial(self, weight) -> float:
+        rule = self.rule
+        if weight is None:
+            if rule.w_min is None or rule.w_max is None:
+                return 0.0
+            return (float(rule.w_min) + float(rule.w_max)) / 2
+        if get_dimensions(weight) is not self.dimensions:
+            raise ValueError(
+                message(
+                    f"weight = {weight}, but w is in {unit_name(self.dimensions)}.",
+                    rule.name,
+                    "",
+                    "Give it the unit of the weight.",
+                )
+            )
+        outside = (rule.w_min is not None and float(weight) < float(rule.w_min)) or (
+            rule.w_max is not None and float(weight) > float(rule.w_max)
+        )
+        if outside:
+            raise ValueError(
+                message(
+                    f"weight = {weight} is not between {rule.w_min} and {rule.w_max}.",
+                    rule.name,
+                    "The rule would move it to the bound at once.",
+                    "Choose a weight between the bounds.",
+                )
+            )
+        return float(weight)
+
+    def change(self) -> np.ndarray:
+        """Change of each weight so far, in SI units, shape (n,)."""
+        return np.array(self.synapses.variables["w"].get_value()) - self.weight
+
+    def trace_variables(self) -> list[str]:
+        """Names of the variables to record for the eligibility trace."""
+        if not self.rule.eligibility:
+            raise ValueError(
+                message(
+                    "the rule has no eligibility trace.",
+                    self.rule.name,
+                    "It changes the weight at the spikes themselves.",
+                    "Use a rule with a third factor, such as RewardSTDP, or stdp_window.",
+                )
+            )
+        return [self.rule.eligibility]
+
+    def trace(self, values: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The eligibility trace and its components from the recorded variables."""
+        return values[self.rule.eligibility], {}
+
+
+class EPropLearner:
+    """Runs EProp with a constant learning signal and without readout filter.
+
+    The presynaptic spikes have weight 0: they leave a trace and do not touch the neuron.
+    """
+
+    clock_driven = True
+
+    def __init__(self, rule: EProp, model: NeuronModel | None, learning_signal: float):
+        self.rule, self.model, self.learning_signal = rule, model, learning_signal
+        if model is None:
+            raise ValueError(
+                message(
+                    "e-prop is derived from a postsynaptic neuron, and there is none.",
+                    "EProp",
+                    "Its trace follows the state of that neuron.",
+                    "Pass for example post=equations.STDP_ALIF().",
+                )
+            )
+
+    def lead(self, dt) -> int:
+        """Steps that the synapses need before the first spike to forget their initial state."""
+        return 2
+
+    def connect(self, pre, post, *, weight=None, delay=None) -> tuple:
+        """Make one synapse for each pair of neurons; returns all Brian2 objects."""
+        if weight is not None:
+            raise ValueError(
+                message(
+                    f"weight = {weight} has no effect.",
+                    "EProp",
+                    "The trace does not depend on the weight, and the spike does not act.",
+                    "Leave weight out.",
+                )
+            )
+        self.synapses = self.rule.synapses(
+            pre, post, model=self.model, connect="i == j", delay=delay, name="neurosnn_pairs*"
+        )
+        self.dimensions = self.synapses.variables["G"].dim
+        post.variables["L"].set_value(float(self.learning_signal))
+        return (self.synapses,)
+
+    def change(self) -> np.ndarray:
+        """Sum of ``L e_t`` of each synapse so far, in SI units, shape (n,)."""
+        return np.array(self.synapses.variables["G"].get_value())
+
+    def trace_variables(self) -> list[str]:
+        """Names of the variables to record for the eligibility trace."""
+        vectors = [name for name in self.synapses.variables if name.startswith("eps_")]
+        return ["etrace", *vectors]
+
+    def trace(self, values: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The eligibility trace and its components from the recorded variables."""
+        return values["etrace"], {name: values[name] for name in values if name != "etrace"}

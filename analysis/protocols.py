@@ -1,0 +1,182 @@
+"""Pairing protocols in Brian2, apart from anything that the user has built in Brian2.
+
+The postsynaptic spikes are prescribed: by a SpikeGeneratorGroup or, where a rule reads the state of
+the neuron, by a neuron that is held at a background voltage and kicked over its threshold.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from brian2.core.clocks import Clock
+from brian2.core.network import Network
+from brian2.core.preferences import prefs
+from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
+from brian2.monitors.spikemonitor import SpikeMonitor
+from brian2.synapses.synapses import Synapses
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
+
+from neurosnn.analysis.holding import drive, hold, run_until, voltage_of
+from neurosnn.checks import Range, check_value, message
+from neurosnn.model import NeuronModel
+from neurosnn.units import si_unit
+
+# The package brian2.devices hides this module behind a variable of the same name.
+devices = sys.modules["brian2.devices.device"]
+
+POSITIVE_TIME = Range(0 * second)
+NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
+# A window is done when no weight changes by more than this part of the largest change.
+DONE, MOST_STEPS = 1e-8, 50_000
+
+
+class Train(NamedTuple):
+    """Spikes of several neurons: which neuron (n,), and in which time step (n,)."""
+
+    neuron: np.ndarray
+    step: np.ndarray
+
+
+@contextmanager
+def private_brian(dt):
+    """Make Brian2 use its runtime device, the numpy target and a clock of our own for a while.
+
+    The device is swapped and not activated, because activation would copy the time step of one
+    default clock to the other.
+    """
+    runtime = devices.runtime_device
+    before = devices.active_device, runtime.defaultclock, prefs["codegen.target"]
+    try:
+        devices.active_device = runtime
+        prefs["codegen.target"] = "numpy"
+        runtime.defaultclock = Clock(dt=dt, name="neurosnn_clock*")
+        yield
+    finally:
+        devices.active_device, runtime.defaultclock, prefs["codegen.target"] = before
+
+
+def steps_of(name: str, time, dt, *, where: str) -> int:
+    """A time as a whole number of time steps, or an error."""
+    check_value(name, time, Range(-np.inf * second), where=where)
+    steps = float(time) / float(dt)
+    if abs(steps - round(steps)) > 1e-6:
+        raise ValueError(
+            message(
+                f"{name} = {time} is not a multiple of the time step {dt}.",
+                where,
+                "Spikes fall on time steps.",
+                "Choose another dt.",
+            )
+        )
+    return round(steps)
+
+
+def generator(train: Train, n: int, dt, *, when: str = "thresholds") -> SpikeGeneratorGroup:
+    """A group of `n` neurons that emit the given spikes."""
+    times = train.step * float(dt) * second
+    return SpikeGeneratorGroup(n, train.neuron, times, when=when, name="neurosnn_spikes*")
+
+
+def postsynaptic(train: Train, n: int, dt, model: NeuronModel | None, background: float) -> tuple:
+    """Neurons that emit the given spikes, and all objects needed for it.
+
+    Without a model these are the prescribed spikes alone. With one, each neuron is held at
+    `background` and v is raised by the distance from rest to threshold in the step in which it is
+    to spike, right after its update.
+    """
+    if model is None:
+        group = generator(train, n, dt)
+        return group, (group,)
+    held = hold(model, background, dt)
+    group = model.group(n, name="neurosnn_post*")
+    for name, value in held.states.items():
+        group.variables[name].set_value(value)
+    drive(group, model, held.drive)
+    cause = generator(train, n, dt, when="start")
+    v = voltage_of(model)
+    unit = si_unit(model.dimensions[v])
+    kicks = Synapses(
+        cause,
+        group,
+        on_pre=f"{v}_post += {held.kick!r}*{unit}",
+        namespace={},
+        name="neurosnn_kicks*",
+    )
+    kicks.connect(condition="i == j", namespace={})
+    # After the update of the neurons (0) and their `step` (1), before a rule that reads v.
+    kicks.pre.when, kicks.pre.order = "groups", 1.5
+    return group, (group, cause, kicks)
+
+
+class Pairs:
+    """Pairs of neurons that emit prescribed spikes, with a learning synapse in each pair.
+
+    Parameters
+    ----------
+    learn : PlasticityLearner
+        Makes the synapses.
+    pre, post : Train
+        Spikes of the presynaptic and postsynaptic neurons.
+    model : NeuronModel or None
+        The postsynaptic neuron.
+    background : float
+        Where it is held.
+    dt : Quantity (second)
+        Time step.
+    **connect
+        Weight and delay of the synapses.
+    """
+
+    def __init__(self, learn, pre: Train, post: Train, model, background, dt, **connect):
+        self.learn, self.post, self.dt = learn, post, float(dt)
+        self.model = model
+        n = int(pre.neuron.max()) + 1
+        group, objects = postsynaptic(post, n, dt, model, background)
+        source = generator(pre, n, dt)
+        self.spikes = SpikeMonitor(group, name="neurosnn_monitor*")
+        synapses = learn.connect(source, group, **connect)
+        self.network = Network(source, *objects, *synapses, self.spikes)
+
+    def run_steps(self, n: int) -> None:
+        """Run for a number of time steps."""
+        self.network.run(int(n) * self.dt * second, namespace={})
+
+    def run(self, n_steps: int, duration=None) -> None:
+        """Run until all spikes have arrived, and then for a time or until no weight changes."""
+        if duration is not None or not self.learn.clock_driven:
+            check_value("duration", duration or 0 * second, NON_NEGATIVE_TIME, where="stdp_window")
+            self.run_steps(n_steps + round(float(duration or 0) / self.dt))
+            return
+        before = None
+
+        def unchanged() -> bool:
+            nonlocal before
+            last, before = before, self.learn.change()
+            return last is not None and np.abs(before - last).max() <= DONE * np.abs(before).max()
+
+        run_until(self.network, unchanged, MOST_STEPS, self.dt, after=int(n_steps))
+
+    def check_spikes(self) -> None:
+        """Refuse a postsynaptic neuron that did not spike as it was told to."""
+        steps = np.round(self.spikes.t_[:] / self.dt).astype(int)
+        found = set(zip(self.spikes.i[:].tolist(), steps.tolist(), strict=True))
+        wanted = set(zip(self.post.neuron.tolist(), self.post.step.tolist(), strict=True))
+        if found != wanted:
+            what = "does not spike" if wanted - found else "spikes on its own"
+            raise ValueError(
+                message(
+                    f"the postsynaptic neuron {what}.",
+                    self.model.name,
+                    "A kick must cause one spike at each chosen time, and nothing else another.",
+                    "Choose another background, longer intervals or another neuron model.",
+                )
+            )
+
+
+def with_unit(values: np.ndarray, dimensions) -> np.ndarray | Quantity:
+    """An array as a Quantity, or as it is if it has no dimensions."""
+    return values if dimensions is DIMENSIONLESS else Quantity(values, dim=dimensions)

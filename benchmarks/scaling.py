@@ -1,0 +1,197 @@
+"""How time and memory of the e-prop gradient grow.
+
+In each line "peer" is what the cost should be if it grew as the design says, computed from the
+smallest case; a ratio near or above 1 means that it does not grow faster.
+
+    python benchmarks/scaling.py [--quick] [--json FILE] [--only TEXT]
+
+Memory is the peak of a process of its own, before and after the gradient.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from _common import Report, arguments, timed
+
+import numpy as np
+from _networks import alif_network, random_trials, tune
+
+from neurosnn import CrossEntropy, EProp
+from neurosnn.engine import Engine
+
+#: The case from which one number at a time is changed.
+BASE = {
+    "n_in": 200,
+    "n": 256,
+    "n_steps": 500,
+    "n_trials": 16,
+    "spikes": 2000,
+    "hidden": 2000,
+    "threads": 1,
+}
+
+
+def engine_of(case):
+    """Engine and trials of a case, with the hidden spikes that it asks for."""
+    net = alif_network(case["n_in"], case["n"], 20)
+    options = {"n_channels": case["n_in"], "n_steps": case["n_steps"], "spikes": case["spikes"]}
+    tune(net, random_trials(4, **options), case["hidden"])
+    engine = Engine(net, EProp(), CrossEntropy(), threads=case["threads"])
+    return engine, random_trials(case["n_trials"], **options)
+
+
+def grow(report, name, key, factor, *, expected, also=(), repetitions):
+    """Time of the base case against that with `key` (and `also`) multiplied by `factor`."""
+    if not report.wants(name):
+        return
+    small = dict(BASE)
+    large = {**small, **{one: small[one] * factor for one in (key, *also)}}
+    runs, spikes = {}, {}
+    for label, case in (("small", small), ("large", large)):
+        engine, trials = engine_of(case)
+        result = engine.run(trials, gradient=True)
+        spikes[label] = sum(result.spikes.values()) / case["n_trials"]
+        runs[label] = lambda engine=engine, trials=trials: engine.run(trials, gradient=True)
+    seconds = timed(runs, repetitions=repetitions)
+    report.add(
+        name,
+        seconds["large"],
+        seconds["small"] * expected,
+        f"hidden spikes a trial {spikes['small']:.0f} and {spikes['large']:.0f}",
+    )
+
+
+def measure(case):
+    """In a process of its own: peak memory before and after a gradient, its time and its norm."""
+    net = alif_network(
+        case["n_in"],
+        case["n"],
+        20,
+        connectivity=case.get("connectivity", 1.0),
+        weight_scale=case["weight_scale"],
+    )
+    trials = random_trials(
+        case["n_trials"],
+        n_channels=case["n_in"],
+        n_steps=case["n_steps"],
+        spikes=case["spikes"],
+    )
+    engine = Engine(net, EProp(), CrossEntropy(), threads=case["threads"])
+    whole = resident(highest=True)
+    forget_peak()
+    before = resident()
+    start = time.perf_counter()
+    result = engine.run(trials, gradient=True)
+    seconds = time.perf_counter() - start
+    norms = [float(np.abs(block).max()) for block in result.gradient.values()]
+    print(
+        json.dumps(
+            {
+                "used": resident(highest=True) - before,
+                "process": max(whole, resident(highest=True)),
+                "seconds": seconds,
+                "spikes": sum(result.spikes.values()) / case["n_trials"],
+                "alive": min(norms) > 0,
+            }
+        )
+    )
+
+
+def resident(highest: bool = False) -> float:
+    """Memory of this process now, or its peak since `forget_peak`, in MiB."""
+    key = "VmHWM:" if highest else "VmRSS:"
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) / 1024
+    raise OSError("memory is measured on Linux only")
+
+
+def forget_peak():
+    """Let the peak start again from what is in use."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def in_own_process(**changes) -> dict:
+    """`measure` of the base case with changes."""
+    case = {**BASE, "weight_scale": 3.0, **changes}
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure", json.dumps(case)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def memory(report):
+    """Peak memory against the number of trials, steps and threads."""
+    # long trials of many neurons with few spikes: what is measured is not the input
+    base = {"n": 1000, "n_steps": 2000, "spikes": 500, "n_trials": 16}
+    small = in_own_process(**base)
+    for name, changes, bound in (
+        ("memory of 8 times the trials", {"n_trials": 128}, 1.0),
+        ("memory of twice the steps", {"n_steps": 4000}, 2.0),
+        ("memory of two threads", {"threads": 2}, 2.0),
+    ):
+        if report.wants(name):
+            large = in_own_process(**{**base, **changes})
+            report.add(
+                name,
+                large["used"],
+                small["used"] * bound,
+                f"gradient alive {small['alive'] and large['alive']}; whole processes "
+                f"{small['process']:.0f} and {large['process']:.0f} MiB",
+                unit="MiB",
+            )
+
+
+def sparse(report):
+    """10 000 neurons with 1 % of the recurrent synapses within 2 GiB."""
+    found = in_own_process(
+        n_in=700,
+        n=10_000,
+        n_steps=1000,
+        spikes=7700,
+        n_trials=1,
+        connectivity=0.01,
+        weight_scale=2.0,
+    )
+    report.add(
+        "memory of the process, 10 000 neurons, 1 % recurrent, 1000 steps, against 2 GiB",
+        found["process"],
+        2048.0,
+        f"one trial in {found['seconds']:.3g} s, {found['spikes']:.0f} hidden spikes, "
+        f"gradient alive {found['alive']}",
+        unit="MiB",
+    )
+
+
+def main():
+    """All comparisons that the command line asks for."""
+    given = arguments(__doc__)
+    report = Report(given)
+    repetitions = 3 if given.quick else 15
+    several = {"repetitions": repetitions}
+    both = ("spikes", "hidden")
+    grow(report, "time of 4 times the steps", "n_steps", 4, expected=4, also=both, **several)
+    grow(report, "time of 4 times the spikes", "spikes", 4, expected=4, also=("hidden",), **several)
+    grow(report, "time of 4 times the neurons, same spikes", "n", 4, expected=4, **several)
+    grow(report, "time of 4 times the trials", "n_trials", 4, expected=4, **several)
+    grow(report, "time of two threads", "threads", 2, expected=0.5, **several)
+    if report.wants("memory of"):
+        memory(report)
+    if report.wants("memory of the process, 10 000 neurons"):
+        sparse(report)
+    report.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        measure(json.loads(sys.argv[2]))
+    else:
+        main()

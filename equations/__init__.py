@@ -1,0 +1,28 @@
+"""Spiking neurons and plasticity rules as Brian2 equation strings, with the source of each number."""
+
+from neurosnn.equations.alif import ALIF, STDP_ALIF
+from neurosnn.equations.clopath import VoltageSTDP
+from neurosnn.equations.current_lif import CurrentLIF, CurrentReadout
+from neurosnn.equations.izhikevich import Izhikevich
+from neurosnn.equations.lif import LIF, STDP_LIF
+from neurosnn.equations.pair_stdp import PairSTDP
+from neurosnn.equations.readout import LeakyReadout
+from neurosnn.equations.reward_stdp import RewardSTDP
+from neurosnn.equations.triplet_stdp import TripletSTDP
+from neurosnn.equations.vogels import InhibitorySTDP
+
+__all__ = [
+    "ALIF",
+    "LIF",
+    "STDP_ALIF",
+    "STDP_LIF",
+    "CurrentLIF",
+    "CurrentReadout",
+    "InhibitorySTDP",
+    "Izhikevich",
+    "LeakyReadout",
+    "PairSTDP",
+    "RewardSTDP",
+    "TripletSTDP",
+    "VoltageSTDP",
+]

@@ -1,0 +1,36 @@
+"""Learning rules for spiking networks, derived from Brian2 equation strings.
+
+``equations`` holds neurons and plasticity rules, ``data`` recordings and readers, ``analysis``
+plasticity curves and plots; the names below build, train and export networks.
+"""
+
+from neurosnn.export import export, read_results
+from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
+from neurosnn.model import NeuronModel, Range
+from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork
+from neurosnn.optimizers import SGD, Adam
+from neurosnn.plasticity import PlasticityRule
+from neurosnn.rules.eprop import EProp
+from neurosnn.rules.eventprop import EventProp
+from neurosnn.training import Trainer
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Connection",
+    "CrossEntropy",
+    "CrossEntropyPerStep",
+    "EProp",
+    "EventProp",
+    "Input",
+    "Layer",
+    "MeanSquareError",
+    "NeuronModel",
+    "PlasticityRule",
+    "Range",
+    "Readout",
+    "SpikingNetwork",
+    "Trainer",
+    "export",
+    "read_results",
+]

@@ -1,0 +1,427 @@
+"""The engine as Python sees it: a network, a rule and a loss compiled into one library."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosnn.checks import did_you_mean, message
+from neurosnn.engine.batches import BatchInput, read_batch
+from neurosnn.engine.build import load_library
+from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
+from neurosnn.engine.eprop_adjoint import add_eprop
+from neurosnn.engine.eventprop_adjoint import add_eventprop
+from neurosnn.engine.layout import batch_fields, neuron_values, sparse_rows
+from neurosnn.engine.results import BatchResult, Simulation
+from neurosnn.engine.translate import Translator
+
+if TYPE_CHECKING:
+    from neurosnn.network import SpikingNetwork
+
+__all__ = ["BatchResult", "Engine", "Simulation"]
+
+REAL = {"float32": "float", "float64": "double"}
+LOSS_KINDS = {"cross_entropy": 0, "cross_entropy_per_step": 1, "mean_square": 2}
+#: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
+GRADIENT_BLOCKS = 16
+#: Below this density a connection is stored row by row instead of as a full matrix.
+SPARSE_BELOW = 0.3
+C_TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
+
+
+class Engine:
+    """A network compiled for fast simulation and gradients.
+
+    Parameters
+    ----------
+    net : SpikingNetwork
+        Its weights are read at every call.
+    rule : EProp, optional
+        Learning rule; needed for gradients.
+    loss : Loss, optional
+        Needed for losses and gradients.
+    dtype : {"float32", "float64"}, optional
+        Arithmetic. float64 rounds as Brian2 does without fast math.
+    threads : int, optional
+        Number of threads, all processors if None. It changes no bit of the results.
+    learn : dict of str to tuple of str, optional
+        Parameters of the neurons that get a gradient, by layer, for example
+        ``{"hidden": ("tau_m",)}``.
+
+    Raises
+    ------
+    ValueError
+        If no gradient can be derived from a model, or a function has no C++ form.
+    RuntimeError
+        If there is no C++ compiler.
+
+    Notes
+    -----
+    Cost: forward and backward pass take (neurons x steps) + (spikes x fan-out) operations; memory
+    per thread is (neurons x steps x stored coefficients), independent of the number of trials.
+    """
+
+    def __init__(
+        self,
+        net: SpikingNetwork,
+        rule: Any = None,
+        loss: Any = None,
+        *,
+        dtype: str = "float32",
+        threads: int | None = None,
+        learn: dict[str, tuple[str, ...]] | None = None,
+    ):
+        if dtype not in REAL:
+            raise ValueError(
+                message(
+                    f"dtype must be 'float32' or 'float64', got {dtype!r}.",
+                    "Engine",
+                    "The generated code knows these two.",
+                    did_you_mean(str(dtype), REAL),
+                )
+            )
+        self.net, self.rule, self.loss, self.dtype = net, rule, loss, np.dtype(dtype)
+        self.threads = threads or os.cpu_count() or 1
+        self.learn = {name: tuple(names) for name, names in (learn or {}).items()}
+        self.parts = {layer.name: layer for layer in net.layers} | {"readout": net.readout}
+        unknown = set(self.learn) - {layer.name for layer in net.layers}
+        if unknown:
+            raise ValueError(
+                message(
+                    f"there is no layer '{sorted(unknown)[0]}' to learn parameters of.",
+                    "Engine",
+                    "",
+                    did_you_mean(sorted(unknown)[0], [layer.name for layer in net.layers]),
+                )
+            )
+        self.feedback = {}
+        self._method = "none" if rule is None else rule.method
+        if self._method == "eprop":
+            _refuse_clipped_traces(net)
+            sizes = {layer.name: layer.n for layer in net.layers}
+            self.feedback = rule.feedback_weights(sizes, net.readout.n)
+        #: Arrays that are learned beside the network's: adaptive feedback weights.
+        self.parameters = {}
+        if getattr(rule, "feedback", None) == "adaptive":
+            self.parameters = {f"feedback.{name}": B for name, B in self.feedback.items()}
+        self._sparse = {
+            name: connection.mask is not None
+            and connection.n_synapses < SPARSE_BELOW * connection.w.size
+            for name, connection in net.connections.items()
+        }
+        self._layers = [
+            self._layer_code(k, name, part.model) for k, (name, part) in enumerate(self.parts.items())
+        ]
+        self._index = {code.name: code for code in self._layers}
+        self._connections = [self._connection_code(c) for c in net.connections.values()]
+        self._fields = batch_fields(self._layers, self._connections)
+        source = network_source(
+            self._layers,
+            self._connections,
+            self._fields,
+            rule=self._method,
+            real=REAL[dtype],
+            real_input=net.input.real_valued,
+        )
+        self._library = load_library(source, real=REAL[dtype])
+        self._library.engine_create.restype = ctypes.c_void_p
+        self._library.engine_destroy.argtypes = [ctypes.c_void_p]
+        self._library.engine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self._library.engine_spikes.restype = ctypes.c_int64
+        self._library.engine_spikes.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+        ]
+        self._handle = self._library.engine_create()
+        self._structure = type(
+            "Batch",
+            (ctypes.Structure,),
+            {"_fields_": [(n, C_TYPES.get(t, ctypes.c_void_p)) for n, t in self._fields]},
+        )
+        self._rows = {
+            name: sparse_rows(net.connections[name].mask)
+            for name, sparse in self._sparse.items()
+            if sparse
+        }
+
+    def __del__(self):
+        if getattr(self, "_handle", None):
+            self._library.engine_destroy(self._handle)
+
+    # -- calls ------------------------------------------------------------------------------
+
+    def run(self, trials: Any, targets: Any = None, *, gradient: bool = False) -> BatchResult:
+        """Loss, scores and, if asked, the gradient of a batch of trials.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            Input with labels.
+        targets : ndarray (n_steps, n_outputs) or (n_trials, n_steps, n_outputs), optional
+            For a mean square error.
+        gradient : bool, optional
+            Whether to compute the gradient.
+
+        Returns
+        -------
+        BatchResult
+            Means over the trials.
+        """
+        if self.loss is None or (gradient and self.rule is None):
+            missing = "loss" if self.loss is None else "rule"
+            raise ValueError(
+                message(f"no {missing} was given.", "Engine.run", "", f"Pass {missing}= to Engine.")
+            )
+        batch = read_batch(self.net, trials, self.loss, targets)
+        n, outputs = batch.n_trials, self.net.readout.n
+        results = {
+            "loss": np.zeros(n),
+            "scores": np.zeros((n, outputs)),
+            "correct": np.zeros(n, np.int64),
+            "total": np.zeros(n, np.int64),
+        }
+        sums = self._gradient_buffers() if gradient else {}
+        counts = self._count_buffers(n)
+        self._call(
+            batch,
+            {**results, **counts, **{f"d_{key}": value for key, value in sums.items()}},
+            loss_kind=LOSS_KINDS[self.loss.kind],
+            gradient=int(gradient),
+        )
+        return BatchResult(
+            gradient=self._gradient(sums, n) if gradient else {},
+            loss=float(results["loss"].mean()),
+            scores=results["scores"],
+            correct=int(results["correct"].sum()),
+            total=int(results["total"].sum()),
+            spikes={
+                layer.name: int(counts[f"spike_count_{self._index[layer.name].index}"].sum())
+                for layer in self.net.layers
+            },
+        )
+
+    def simulate(
+        self,
+        trials: Any,
+        *,
+        record: tuple[tuple[str, str], ...] = (),
+        parameters: dict[tuple[str, str], np.ndarray] | None = None,
+        initial: dict[tuple[str, str], np.ndarray] | None = None,
+    ) -> Simulation:
+        """Simulate trials and record spikes, output and states.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            Input; labels are not used.
+        record : tuple of (layer, variable), optional
+            States to record.
+        parameters : dict of (layer, parameter) to ndarray (n_trials,) or (n_trials, n), optional
+            Values that differ from trial to trial, in SI units: a parameter sweep in one call.
+        initial : dict of (layer, variable) to ndarray (n_trials, n), optional
+            Initial values that differ from trial to trial, in SI units.
+
+        Returns
+        -------
+        Simulation
+            Arrays by layer.
+        """
+        batch = read_batch(self.net, trials, None, None)
+        n, longest = batch.n_trials, int(batch.n_steps.max())
+        output = np.zeros((n, longest, self.net.readout.n))
+        buffers = {"outputs": output, **self._count_buffers(n)}
+        states = {}
+        for layer, variable in record:
+            states[layer, variable] = np.zeros((n, longest, self.parts[layer].n), self.dtype)
+            buffers[f"trace_{self._index[layer].index}_{variable}"] = states[layer, variable]
+        self._call(
+            batch,
+            buffers,
+            loss_kind=-1,
+            record_spikes=1,
+            per_trial=(parameters or {}, initial or {}),
+        )
+        return Simulation(
+            output=output,
+            n_steps=batch.n_steps,
+            counts={
+                layer.name: buffers[f"spike_count_{self._index[layer.name].index}"]
+                for layer in self.net.layers
+            },
+            spikes={
+                layer.name: [self._spikes(k, self._index[layer.name].index) for k in range(n)]
+                for layer in self.net.layers
+            },
+            states=states,
+        )
+
+    # -- the structure handed to C++ --------------------------------------------------------
+
+    def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
+        learn = self.learn.get(name, ())
+        translator = Translator(index, name, model, learn)
+        if self._method == "eprop":
+            return add_eprop(translator, learn)
+        if self._method == "eventprop":
+            return add_eventprop(translator, learn)
+        return translator.finish()
+
+    def _connection_code(self, connection: Any) -> ConnectionCode:
+        target = self._index[connection.target]
+        used = np.unique(connection.channel)
+        channels = target.channels if len(used) > 1 else (target.channels[int(used[0])],)
+        real_valued = connection.source == "input" and self.net.input.real_valued
+        source = (
+            "input"
+            if connection.source == "input"
+            else f"{self._index[connection.source].object}.spikes"
+        )
+        return ConnectionCode(
+            name=connection.name,
+            source=source,
+            source_layer=""
+            if connection.source == "input"
+            else str(self._index[connection.source].index),
+            target=target.object,
+            channels=channels,
+            variables=tuple(
+                f"arriving_{channel}" if channel in target.gated else f"s_{channel}"
+                for channel in channels
+            ),
+            delayed=bool(connection.delay.any()),
+            sparse=self._sparse[connection.name],
+            real_valued=real_valued,
+        )
+
+    def _call(self, batch: BatchInput, buffers: dict, *, per_trial=({}, {}), **numbers) -> None:
+        values = {
+            "n_trials": batch.n_trials,
+            "max_steps": int(batch.n_steps.max()),
+            "n_blocks": GRADIENT_BLOCKS,
+            "n_threads": min(self.threads, batch.n_trials),
+            "dt": float(self.net.dt),
+            "rate_strength": getattr(self.rule, "rate_strength", 0.0),
+            "rate_target": float(getattr(self.rule, "rate_target", 0.0)),
+            "smallest_slope": getattr(self.rule, "smallest_slope", 0.0),
+            "max_delay": self.net.max_delay,
+            "bias": self.net.parameters.get("readout.b", np.zeros(self.net.readout.n)),
+            **batch.arrays,
+            **self._weights(),
+            **neuron_values(self.parts, self._index, *per_trial),
+            **buffers,
+            **numbers,
+        }
+        keep = [value for value in values.values() if isinstance(value, np.ndarray)]
+        structure = self._structure(
+            **{
+                name: value.ctypes.data if isinstance(value, np.ndarray) else value
+                for name, value in values.items()
+            }
+        )
+        if self._library.engine_run(self._handle, ctypes.byref(structure)):
+            raise MemoryError(
+                message(
+                    "not enough memory for one trial per thread.",
+                    "engine",
+                    "Each thread keeps the history of a trial.",
+                    "Use fewer threads or shorter trials.",
+                )
+            )
+        del keep
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        values = {}
+        for name, connection in self.net.connections.items():
+            w = connection.w
+            if self._sparse[name]:
+                w = w[connection.mask]
+                values[f"row_{name}"], values[f"post_{name}"] = self._rows[name]
+            values[f"w_{name}"] = np.ascontiguousarray(w, dtype=self.dtype)
+            values[f"size_{name}"] = w.size
+            values[f"n_pre_{name}"] = connection.w.shape[0]
+            values[f"delay_{name}"] = np.ascontiguousarray(connection.delay, np.int32)
+            values[f"channel_{name}"] = np.ascontiguousarray(connection.channel, np.int32)
+            if connection.target == "readout":
+                feedback = self.feedback.get(connection.source, connection.w)
+                index = self._index[connection.source].index
+                values[f"feedback_{index}"] = np.ascontiguousarray(feedback.T, dtype=self.dtype)
+        return values
+
+    def _count_buffers(self, n_trials: int) -> dict[str, np.ndarray]:
+        return {
+            f"spike_count_{self._index[layer.name].index}": np.zeros((n_trials, layer.n), np.int64)
+            for layer in self.net.layers
+        }
+
+    def _gradient_buffers(self) -> dict[str, np.ndarray]:
+        buffers = {"bias": np.zeros(self.net.readout.n)}
+        for name, connection in self.net.connections.items():
+            size = connection.n_synapses if self._sparse[name] else connection.w.size
+            buffers[name] = np.zeros(size)
+        for code in self._connections:
+            if code.delayed and self._method == "eventprop":
+                buffers[f"delay_{code.name}"] = np.zeros(len(self.net.connections[code.name].delay))
+        for code in self._layers:
+            for key in code.learned:
+                buffers[f"{code.index}_{key}"] = np.zeros(self.parts[code.name].n)
+        return buffers
+
+    def _gradient(self, sums: dict[str, np.ndarray], n_trials: int) -> dict[str, np.ndarray]:
+        gradient = {}
+        for name, connection in self.net.connections.items():
+            if self._sparse[name]:
+                array = np.zeros(connection.w.shape)
+                array[connection.mask] = sums[name]
+            else:
+                array = sums[name].reshape(connection.w.shape)
+                if connection.mask is not None:
+                    array *= connection.mask
+            gradient[f"{name}.w"] = array
+        if "readout.b" in self.net.parameters:
+            gradient["readout.b"] = sums["bias"]
+        for code in self._layers:
+            for key in code.learned:
+                array = sums[f"{code.index}_{key}"]
+                shared = key in code.shared
+                gradient[f"{code.name}.{key}"] = np.array(array.sum()) if shared else array
+        for code in self._connections:
+            if f"delay_{code.name}" in sums:
+                gradient[f"{code.name}.delay"] = sums[f"delay_{code.name}"]
+        for array in gradient.values():
+            array /= n_trials
+        for name, connection in self.net.connections.items():
+            if (
+                f"feedback.{connection.source}" in self.parameters
+                and connection.target == "readout"
+            ):
+                gradient[f"feedback.{connection.source}"] = gradient[f"{name}.w"]
+        return gradient
+
+    def _spikes(self, trial: int, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        number = self._library.engine_spikes(self._handle, trial, layer, None, None)
+        step, neuron = np.zeros(number, np.int32), np.zeros(number, np.int32)
+        if number:
+            self._library.engine_spikes(
+                self._handle, trial, layer, step.ctypes.data, neuron.ctypes.data
+            )
+        return step, neuron
+
+
+def _refuse_clipped_traces(net: SpikingNetwork) -> None:
+    for layer in net.layers:
+        if layer.model.eligibility_bounds:
+            raise ValueError(
+                message(
+                    f"the eligibility vectors of layer '{layer.name}' are clipped.",
+                    layer.model.name,
+                    "A clipped trace is not linear in the presynaptic spikes, so the backward pass "
+                    "cannot give the same gradient.",
+                    "Use backend='brian2', or a model without eligibility_bounds.",
+                )
+            )

@@ -1,0 +1,121 @@
+"""Compile generated C++ once and keep the library in the user's cache folder."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+
+from neurosnn.checks import message
+
+__all__ = ["cache_folder", "compiler", "load_library"]
+
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
+#: A multiplication and an addition are contracted in float32 only: float64 must round as Brian2.
+PRECISION_FLAGS = {"float": ("-ffp-contract=fast",), "double": ("-ffp-contract=off",)}
+
+
+def compiler() -> str | None:
+    """Path of the C++ compiler: $CXX, else c++, g++ or clang++; None if there is none."""
+    for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
+        if name and shutil.which(name):
+            return shutil.which(name)
+    return None
+
+
+def cache_folder() -> Path:
+    """Folder of compiled engines: $NEUROSNN_CACHE or the platform's cache folder."""
+    folder = os.environ.get("NEUROSNN_CACHE") or platformdirs.user_cache_dir("neurosnn")
+    return Path(folder) / "engine"
+
+
+@lru_cache(maxsize=1)
+def _machine(command: str) -> str:
+    """What a library compiled for this very processor depends on."""
+    version = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+    flags = ""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        flags = platform.processor()
+    return f"{version.stdout}{platform.machine()}{platform.system()}{flags}"
+
+
+def load_library(source: str, *, real: str) -> ctypes.CDLL:
+    """Compile a source file, unless the cache has it, and load it.
+
+    Parameters
+    ----------
+    source : str
+        C++17 text.
+    real : str
+        "float" or "double".
+
+    Returns
+    -------
+    ctypes.CDLL
+        The loaded library.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no compiler or it refuses the source; the message holds its first complaint.
+    """
+    command = compiler()
+    if command is None:
+        raise RuntimeError(
+            message(
+                "no C++ compiler was found.",
+                "engine",
+                "The engine is compiled on the user's machine.",
+                "Install g++ or clang++, or set CXX; backend='brian2' works without.",
+            )
+        )
+    flags = [*FLAGS, "-march=native", *PRECISION_FLAGS[real]]
+    key = hashlib.sha256("\0".join([source, *flags, _machine(command)]).encode()).hexdigest()[:24]
+    library = cache_folder() / f"{key}.so"
+    if not library.exists():
+        _compile(command, flags, source, library)
+    return ctypes.CDLL(str(library))
+
+
+def _compile(command: str, flags: list[str], source: str, library: Path) -> None:
+    """Compile into a folder of our own and move the result: two processes may do so at once."""
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        text, result = Path(folder) / "trial.cpp", Path(folder) / "trial.so"
+        text.write_text(source)
+        done = subprocess.run(
+            [command, *flags, str(text), "-o", str(result)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            raise RuntimeError(
+                message(
+                    f"{command} refused the generated source: {(errors or [done.stderr])[0]}.",
+                    "engine",
+                    "This is an error of neurosnn or an unsuitable compiler.",
+                    "Report it with the equations of your model; backend='brian2' works without.",
+                )
+            )
+        os.replace(result, library)

@@ -1,0 +1,144 @@
+"""The pieces of C++ of a network, and the file they are put together in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import jinja2
+
+__all__ = ["ConnectionCode", "LayerCode", "network_source"]
+
+
+@dataclass
+class LayerCode:
+    """The pieces of C++ that belong to one layer or readout.
+
+    Lists of pairs hold (name, expression); ``stored_...`` are the names of coefficients that vary
+    and are kept for every step and neuron.
+    """
+
+    index: int
+    name: str
+    model: str
+    spiking: bool
+    states: tuple[str, ...]
+    channels: tuple[str, ...]
+    gated: tuple[str, ...]
+    parameters: tuple[str, ...]
+    shared: tuple[str, ...]
+    learned: tuple[str, ...]
+    output: str
+    # forward pass
+    refractory: str = ""
+    threshold: str = ""
+    units: list = field(default_factory=list)
+    update: list = field(default_factory=list)
+    reset: list = field(default_factory=list)
+    scalars: list = field(default_factory=list)
+    arrays: list = field(default_factory=list)
+    scalar_type: dict = field(default_factory=dict)
+    # coefficients, by the moment at which they are computed
+    coefficients: list = field(default_factory=list)
+    after_threshold: list = field(default_factory=list)
+    at_reset: list = field(default_factory=list)
+    after_arrival: list = field(default_factory=list)
+    at_spike: list = field(default_factory=list)
+    at_release: list = field(default_factory=list)
+    stored_before: list = field(default_factory=list)
+    stored_parameter: list = field(default_factory=list)
+    stored_after: list = field(default_factory=list)
+    stored_arrival: list = field(default_factory=list)
+    # backward pass
+    gradient_states: tuple[str, ...] = ()
+    adjoint: list = field(default_factory=list)
+    input_gradient: list = field(default_factory=list)
+    parameter_gradient: list = field(default_factory=list)
+    initial_gradient: list = field(default_factory=list)
+    spike_gradient: str = ""
+    input_slope: list = field(default_factory=list)
+    reset_adjoint: list = field(default_factory=list)
+    margin: list = field(default_factory=list)
+    time_gradient: str = ""
+    release_gradient: str = ""
+
+    @property
+    def stored(self) -> list:
+        """Coefficients kept for every step and neuron."""
+        return self.stored_before + self.stored_parameter + self.stored_after + self.stored_arrival
+
+    @property
+    def auxiliary(self) -> list:
+        """Values computed just before the resets and needed in the next step only."""
+        return [name for name, _ in self.at_reset]
+
+    @property
+    def object(self) -> str:
+        """Name of the layer in the generated file."""
+        return f"layer{self.index}"
+
+
+@dataclass(frozen=True)
+class ConnectionCode:
+    """What the generated file must know of a connection."""
+
+    name: str
+    source: str
+    source_layer: str
+    target: str
+    channels: tuple[str, ...]
+    variables: tuple[str, ...]
+    delayed: bool
+    sparse: bool
+    real_valued: bool
+
+    @property
+    def arrivals(self) -> str:
+        """The events that arrive through this connection."""
+        return f"delayed_{self.name}.arrivals" if self.delayed else self.source
+
+
+def network_source(
+    layers: list[LayerCode],
+    connections: list[ConnectionCode],
+    fields: list[tuple[str, str]],
+    *,
+    rule: str,
+    real: str,
+    real_input: bool,
+) -> str:
+    """The C++ source of a network.
+
+    Parameters
+    ----------
+    layers : list of LayerCode
+        In the order of simulation; the readout is last.
+    connections : list of ConnectionCode
+        In the order in which their spikes arrive.
+    fields : list of (str, str)
+        Names and C++ types of the members of the Batch structure.
+    rule : {"none", "eprop", "eventprop"}
+        The backward pass.
+    real : str
+        "float" or "double".
+    real_input : bool
+        Whether the input is real-valued.
+
+    Returns
+    -------
+    str
+        A self-contained C++17 file.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("neurosnn.engine", "."),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("trial.cpp.jinja").render(
+        layers=layers,
+        readout=layers[-1],
+        connections=connections,
+        fields=fields,
+        rule=rule,
+        real=real,
+        real_input=real_input,
+    )

@@ -1,0 +1,206 @@
+"""Brian2 expressions as C++: constants are taken out of the loops, the rest becomes loop bodies."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable
+
+from brian2.parsing.rendering import CPPNodeRenderer
+
+from neurosnn.checks import did_you_mean, message
+
+__all__ = ["OWN", "Hoister", "c_type", "render"]
+
+#: Prefix of the model's own names in the generated file, where they cannot clash with others.
+OWN = "u_"
+#: Names that the generated file defines itself.
+GENERATED = ("since_spike", "not_refractory", "spiked", "accepted_input")
+#: Brian2 functions and their C++ names in the generated file.
+FUNCTIONS = {
+    "abs": "fabs",
+    "arccos": "acos",
+    "arcsin": "asin",
+    "arctan": "atan",
+    "ceil": "ceil",
+    "clip": "clip_",
+    "cos": "cos",
+    "cosh": "cosh",
+    "exp": "exp",
+    "expm1": "expm1",
+    "exprel": "exprel_",
+    "floor": "floor",
+    "int": "int_",
+    "log": "log",
+    "log10": "log10",
+    "log1p": "log1p",
+    "sign": "sign_",
+    "sin": "sin",
+    "sinh": "sinh",
+    "sqrt": "sqrt",
+    "tan": "tan",
+    "tanh": "tanh",
+    "timestep": "timestep_",
+}
+INTEGER_FUNCTIONS = ("int", "timestep")
+LONGEST_PRODUCT = 4
+
+
+class _Renderer(CPPNodeRenderer):
+    """Brian2's printer, with literals and function arguments in one floating-point type."""
+
+    def __init__(self, scalar: str):
+        super().__init__()
+        self.scalar = scalar
+
+    def render_Constant(self, node):
+        if isinstance(node.value, float):
+            return f"{self.scalar}({node.value!r})"
+        return super().render_Constant(node)
+
+    def render_BinOp(self, node):
+        if isinstance(node.op, ast.Div):
+            left, right = self.render_node(node.left), self.render_node(node.right)
+            return f"({self.scalar}({left})/{self.scalar}({right}))"
+        if isinstance(node.op, ast.Pow):
+            base, power = self.render_node(node.left), node.right
+            if isinstance(power, ast.Constant) and power.value in range(2, LONGEST_PRODUCT + 1):
+                return f"power_<{power.value}>({self.scalar}({base}))"
+            return f"std::pow({self.scalar}({base}), {self.scalar}({self.render_node(power)}))"
+        return super().render_BinOp(node)
+
+    def render_Name(self, node):
+        if node.id in GENERATED or node.id.startswith(("scalar_", "array_")):
+            return node.id
+        return "INFINITY" if node.id == "inf" else OWN + node.id
+
+    def render_Call(self, node):
+        name = node.func.id
+        if name not in FUNCTIONS:
+            raise ValueError(
+                message(
+                    f"the function {name}() is not available.",
+                    "engine",
+                    "The engine compiles a fixed set of functions.",
+                    did_you_mean(name, FUNCTIONS) + " Or use backend='brian2'.",
+                )
+            )
+        arguments = [self.render_node(argument) for argument in node.args]
+        if name not in INTEGER_FUNCTIONS:
+            arguments = [f"{self.scalar}({argument})" for argument in arguments]
+        return f"{FUNCTIONS[name]}({', '.join(arguments)})"
+
+
+def render(node: ast.expr, scalar: str) -> str:
+    """Print an expression as C++ with the given floating-point type."""
+    return _Renderer(scalar).render_node(node)
+
+
+def c_type(node: ast.expr, integers: set[str] = frozenset()) -> str:
+    """C++ type of an expression: "int", "bool" or "real"."""
+    if isinstance(node, ast.Compare | ast.BoolOp):
+        return "bool"
+    if isinstance(node, ast.UnaryOp):
+        return "bool" if isinstance(node.op, ast.Not) else c_type(node.operand, integers)
+    if isinstance(node, ast.Constant):
+        return "int" if type(node.value) is int else "real"
+    if isinstance(node, ast.Name):
+        return "int" if node.id in integers else "real"
+    if isinstance(node, ast.Call):
+        return "int" if node.func.id in INTEGER_FUNCTIONS else "real"
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult):
+        types = {c_type(node.left, integers), c_type(node.right, integers)}
+        return "real" if "real" in types else "int"
+    return "real"
+
+
+class _SinceSpike(ast.NodeTransformer):
+    """``timestep(t - lastspike, dt)`` is an integer that the engine counts exactly."""
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "timestep":
+            elapsed = ast.unparse(node.args[0]).replace(" ", "")
+            if elapsed in ("t-lastspike", "-lastspike+t") and ast.unparse(node.args[1]) == "dt":
+                return ast.Name(id="since_spike", ctx=ast.Load())
+        return node
+
+
+class Hoister:
+    """Translates expressions of one layer and collects the constants in them.
+
+    A part of an expression that contains parameters and dt only is computed once per trial: as a
+    scalar if all its parameters are shared, as an array if one of them differs between neurons.
+
+    Parameters
+    ----------
+    shared : set of str
+        Names with one value for the layer.
+    per_neuron : set of str
+        Constants with one value for each neuron.
+    varying : callable
+        Whether a name may stand in a loop body; called with the name.
+    """
+
+    def __init__(self, shared: set[str], per_neuron: set[str], varying: Callable[[str], bool]):
+        self.shared, self.per_neuron, self.varying = shared, per_neuron, varying
+        self.scalars: dict[str, str] = {}
+        self.arrays: dict[str, str] = {}
+
+    def expression(self, text: str) -> str:
+        """A Brian2 expression as C++ for a loop body over the neurons j."""
+        tree = _SinceSpike().visit(ast.parse(text.strip(), mode="eval").body)
+        return render(self._hoist(tree), "real")
+
+    def is_fixed(self, text: str) -> bool:
+        """Whether an expression is the same in all steps of a trial."""
+        return self._kind(ast.parse(text.strip(), mode="eval").body) != "varying"
+
+    def _kind(self, node: ast.AST) -> str:
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in FUNCTIONS}
+        for name in names - self.shared - self.per_neuron:
+            if not self.varying(name):
+                raise ValueError(
+                    message(
+                        f"the name '{name}' is not available in {ast.unparse(node)!r}.",
+                        "engine",
+                        "The engine knows the states, parameters, t, dt and lastspike.",
+                        "Use backend='brian2'.",
+                    )
+                )
+        if names <= self.shared:
+            return "scalar"
+        return "array" if names <= self.shared | self.per_neuron else "varying"
+
+    def _hoist(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Constant | ast.operator | ast.boolop | ast.unaryop | ast.cmpop):
+            return node
+        condition = isinstance(node, ast.BoolOp | ast.Compare) or (
+            isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+        )
+        if isinstance(node, ast.expr) and not condition:
+            kind = self._kind(node)
+            store = {"scalar": self.scalars, "array": self.arrays}.get(kind)
+            if store is not None:
+                name = store.setdefault(ast.unparse(node), f"{kind}_{len(store)}")
+                return ast.Name(id=name if kind == "scalar" else f"{name}[j]", ctx=ast.Load())
+        node = copy.copy(node)
+        for field, value in ast.iter_fields(node):
+            if isinstance(node, ast.Call) and field == "func":
+                continue
+            if isinstance(value, list):
+                setattr(node, field, [self._hoist(item) for item in value])
+            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                setattr(node, field, self._hoist(value))
+        return node
+
+    def definitions(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """(name, C++ expression) of the scalars and of the arrays, in double precision."""
+
+        def rendered(store):
+            return [
+                (name, render(ast.parse(text, mode="eval").body, "double"))
+                for text, name in store.items()
+            ]
+
+        return rendered(self.scalars), rendered(self.arrays)

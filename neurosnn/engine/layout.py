@@ -1,0 +1,107 @@
+"""The structure that Python fills and the generated C++ reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurosnn.engine.codegen import ConnectionCode, LayerCode
+from neurosnn.symbolic import evaluate
+
+__all__ = ["batch_fields", "neuron_values", "sparse_rows"]
+
+
+def batch_fields(
+    layers: list[LayerCode], connections: list[ConnectionCode]
+) -> list[tuple[str, str]]:
+    """Names and C++ types of the members of the structure handed to C++."""
+    pointer = "const real*"
+    fields = [
+        (name, "int64_t")
+        for name in (
+            "n_trials",
+            "max_steps",
+            "n_blocks",
+            "n_threads",
+            "gradient",
+            "record_spikes",
+            "loss_kind",
+            "max_delay",
+        )
+    ]
+    fields += [("dt", "double"), ("rate_strength", "double"), ("rate_target", "double")]
+    fields += [("smallest_slope", "double")]
+    fields += [(name, "const int64_t*") for name in ("n_steps", "event_offset", "frame_offset")]
+    fields += [(name, "const int32_t*") for name in ("event_step", "event_channel")]
+    fields += [("frames", "const float*"), ("labels", "const int64_t*")]
+    fields += [(name, "const double*") for name in ("step_weight", "targets", "bias")]
+    fields += [(name, "double*") for name in ("loss", "scores", "outputs", "d_bias")]
+    fields += [("correct", "int64_t*"), ("total", "int64_t*")]
+    for code in layers:
+        k = code.index
+        fields.append((f"n_{k}", "int64_t"))
+        for name in code.parameters:
+            fields += [(f"p_{k}_{name}", "const double*"), (f"stride_{k}_{name}", "int64_t")]
+        for name in code.states:
+            fields += [
+                (f"init_{k}_{name}", "const double*"),
+                (f"initstride_{k}_{name}", "int64_t"),
+                (f"trace_{k}_{name}", "real*"),
+            ]
+        if code.spiking:
+            fields += [(f"spike_count_{k}", "int64_t*"), (f"feedback_{k}", pointer)]
+        fields += [(f"d_{k}_{name}", "double*") for name in code.learned]
+    for connection in connections:
+        name = connection.name
+        fields += [
+            (f"w_{name}", pointer),
+            (f"d_{name}", "double*"),
+            (f"size_{name}", "int64_t"),
+            (f"n_pre_{name}", "int64_t"),
+            (f"delay_{name}", "const int32_t*"),
+            (f"channel_{name}", "const int32_t*"),
+            (f"row_{name}", "const int64_t*"),
+            (f"post_{name}", "const int32_t*"),
+            (f"d_delay_{name}", "double*"),
+        ]
+    return fields
+
+
+def neuron_values(
+    parts: dict[str, Any], index: dict[str, LayerCode], parameters: dict, initial: dict
+) -> dict[str, np.ndarray | int]:
+    """Sizes, parameters and initial values of all layers; some may differ from trial to trial."""
+    values: dict[str, np.ndarray | int] = {}
+    for name, part in parts.items():
+        k, n, model = index[name].index, part.n, part.model
+        values[f"n_{k}"] = n
+        for key, value in model.parameters.items():
+            array = np.asarray(value, dtype=float)
+            if (name, key) in parameters:
+                array = np.asarray(parameters[name, key], dtype=float)
+                values[f"stride_{k}_{key}"] = array[0].size
+            values[f"p_{k}_{key}"] = np.ascontiguousarray(array).reshape(-1)
+        for state in model.states:
+            if (name, state) in initial:
+                array = np.asarray(initial[name, state], dtype=float)
+                values[f"initstride_{k}_{state}"] = n
+            else:
+                array = np.broadcast_to(_initial_value(model, state, n), (n,))
+            values[f"init_{k}_{state}"] = np.ascontiguousarray(array, dtype=float)
+    return values
+
+
+def _initial_value(model: Any, state: str, n: int) -> np.ndarray | float:
+    value = model.initial.get(state, 0.0)
+    if isinstance(value, str):
+        names = {key: np.asarray(entry, float) for key, entry in model.parameters.items()}
+        return evaluate(value, {**names, "i": np.arange(n), "N": n})
+    return np.asarray(value, dtype=float)
+
+
+def sparse_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First synapse of each presynaptic neuron, and the target of each synapse."""
+    row = np.zeros(len(mask) + 1, np.int64)
+    np.cumsum(np.count_nonzero(mask, axis=1), out=row[1:])
+    return row, np.nonzero(mask)[1].astype(np.int32)

@@ -1,0 +1,77 @@
+"""EventProp: the exact gradient of a spiking network (Wunderlich & Pehle 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from brian2.units.allunits import hertz
+from brian2.units.fundamentalunits import Quantity
+
+from neurosnn.checks import Range, check_value
+
+__all__ = ["EventProp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventProp:
+    r"""EventProp for any neuron model with a differentiable flow between spikes.
+
+    Between spikes the adjoint :math:`\lambda = dE/dh` follows the transposed linearized flow; at a
+    spike of a neuron it jumps,
+
+    .. math::
+        \lambda^- = R_h^T \lambda^+ + g_h\,\frac{\lambda^+ \cdot (f^+ - R_h f^-)
+        + \sum_j w_j\, \lambda_j \cdot \partial f_j/\partial x_j}{g_h \cdot f^-}
+
+    with the reset R, the threshold margin g and the flow f before and after. The sum runs over the
+    neurons that the spike reaches, with their adjoint at the time of arrival. The gradient of a
+    weight is the adjoint of the input variable, summed over the arrivals of presynaptic spikes.
+
+    Parameters
+    ----------
+    rate_target : Quantity (hertz), optional
+        Firing rate towards which every neuron is driven.
+    rate_strength : float, optional
+        Strength c of the firing-rate term: the adjoint of the margin grows by
+        ``c (f_j - f_target)/T`` at each spike. The number of spikes has no gradient, so this is a
+        heuristic, as in Nowotny et al. 2025.
+    smallest_slope : float, optional
+        Lower limit of the slope ``g_h . f-`` (1/s in units of the margin) with which the membrane
+        crosses the threshold: a grazing spike has an unbounded gradient.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+
+    Notes
+    -----
+    Exact for spike times that are not on a grid; with a step dt the gradient has an error of order
+    dt. Paths on which spikes appear or vanish are not seen. Cost: like e-prop on the engine, plus
+    one scalar product of a row of weights a spike.
+
+    References
+    ----------
+    Wunderlich & Pehle, Sci. Rep. 11:12829 (2021); Nowotny, Turner & Knight, Neuromorph. Comput. Eng.
+    5:014001 (2025).
+
+    Examples
+    --------
+    >>> from neurosnn import EventProp
+    >>> EventProp().method
+    'eventprop'
+    """
+
+    method: ClassVar[str] = "eventprop"
+    rate_target: Quantity = field(default_factory=lambda: 10 * hertz)
+    rate_strength: float = 0.0
+    smallest_slope: float = 1e-3
+
+    def __post_init__(self) -> None:
+        where = "EventProp"
+        check_value(
+            "rate_target", self.rate_target, Range(0 * hertz, includes_low=True), where=where
+        )
+        check_value("rate_strength", self.rate_strength, Range(0, includes_low=True), where=where)
+        check_value("smallest_slope", self.smallest_slope, Range(0), where=where)

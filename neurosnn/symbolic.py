@@ -1,0 +1,197 @@
+"""Brian2 strings as sympy expressions that can be differentiated, and back."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import numpy as np
+import sympy
+from brian2.core.namespace import DEFAULT_UNITS
+from brian2.parsing.statements import parse_statement
+from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
+from brian2.utils.stringtools import deindent, get_identifiers, word_substitute
+
+__all__ = [
+    "differentiate",
+    "evaluate",
+    "expand",
+    "statements",
+    "substitute",
+    "to_string",
+    "to_symbolic",
+]
+
+
+class _StepFunction(sympy.Function):
+    """A function that is constant between its jumps; its derivative is zero."""
+
+    def _eval_derivative(self, symbol):
+        return sympy.S.Zero
+
+
+class int_(_StepFunction):
+    """Brian2's int(), whose sympy name carries an underscore."""
+
+
+class timestep(_StepFunction):
+    """Number of steps in a time."""
+
+
+class ceil(_StepFunction):
+    """Smallest integer above."""
+
+
+class floor(_StepFunction):
+    """Largest integer below."""
+
+
+class sign(_StepFunction):
+    """-1, 0 or 1."""
+
+
+class clip(sympy.Function):
+    """clip(x, low, high); its slope is 1 inside the limits and 0 outside."""
+
+    def fdiff(self, argindex=1):
+        x, low, high = self.args
+        return int_({1: sympy.And(x > low, x < high), 2: x <= low, 3: x >= high}[argindex])
+
+
+_FUNCTIONS = {cls.__name__: cls for cls in (int_, timestep, ceil, floor, sign, clip)}
+
+
+def to_symbolic(expression: str) -> sympy.Expr:
+    """Read a Brian2 expression; all of its names become real symbols."""
+    return normalize(str_to_sympy(expression))
+
+
+def normalize(expression: sympy.Expr) -> sympy.Expr:
+    """Give every symbol the same assumptions, and every step function a derivative of zero."""
+    expression = expression.xreplace(
+        {s: sympy.Symbol(s.name, real=True) for s in expression.atoms(sympy.Symbol)}
+    )
+    return expression.replace(
+        lambda node: (
+            isinstance(node, sympy.Function | sympy.ceiling | sympy.floor | sympy.sign)
+            and _name(node) in _FUNCTIONS
+            and not isinstance(node, tuple(_FUNCTIONS.values()))
+        ),
+        lambda node: _FUNCTIONS[_name(node)](*node.args),
+    )
+
+
+def _name(node: sympy.Function) -> str:
+    return {"ceiling": "ceil"}.get(node.func.__name__, node.func.__name__)
+
+
+def to_string(expression: sympy.Expr) -> str:
+    """Write an expression as Brian2 reads it."""
+    return sympy_to_str(sympy.sympify(expression))
+
+
+def symbol(name: str) -> sympy.Symbol:
+    """The symbol of a variable."""
+    return sympy.Symbol(name, real=True)
+
+
+def substitute(expression: sympy.Expr, values: dict[str, sympy.Expr]) -> sympy.Expr:
+    """Replace variables by expressions, all at once."""
+    return expression.xreplace({symbol(name): value for name, value in values.items()})
+
+
+def differentiate(expression: sympy.Expr, name: str) -> sympy.Expr:
+    """Partial derivative, simplified where that is cheap."""
+    derivative = sympy.diff(expression, symbol(name))
+    if derivative.has(sympy.Derivative) or derivative.has(sympy.Subs):
+        unknown = sorted(str(node.args[0]) for node in derivative.atoms(sympy.Derivative))
+        raise ValueError(
+            f"no derivative is known for {', '.join(unknown) or expression}: a gradient needs "
+            "functions that can be differentiated. Write the equation with exp, log, sqrt, sin, "
+            "cos, tanh, abs, clip, int or powers."
+        )
+    # d|x|/dx = sign(x); the delta at the kink of a sign has no effect on a sampled trajectory
+    derivative = derivative.replace(
+        lambda node: isinstance(node, sympy.DiracDelta), lambda node: sympy.S.Zero
+    )
+    return normalize(derivative)
+
+
+def statements(code: str) -> list[tuple[str, str]]:
+    """Abstract code as (variable, expression) pairs; ``a += b`` is read as ``a = a + (b)``."""
+    pairs = []
+    for line in re.split(r"[;\n]", deindent(code)):
+        if not line.strip() or line.strip().startswith("#"):
+            continue
+        variable, operator, expression, _ = parse_statement(line.strip())
+        if operator not in ("=", ":="):
+            expression = f"{variable} {operator[:-1]} ({expression})"
+        pairs.append((variable, expression))
+    return pairs
+
+
+def run_symbolically(code: str, values: dict[str, sympy.Expr]) -> dict[str, sympy.Expr]:
+    """Execute statements on expressions; returns the new value of every variable."""
+    values = dict(values)
+    for variable, expression in statements(code):
+        values[variable] = substitute(to_symbolic(expression), values)
+    return values
+
+
+def expand(code: str, subexpressions: dict[str, str]) -> str:
+    """Replace the names of subexpressions by their definitions."""
+    while set(get_identifiers(code)) & set(subexpressions):
+        code = word_substitute(code, {name: f"({text})" for name, text in subexpressions.items()})
+    return code
+
+
+_NUMPY = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.true_divide,
+    ast.Pow: np.power,
+    ast.USub: np.negative,
+}
+_NUMPY_FUNCTIONS = {
+    name: getattr(np, name)
+    for name in (
+        "abs",
+        "ceil",
+        "clip",
+        "cos",
+        "exp",
+        "floor",
+        "log",
+        "sign",
+        "sin",
+        "sqrt",
+        "tan",
+        "tanh",
+    )
+}
+
+
+def evaluate(expression: str, values: dict[str, np.ndarray]) -> np.ndarray:
+    """Value of an arithmetic expression in SI units; the tree is walked, nothing is executed."""
+
+    def value(node):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return node.value
+        if isinstance(node, ast.Name) and node.id in values:
+            return values[node.id]
+        if isinstance(node, ast.Name) and node.id in DEFAULT_UNITS:
+            return float(DEFAULT_UNITS[node.id])
+        if isinstance(node, ast.BinOp) and type(node.op) in _NUMPY:
+            return _NUMPY[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.UnaryOp) and type(node.op) in _NUMPY:
+            return _NUMPY[type(node.op)](value(node.operand))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _NUMPY_FUNCTIONS:
+            return _NUMPY_FUNCTIONS[node.func.id](*(value(argument) for argument in node.args))
+        raise ValueError(
+            f"the initial value {expression!r} contains {ast.unparse(node)!r}, which cannot be "
+            "evaluated without a running simulation. Give initial values as numbers or as "
+            "arithmetic expressions of the parameters."
+        )
+
+    return value(ast.parse(expression.strip(), mode="eval").body)

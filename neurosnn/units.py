@@ -1,0 +1,45 @@
+"""Units and values with units as text and plain numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from brian2.units.fundamentalunits import (
+    DIMENSIONLESS,
+    Dimension,
+    Quantity,
+    get_dimensions,
+    get_or_create_dimension,
+)
+
+__all__ = ["from_plain", "si_unit", "to_plain"]
+
+
+def si_unit(dimensions: Dimension) -> str:
+    """A unit as Brian2's equation parser reads it."""
+    if dimensions is DIMENSIONLESS:
+        return "1"
+    names = ("metre", "kilogram", "second", "amp", "kelvin", "mole", "candle")
+    powers = zip(names, dimensions._dims, strict=True)
+    return "*".join(f"{name}**{power:g}" for name, power in powers if power)
+
+
+def to_plain(value: Any) -> Any:
+    """A value as JSON can hold it: text, a flag, None, or SI numbers with their dimensions."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    return {
+        "value": np.asarray(value, dtype=float).tolist(),
+        "dimensions": [float(power) for power in get_dimensions(value)._dims],
+    }
+
+
+def from_plain(entry: Any) -> Any:
+    """The value that `to_plain` was given."""
+    if entry is None or isinstance(entry, str | bool):
+        return entry
+    value = entry["value"]
+    value = np.asarray(value, dtype=float) if isinstance(value, list) else float(value)
+    dimensions = get_or_create_dimension(entry["dimensions"])
+    return value if dimensions is DIMENSIONLESS else Quantity(value, dim=dimensions)

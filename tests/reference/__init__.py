@@ -1,0 +1,1 @@
+"""Plain numpy references that the package is compared with; numpy is their only import."""

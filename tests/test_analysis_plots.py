@@ -1,0 +1,188 @@
+"""Plots by the data of their artists: nothing shown, nothing changed, labels with units."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brian2 import ms, mV, nS, second
+from matplotlib import colors, pyplot
+
+from neurosnn import analysis, equations
+from neurosnn.analysis.plotting import COLORS
+
+
+@pytest.fixture(scope="module")
+def window():
+    return analysis.stdp_window(equations.PairSTDP(A_plus=0.01, A_minus=-0.02), max_lag=5 * ms)
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return analysis.eligibility_trace(equations.RewardSTDP(), before=5 * ms, after=20 * ms)
+
+
+def drawn(ax):
+    """Lines of data, without those through the origin."""
+    return [line for line in ax.lines if line.get_gid() != "neurosnn-zero"]
+
+
+def every_plot(window, trace):
+    return {
+        "plot_stdp_window": (window,),
+        "plot_eligibility": (trace,),
+        "plot_raster": ([1, 2] * ms, [0, 3]),
+        "plot_state": ([1, 2] * ms, [-70, -60] * mV),
+        "plot_learning_curve": ({"loss": [2.0, 1.0]},),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(every_plot(None, None)))
+def test_axes_are_used_and_returned(name, window, trace, monkeypatch):
+    monkeypatch.setattr(pyplot, "show", lambda *_, **__: pytest.fail("shown"))
+    draw, data = getattr(analysis, name), every_plot(window, trace)[name]
+    figure, (left, right) = pyplot.subplots(1, 2)
+    assert draw(*data, ax=left) is left
+    assert draw(*data) is right is pyplot.gca()
+    assert len(drawn(left)) == len(drawn(right)) == 1
+    assert pyplot.get_fignums() == [figure.number]
+    assert left.get_xlabel()
+    assert left.get_ylabel() or name == "plot_state"
+
+
+def test_window_is_drawn(window):
+    lag, dw = np.array(window.lag), window.dw.copy()
+    ax = analysis.plot_stdp_window(window, label="pair", linewidth=3)
+    (line,) = drawn(ax)
+    assert line.get_xdata() == pytest.approx(np.arange(-5, 6))
+    assert np.array_equal(line.get_ydata(), dw)
+    assert (line.get_label(), line.get_linewidth()) == ("pair", 3)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("t_post - t_pre (ms)", "Δw")
+    assert np.array_equal(np.array(window.lag), lag)
+    assert window.lag.dim is second.dim
+    assert np.array_equal(window.dw, dw)
+
+
+def test_windows_on_the_same_axes_differ_in_colour_and_share_the_origin(window):
+    ax = analysis.plot_stdp_window(window)
+    n_zero = len(ax.lines) - 1
+    analysis.plot_stdp_window(window, ax=ax)
+    analysis.plot_stdp_window(window, ax=ax, color="red")
+    # Measured points, in ms as on the axis
+    analysis.plot_stdp_window(([-10.0, 10.0], [-0.5, 0.5]), ax=ax, linestyle="none")
+    lines = drawn(ax)
+    assert [line.get_color() for line in lines] == [COLORS[0], COLORS[1], "red", COLORS[3]]
+    assert len(ax.lines) == len(lines) + n_zero
+    assert lines[3].get_xdata().tolist() == [-10, 10]
+
+
+def test_window_of_a_weight_with_unit_has_it_on_the_axis():
+    ax = analysis.plot_stdp_window(([-1, 1] * ms, [-2, 3] * nS))
+    assert ax.get_ylabel() == "Δw (nS)"
+    assert drawn(ax)[0].get_ydata() == pytest.approx([-2, 3])
+
+
+def test_colours_can_be_told_apart():
+    """Lightness alone separates neighbours in the cycle enough for any kind of colour vision."""
+    linear = np.array([colors.to_rgb(color) for color in COLORS]) ** 2.2
+    assert len(set(COLORS)) == len(COLORS) == 8
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    assert np.min(np.abs(np.diff(luminance[[0, 1, 3, 4]]))) > 0.02
+    assert luminance[6] == 0
+
+
+def test_eligibility_is_drawn_with_its_components(trace):
+    ax = analysis.plot_eligibility(trace)
+    (line,) = drawn(ax)
+    assert line.get_xdata() == pytest.approx(np.arange(-15, 21))
+    assert np.array_equal(line.get_ydata(), trace.e)
+    assert ax.get_legend() is None
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("t - t_post (ms)", "eligibility trace")
+    parts = analysis.EligibilityTrace(trace.t, trace.e, {"x": 2 * trace.e, "y": 3 * trace.e})
+    lines = drawn(analysis.plot_eligibility(parts, ax=pyplot.figure().gca(), components=True))
+    assert [line.get_label() for line in lines] == ["e", "x", "y"]
+    assert np.array_equal(lines[2].get_ydata(), 3 * trace.e)
+
+
+def test_raster_is_drawn():
+    times, units = np.array([3, 1, 2]) * ms, np.array([5, 0, 2])
+    ax = analysis.plot_raster(times, units, color="green")
+    (line,) = drawn(ax)
+    assert line.get_xdata() == pytest.approx([3, 1, 2])
+    assert line.get_ydata().tolist() == [5, 0, 2]
+    assert (line.get_linestyle(), line.get_marker(), line.get_color()) == ("None", "|", "green")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (ms)", "neuron")
+
+
+def test_states_are_drawn_in_a_unit_of_their_size():
+    values = np.array([[-70, -60, -50], [-1, -2, -3]]) * mV
+    before = np.array(values)
+    ax = analysis.plot_state([1, 2, 3] * ms, values, name="v", label="cell")
+    assert ax.get_ylabel() == "v (mV)"
+    assert [line.get_ydata().tolist() for line in drawn(ax)] == [
+        pytest.approx([-70, -60, -50]),
+        pytest.approx([-1, -2, -3]),
+    ]
+    assert drawn(ax)[0].get_label() == "cell"
+    assert np.array_equal(np.array(values), before)
+    plain = analysis.plot_state([1, 2], [0.5, 0.7], ax=pyplot.figure().gca(), name="a")
+    assert plain.get_ylabel() == "a"
+
+
+def test_learning_curve_is_drawn():
+    history = {
+        "epoch": [1, 2, 3],
+        "loss": [2.0, 1.0, 0.5],
+        "accuracy": [0.1, 0.5, 0.9],
+        "validation_accuracy": [np.nan, 0.4, 0.8],
+        "rate.hidden": [10, 11, 12],
+    }
+    ax = analysis.plot_learning_curve(history)
+    lines = drawn(ax)
+    assert [line.get_label() for line in lines] == ["training", "validation"]
+    assert lines[0].get_ydata().tolist() == [10, 50, 90]
+    assert lines[1].get_ydata()[1:].tolist() == [40, 80]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "accuracy (%)")
+    loss = analysis.plot_learning_curve(history, quantity="loss", ax=pyplot.figure().gca())
+    assert drawn(loss)[0].get_ydata().tolist() == [2, 1, 0.5]
+    assert loss.get_legend() is None
+    rate = analysis.plot_learning_curve(history, quantity="rate.hidden", ax=pyplot.figure().gca())
+    assert rate.get_ylabel() == "firing rate of hidden (Hz)"
+
+
+def test_learning_curve_of_a_history():
+    from neurosnn.history import History
+
+    history = History([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.5}])
+    (line,) = drawn(analysis.plot_learning_curve(history))
+    assert line.get_xdata().tolist() == [1, 2]
+    assert line.get_ydata().tolist() == [2, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("draw", "match"),
+    [
+        (lambda: analysis.plot_stdp_window(([1, 2] * mV, [0, 0])), "the times are in V"),
+        (lambda: analysis.plot_raster([1, 2, 3] * ms, [0, 1]), "3 times for 2 units"),
+        (lambda: analysis.plot_state([1, 2] * ms, [1, 2, 3]), "3 values for 2 times"),
+        (lambda: analysis.plot_learning_curve({}), "no column 'loss'.*No epoch has ended"),
+        (
+            lambda: analysis.plot_learning_curve({"loss": [1]}, quantity="los"),
+            "no column 'los'.*Did you mean 'loss'",
+        ),
+    ],
+)
+def test_bad_data_is_refused(draw, match):
+    with pytest.raises(ValueError, match=match):
+        draw()
+
+
+def test_analysis_imports_matplotlib_only_when_it_draws():
+    path = Path(importlib.util.find_spec("neurosnn.analysis.plotting").origin)
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    names = [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert names
+    assert not [name for name in names if "matplotlib" in name]

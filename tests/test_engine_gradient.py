@@ -1,0 +1,172 @@
+"""The engine's gradient against plain numpy, for every named model."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from brian2 import ms
+from engine_cases import NAMED, raster, spike_trials
+from reference.adjoint_numpy import bptt
+from reference.eprop_numpy import INPUT, Layer, Network, Projection, eprop
+
+from neurosnn import equations
+from neurosnn.engine import Engine
+from neurosnn.losses import CrossEntropyPerStep, MeanSquareError
+from neurosnn.network import Input, Readout, SpikingNetwork
+from neurosnn.network import Layer as NetworkLayer
+from neurosnn.rules.eprop import EProp
+
+N_STEPS, N_IN, N_OUT = 200, 12, 3
+WEIGHT = {"Izhikevich": 30.0}
+SMALL = {
+    "LIF": equations.LIF(tau_m=10 * ms),
+    "ALIF": equations.ALIF(tau_a=50 * ms, beta=0.3),
+    "STDP_LIF": equations.STDP_LIF(t_ref=3 * ms),
+    "STDP_ALIF": equations.STDP_ALIF(t_ref=3 * ms, tau_a=50 * ms, beta=0.3),
+    # the published recursion starts at u = 0
+    "Izhikevich": dataclasses.replace(
+        equations.Izhikevich(clip_eligibility=False), initial={"v": "c"}
+    ),
+}
+
+
+def network(model, *, recurrent=True, layers=1, delay=0, name="", n=8):
+    parts = [
+        NetworkLayer(
+            model, n, recurrent=recurrent, delay=delay * ms, weight_scale=WEIGHT.get(name, 2.0)
+        )
+        for _ in range(layers)
+    ]
+    return SpikingNetwork(Input(N_IN), *parts, Readout(N_OUT, tau=15 * ms), dt=1 * ms, seed=3)
+
+
+def reference(net, name):
+    """The same network in the papers' recursions."""
+    values = net.layers[0].model.parameters
+    decay = {
+        key: float(np.exp(-1 * ms / values[tau]))
+        for key, tau in (("alpha", "tau_m"), ("rho", "tau_a"))
+        if tau in values
+    }
+    layers = [
+        Layer(
+            n=layer.n,
+            model=name.lower(),
+            beta=values.get("beta", 0.0),
+            n_ref=round(float(values.get("t_ref", 0 * ms) / ms)),
+            **decay,
+        )
+        for layer in net.layers
+    ]
+    index = {"input": INPUT} | {layer.name: k for k, layer in enumerate(net.layers)}
+    names = [key for key, c in net.connections.items() if c.target != "readout"]
+    projections = [
+        Projection(index[c.source], index[c.target], c.w.T.copy(), delay=int(c.delay[0]))
+        for c in (net.connections[key] for key in names)
+    ]
+    readouts = [key for key, c in net.connections.items() if c.target == "readout"]
+    return (
+        names,
+        readouts,
+        Network(
+            layers,
+            projections,
+            [net.connections[key].w.T for key in readouts],
+            kappa=float(np.exp(-1 * ms / net.readout.tau)),
+            b=net.parameters["readout.b"],
+            bias_inside=False,
+        ),
+    )
+
+
+def compared(net, name, feedback="symmetric", rate=0.0, oracle=eprop, loss="mse"):
+    """Engine and oracle gradients of one trial, and the spikes of each layer."""
+    trials = spike_trials(1, N_IN, N_STEPS, rate=60.0, seed=5)
+    rng = np.random.default_rng(0)
+    net.parameters["readout.b"][:] = rng.normal(size=N_OUT)
+    names, readouts, plain = reference(net, name)
+    rule = EProp(feedback=feedback, rate_strength=rate, seed=2)
+    inputs = raster(trials, 0, N_STEPS)
+    sizes = {layer.name: layer.n for layer in net.layers}
+    given = rule.feedback_weights(sizes, N_OUT)
+    B = [given.get(layer.name, w.T) for layer, w in zip(net.layers, plain.W_out, strict=True)]
+    if loss == "mse":
+        target = rng.normal(size=(N_STEPS, N_OUT))
+        engine = Engine(net, rule, MeanSquareError(), dtype="float64")
+        result = engine.run(trials, target, gradient=True)
+        weight = MeanSquareError().step_weights(np.array([N_STEPS]), net.dt)
+    else:
+        weight = CrossEntropyPerStep().step_weights(np.array([N_STEPS]), net.dt)
+        target = np.zeros((N_STEPS, N_OUT))
+        target[:, int(trials.labels[0])] = 1
+        result = Engine(net, rule, CrossEntropyPerStep(), dtype="float64").run(
+            trials, gradient=True
+        )
+    options = (
+        {}
+        if oracle is bptt
+        else {
+            "feedback": B,
+            "c_reg": rate * 1e6,
+            "f_target": 0.01,
+        }
+    )
+    expected, record = oracle(plain, inputs, target, loss=loss, weight=weight, **options)[:2]
+    theirs = {f"{key}.w": w.T for key, w in zip(names, expected.W, strict=True)}
+    if oracle is eprop:
+        for key, w in zip(names, expected.W_reg, strict=True):
+            theirs[f"{key}.w"] = theirs[f"{key}.w"] + w.T
+    theirs |= {f"{key}.w": w.T for key, w in zip(readouts, expected.W_out, strict=True)}
+    theirs["readout.b"] = expected.b
+    for layer, z in zip(net.layers, record.z, strict=True):
+        assert (z.sum(axis=0) > 0).mean() >= 0.2, f"{layer.name} is silent"
+        assert result.spikes[layer.name] == z.sum()
+    assert result.loss == pytest.approx(expected.loss, rel=1e-10)
+    return result.gradient, theirs
+
+
+def difference(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        assert np.abs(value).max() > 0, f"{key} has no gradient"
+    return max(
+        np.abs(ours[key] - value).max() / np.abs(value).max() for key, value in theirs.items()
+    )
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_gradient_equals_online_eprop_in_numpy(name, layers):
+    net = network(SMALL[name], layers=layers, name=name)
+    assert difference(*compared(net, name)) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["ALIF", "STDP_ALIF"])
+def test_delays(name):
+    net = network(SMALL[name], layers=2, delay=3, name=name)
+    assert difference(*compared(net, name)) < 1e-10
+
+
+@pytest.mark.parametrize("feedback", ["random", "global"])
+def test_feedback_and_rate_regularization(feedback):
+    net = network(SMALL["ALIF"], layers=2)
+    assert difference(*compared(net, "ALIF", feedback=feedback, rate=1e-4)) < 1e-10
+
+
+def test_cross_entropy_per_step():
+    net = network(SMALL["STDP_ALIF"])
+    assert difference(*compared(net, "STDP_ALIF", loss="cross_entropy")) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["LIF", "ALIF", "STDP_LIF", "STDP_ALIF"])
+def test_eprop_is_bptt_without_recurrence_and_differs_with_it(name):
+    feed_forward = network(SMALL[name], recurrent=False, name=name)
+    assert difference(*compared(feed_forward, name, oracle=bptt)) < 1e-10
+    recurrent = network(SMALL[name], recurrent=True, name=name)
+    assert difference(*compared(recurrent, name, oracle=bptt)) > 1e-3
+    deep = network(SMALL[name], recurrent=False, layers=2, name=name)
+    assert difference(*compared(deep, name, oracle=bptt)) > 1e-3
+
+
+def test_named_models_are_all_covered():
+    assert set(SMALL) == set(NAMED)

@@ -1,0 +1,167 @@
+"""The engine's gradients of weights and of neuron parameters against torch's autograd."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+from brian2 import ms
+from engine_cases import MODELS, raster, spike_trials
+
+from neurosnn.calculus import step_map
+from neurosnn.engine import Engine, build, codegen
+from neurosnn.losses import CrossEntropy
+from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn.rules.eprop import EProp
+
+pytest.importorskip("torch", reason="the oracle is torch, which is not installed")
+from torch_oracle import NEURONS, gradient
+
+N_IN, N_OUT, N, N_STEPS = 12, 3, 10, 200
+#: Everything but what only psi contains, which is no part of the graph.
+WITHOUT_GRADIENT = ("t_ref", "gamma", "psi_refractory")
+#: Scale of the weights, see SCALE in engine_cases.
+DRIVE = {"Izhikevich": 30.0, "exponential": 40.0, "conductance": 5.0, "two_conductances": 8.0}
+
+
+def learnable(model):
+    return tuple(name for name in model.parameters if name not in WITHOUT_GRADIENT)
+
+
+def network(name, *, per_neuron=False):
+    """Two recurrent layers with delays in which most neurons spike."""
+    model = MODELS[name]
+    if per_neuron:
+        factors = np.random.default_rng(1).uniform(0.97, 1.03, (len(model.parameters), N))
+        values = {
+            key: value * factor
+            for (key, value), factor in zip(model.parameters.items(), factors, strict=True)
+            if key not in WITHOUT_GRADIENT
+        }
+        model = dataclasses.replace(model, parameters={**model.parameters, **values})
+    channels = len(model.inputs) > 1
+    parts = [
+        Layer(
+            model,
+            N,
+            recurrent=True,
+            delay=np.arange(N) % 3 * ms,
+            weight_scale=DRIVE.get(name, 2.0),
+            excitatory=0.7 if channels else None,
+        )
+        for _ in range(2)
+    ]
+    net = SpikingNetwork(Input(N_IN), *parts, Readout(N_OUT, tau=15 * ms), seed=3)
+    if "conductance" in name:
+        for connection in net.connections.values():
+            if connection.target != "readout":
+                np.abs(connection.w, out=connection.w)
+    rng = np.random.default_rng(0)
+    net.parameters["readout.b"][:] = rng.normal(size=N_OUT)
+    return net
+
+
+@functools.lru_cache
+def oracle(name, *, feedback="symmetric", per_neuron=False):
+    """Network, rule, loss and trial, and what torch finds for them."""
+    net = network(name, per_neuron=per_neuron)
+    trials = spike_trials(1, N_IN, N_STEPS, rate=60.0, seed=5)
+    loss, rule = CrossEntropy(readout="exponential", tau=100 * ms), EProp(feedback=feedback, seed=2)
+    given = rule.feedback_weights({layer.name: layer.n for layer in net.layers}, N_OUT)
+    found = gradient(
+        net,
+        name,
+        learnable(MODELS[name]),
+        raster(trials, 0, N_STEPS),
+        int(trials.labels[0]),
+        step_weight=loss.step_weights(np.array([N_STEPS]), net.dt),
+        feedback=given or None,
+    )
+    return net, trials, loss, rule, found
+
+
+def wrong(name, **options):
+    """Relative difference of the blocks of the gradient that are not equal to torch's."""
+    net, trials, loss, rule, (value, theirs, counts) = oracle(name, **options)
+    learn = {layer.name: learnable(MODELS[name]) for layer in net.layers}
+    engine = Engine(net, rule, loss, dtype="float64", learn=learn, threads=1)
+    result = engine.run(trials, gradient=True)
+    assert result.loss == pytest.approx(value, rel=1e-10)
+    for layer, count in counts.items():
+        assert (count > 0).mean() >= 0.2, f"{layer} is silent"
+        assert result.spikes[layer] == count.sum()
+    assert result.gradient.keys() == theirs.keys()
+    for key, block in theirs.items():
+        assert np.abs(block).max() > 0, f"{key} has no gradient"
+    differences = {
+        key: np.abs(result.gradient[key] - block).max() / np.abs(block).max()
+        for key, block in theirs.items()
+    }
+    return {key: float(value) for key, value in differences.items() if not value < 1e-9}
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_gradient_equals_autograd(name):
+    assert wrong(name) == {}
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_gradient_of_the_parameters_of_each_neuron(name):
+    assert wrong(name, per_neuron=True) == {}
+
+
+def test_random_feedback_reaches_weights_and_parameters():
+    assert wrong("ALIF", feedback="random") == {}
+
+
+def terms(name):
+    """Every entry of the derivatives, as (name, key)."""
+    found = step_map(MODELS[name], learnable(MODELS[name]))
+    for field in ("transition", "jump", "margin", "drive"):
+        yield from ((field, key) for key in getattr(found, field))
+    for parameter, effect in found.parameters.items():
+        yield from (((parameter, "state"), key) for key in effect.state)
+        if effect.margin != "0":
+            yield (parameter, "margin"), None
+
+
+def without(found, field, key):
+    """The derivatives with one entry left out."""
+    if isinstance(field, str):
+        entries = {k: v for k, v in getattr(found, field).items() if k != key}
+        return dataclasses.replace(found, **{field: entries})
+    parameter, part = field
+    if parameter not in found.parameters:
+        return found
+    effect = found.parameters[parameter]
+    if part == "state":
+        entries = {k: v for k, v in effect.state.items() if k != key}
+        effect = dataclasses.replace(effect, state=entries)
+    else:
+        effect = dataclasses.replace(effect, margin="0")
+    return dataclasses.replace(found, parameters={**found.parameters, parameter: effect})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "ALIF" else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS],
+)
+def test_no_term_can_be_left_out(name, monkeypatch):
+    # a library a term: the compiler takes most of the time
+    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
+    assert wrong(name) == {}
+    unnoticed = []
+    for field, key in terms(name):
+
+        def mutated(model, learn=(), field=field, key=key):
+            found = step_map(model, learn)
+            return without(found, field, key) if model.spikes else found
+
+        monkeypatch.setattr(codegen, "step_map", mutated)
+        if not wrong(name):
+            unnoticed.append((field, key))
+    assert unnoticed == []
+
+
+def test_every_model_has_its_oracle():
+    assert set(NEURONS) == set(MODELS)

@@ -1,0 +1,268 @@
+"""Saved networks: the same network comes back, and a file that is not one is refused by name."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from brian2 import ms, nA, nS
+from reference.networks import (
+    CONDUCTANCE,
+    CURRENT,
+    N_IN,
+    N,
+    network,
+    simulate,
+    spike_trials,
+    spikes,
+)
+
+from neurosnn import equations, storage
+from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+
+
+def small():
+    return network(connectivity=0.5, delay=np.arange(N) % 3 * ms)
+
+
+def rewrite(source, target, *, change=None, arrays=None, leave_out=()):
+    """The same file with another description or other arrays."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "information.json" and change:
+                data = json.loads(content)
+                content = json.dumps(change(data) or data)
+            if name not in {*leave_out, *(arrays or {})}:
+                new.writestr(name, content)
+        for name, content in (arrays or {}).items():
+            new.writestr(name, content)
+    return target
+
+
+def npy(array, **settings):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, **settings)
+    return file.getvalue()
+
+
+def header(shape, dtype="<f8"):
+    """An array file that claims a shape and holds nothing."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
+    return file.getvalue()
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    "make",
+    [
+        small,
+        lambda: network(
+            CURRENT, layers=2, weight_scale=3 * nA, excitatory=0.8, readout=Readout(3, bias=False)
+        ),
+        lambda: network(CONDUCTANCE, weight_scale=20 * nS, excitatory=0.7, delay=2 * ms),
+        lambda: network(equations.STDP_ALIF(beta=np.linspace(0, 1, N)), name="layer_4"),
+        lambda: network(equations.Izhikevich(), readout=Readout(3, tau=7 * ms)),
+    ],
+)
+def test_the_same_network_comes_back(tmp_path, make):
+    net = make()
+    for array in net.parameters.values():
+        array *= 1.5
+    net.save(tmp_path / "net.npz")
+    again = SpikingNetwork.load(str(tmp_path / "net.npz"))
+    assert repr(again) == repr(net)
+    for name, array in net.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], array)
+    for name, connection in net.connections.items():
+        other = again.connections[name]
+        for field in ("mask", "delay", "channel", "sign"):
+            np.testing.assert_array_equal(getattr(other, field), getattr(connection, field))
+        assert other.w is again.parameters[f"{name}.w"]
+        assert other.dimensions is connection.dimensions
+    for layer, other in zip(net.layers, again.layers, strict=True):
+        assert other.model.to_dict() == layer.model.to_dict()
+    assert (float(again.dt), again.seed) == (float(net.dt), net.seed)
+    assert storage.describe(again) == storage.describe(net)
+
+
+def test_a_loaded_network_spikes_alike(tmp_path):
+    net, trials = small(), spike_trials(1)
+    net.save(tmp_path / "net.npz")
+    found = spikes(simulate(SpikingNetwork.load(tmp_path / "net.npz"), trials)["hidden_spikes"])
+    assert found == spikes(simulate(net, trials)["hidden_spikes"])
+    assert len(found) > N
+
+
+def test_the_synapses_in_the_file_count_not_those_a_seed_draws(tmp_path):
+    """Another version of numpy may draw other numbers from the same seed."""
+    net = small()
+    connection = net.connections["input"]
+    connection.mask = ~connection.mask
+    connection.w[:] = connection.mask * 0.25
+    net.save(tmp_path / "net.npz")
+    again = SpikingNetwork.load(tmp_path / "net.npz").connections["input"]
+    np.testing.assert_array_equal(again.mask, connection.mask)
+    np.testing.assert_array_equal(again.w, connection.w)
+
+
+def test_the_file_says_what_wrote_it_and_needs_no_pickle(tmp_path):
+    small().save(tmp_path / "net.npz")
+    with zipfile.ZipFile(tmp_path / "net.npz") as archive:
+        data = json.loads(archive.read("information.json"))
+    assert (data["format"], data["version"], data["seed"]) == ("neurosnn network", 1, 1)
+    assert set(data["versions"]) == {"neurosnn", "brian2", "numpy"}
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as arrays:
+        assert arrays["input.w"].shape == (N_IN, N)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "net.npz"
+    small().save(path)
+    before = path.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array", full)
+    with pytest.raises(OSError, match="No space left"):
+        network(layers=2).save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["net.npz"]
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"nothing.npz: there is no such file.*net.save\(path\)"
+    ):
+        SpikingNetwork.load(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.3, 0.7, 0.999])
+def test_truncated_files(tmp_path, part):
+    small().save(tmp_path / "net.npz")
+    content = (tmp_path / "net.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=r"cut.npz: the file cannot be read as a network"):
+        SpikingNetwork.load(tmp_path / "cut.npz")
+
+
+def test_a_changed_byte_in_the_weights(tmp_path):
+    small().save(tmp_path / "net.npz")
+    content = bytearray((tmp_path / "net.npz").read_bytes())
+    content[content.index(b"input.w.npy") + 1000] ^= 1
+    (tmp_path / "net.npz").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"net.npz: the file cannot be read as a network \(Bad CRC"
+    ):
+        SpikingNetwork.load(tmp_path / "net.npz")
+
+
+def _set(*keys, value):
+    def change(data):
+        inner = data
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+
+    return change
+
+
+MODEL = ("layers", 0, "model")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda data: [1, 2], r"is not in the format 'neurosnn network'"),
+        (_set("format", value="other"), r"is not in the format"),
+        (_set("version", value=99), r"has format version 99, this program reads 1"),
+        (_set("layers", value=[]), r"holds something unknown"),
+        (_set("layers", value=None), r"cannot be read as a network"),
+        (_set("input", "n", value=10**12), r"claims arrays of .* GiB"),
+        (_set("layers", 0, "n", value=-5), r"has a number of neurons that is none: -5"),
+        (_set("layers", 0, "n", value="20"), r"has a number of neurons that is none: '20'"),
+        (_set("layers", 0, "n", value=N + 1), r"with shape \(30, 20\), not \(30, 21\)"),
+        (_set("layers", 0, "recurrent", value=False), r"holds something unknown: 'recurrent"),
+        (_set("layers", 0, "connectivity", value=1.0), r"disagrees with itself about which synapses"),
+        (_set("layers", 0, "color", value="red"), r"unexpected keyword argument 'color'"),
+        (_set("layers", 0, "name", value="../../etc"), r"must be an identifier"),
+        (_set("units", "input", value=[1, 0, 0, 0, 0, 0, 0]), r"disagrees with itself about the unit of"),
+        (_set("dt", value={"value": 0.001, "dimensions": [0] * 7}), r"dt must be a time"),
+        (_set("seed", value=-1), r"seed must be a whole number"),
+        (_set(*MODEL, "equations", value="dv/dt = -v/tau : __import__('os').system('x')"), r"cannot be read"),
+        (_set(*MODEL, "equations", value="dv/dt = -v*(9**9**9**9)/ms : 1"), r"a power that cannot be"),
+        (_set(*MODEL, "equations", value="dv/dt = -v/ms : 9**99999999"), r"a power that cannot be"),
+        (_set(*MODEL, "threshold", value="__import__('os').system('touch hacked')"), r"cannot be read"),
+        (_set(*MODEL, "reset", value="import os\nos.system('touch hacked')"), r"cannot be read"),
+        (_set(*MODEL, "step", value="exec('open(\"hacked\", \"w\")')"), r"cannot be read"),
+        (_set(*MODEL, "initial", value={"v": "open('hacked', 'w')"}), r"cannot be read"),
+        (_set(*MODEL, "refractory", value="(lambda: 1)()"), r"cannot be read"),
+        (_set(*MODEL, "__class__", value="x"), r"'__class__' is not a field of a NeuronModel"),
+        (_set(*MODEL, "parameters", value={"tau_m": {"value": [[]], "dimensions": []}}), r"cannot be read"),
+    ],
+)  # fmt: skip
+def test_hostile_descriptions_run_nothing(tmp_path, monkeypatch, change, match):
+    monkeypatch.chdir(tmp_path)
+    small().save("net.npz")
+    rewrite("net.npz", "bad.npz", change=change)
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=match) as caught:
+        SpikingNetwork.load("bad.npz")
+    assert str(caught.value).startswith("bad.npz: the file")
+    assert time.monotonic() - start < 10
+    assert sorted(os.listdir()) == ["bad.npz", "net.npz"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "leave_out", "match"),
+    [
+        ({}, ["input.w.npy"], r"lacks the array 'input.w'"),
+        ({}, ["input.mask.npy"], r"disagrees with itself about which synapses of 'input' exist"),
+        ({}, ["information.json"], r"has no information.json"),
+        ({"../../evil.npy": npy(np.zeros(3))}, [], r"holds something unknown: '../../evil.npy'"),
+        ({"/etc/passwd": b"root"}, [], r"holds something unknown: '/etc/passwd'"),
+        ({"input.w.npy": npy(np.zeros((3, 3)))}, [], r"with shape \(3, 3\), not \(30, 20\)"),
+        ({"input.w.npy": npy(np.zeros((N_IN, N), np.float32))}, [], r"as float32, not float64"),
+        ({"input.w.npy": npy(np.full((N_IN, N), None), allow_pickle=True)}, [], r"as object, not float64"),
+        ({"input.w.npy": header((N_IN, N))}, [], r"claims 4800 bytes in 'input.w.npy'"),
+        ({"input.w.npy": header((10**9, 10**9))}, [], r"with shape \(1000000000, 1000000000\), not"),
+        ({"input.w.npy": npy(np.zeros((N_IN, N))) + b"more"}, [], r"holds more than 'input.w.npy' should"),
+        ({"input.w.npy": b"not an array"}, [], r"cannot be read as a network"),
+        ({"input.w.npy": npy(np.full((N_IN, N), np.nan))}, [], r"input.w holds a value that is not finite"),
+        ({"input.w.npy": npy(np.ones((N_IN, N)))}, [], r"there is no such synapse"),
+    ],
+)  # fmt: skip
+def test_hostile_arrays(tmp_path, arrays, leave_out, match):
+    small().save(tmp_path / "net.npz")
+    bad = rewrite(tmp_path / "net.npz", tmp_path / "bad.npz", arrays=arrays, leave_out=leave_out)
+    with pytest.raises(ValueError, match=match) as caught:
+        SpikingNetwork.load(bad)
+    assert str(bad) in str(caught.value)
+
+
+def test_two_arrays_of_one_name(tmp_path):
+    path = tmp_path / "net.npz"
+    small().save(path)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("input.w.npy", npy(np.zeros((N_IN, N))))
+    with pytest.raises(ValueError, match=r"holds two arrays named 'input.w.npy'"):
+        SpikingNetwork.load(path)
+
+
+def test_real_valued_input_is_kept(tmp_path):
+    net = SpikingNetwork(
+        Input(3, real_valued=True), Layer(equations.LIF(), 2), Readout(1), dt=0.5 * ms
+    )
+    net.save(tmp_path / "net.npz")
+    again = SpikingNetwork.load(tmp_path / "net.npz")
+    assert again.input.real_valued
+    assert float(again.dt) == 0.5e-3

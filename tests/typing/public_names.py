@@ -1,0 +1,63 @@
+"""Uses the public names as a user would; checked by ``mypy --strict``, never run.
+
+With --strict, mypy also complains here about a public function that has no complete signature.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brian2 import ms
+
+from neurosnn import (
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    NeuronModel,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+    export,
+)
+
+
+def windows() -> None:
+    rule = equations.PairSTDP(A_plus=0.01, A_minus=-0.0105, tau_plus=20 * ms, tau_minus=20 * ms)
+    window = analysis.stdp_window(rule, max_lag=50 * ms, step=1 * ms)
+    analysis.plot_stdp_window(window)
+    analysis.stdp_window(EProp(), post=equations.STDP_ALIF(), learning_signal=1, background=0.6)
+
+
+def training(folder: Path) -> dict[str, float]:
+    train, test = data.spoken_digits()
+    channels: int = train.n_channels
+    trials: int = len(train)
+    neuron: NeuronModel = equations.STDP_ALIF(tau_a=200 * ms)
+    net = SpikingNetwork(
+        Input(channels),
+        Layer(neuron, 128, recurrent=True),
+        Readout(10, tau=20 * ms),
+        dt=1 * ms,
+        seed=1,
+    )
+    trainer = Trainer(net, EProp(feedback="symmetric"), optimizer=Adam(1e-3))
+    trainer.fit(train, epochs=5, batch_size=min(32, trials))
+    scores: dict[str, float] = trainer.evaluate(test)
+    net.save(folder / "digits.npz")
+    again: SpikingNetwork = SpikingNetwork.load(folder / "digits.npz")
+    export(again, folder / "digits_cpp", device="cpp_standalone", inputs=test[:10])
+    return scores
+
+
+def own_neuron() -> NeuronModel:
+    return NeuronModel(
+        equations="dv/dt = -v/tau_m : 1",
+        threshold="v > v_th",
+        reset="v = 0",
+        surrogate="clip(1 - abs(v - v_th), 0, 1)",
+        parameters={"tau_m": 20 * ms, "v_th": 1.0},
+    )
