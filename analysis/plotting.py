@@ -231,7 +231,12 @@ def plot_state(
 
 
 def plot_learning_curve(
-    history, *, ax: Axes | None = None, quantity: str | None = None, **line_kwargs: Any
+    history,
+    *,
+    ax: Axes | None = None,
+    quantity: str | None = None,
+    label: str | None = None,
+    **line_kwargs: Any,
 ) -> Axes:
     """Draw how training went: a quantity against the epoch, for training and validation.
 
@@ -243,6 +248,8 @@ def plot_learning_curve(
         Where to draw; the current Axes if None.
     quantity : str, optional
         The column; "accuracy" if there is one, else "loss".
+    label : str, optional
+        Name of the curve in the legend, for several trainings in one picture.
     **line_kwargs
         Passed to ``Axes.plot``.
 
@@ -280,10 +287,11 @@ def plot_learning_curve(
     percent = quantity.endswith("accuracy")
     scale = 100 if percent else 1
     held_out = f"validation_{quantity}"
-    _line(ax, epoch, scale * values, "training", {"marker": ".", **line_kwargs})
+    _line(ax, epoch, scale * values, label or "training", {"marker": ".", **line_kwargs})
     if held_out in columns:
         held = scale * np.asarray(history[held_out], dtype=float)
-        _line(ax, epoch, held, "validation", {"marker": ".", "linestyle": "--", **line_kwargs})
+        name = f"{label}, validation" if label else "validation"
+        _line(ax, epoch, held, name, {"marker": ".", "linestyle": "--", **line_kwargs})
         ax.legend()
     rate = quantity.removeprefix("rate.")
     name = f"firing rate of {rate} (Hz)" if rate != quantity else quantity.replace("_", " ")

@@ -16,10 +16,6 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-#: One thread for every library unless a benchmark asks for more; read when numpy is imported.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
-
 MISSING = "not run: {0} is not installed (pip install {0})"
 
 
@@ -50,7 +46,9 @@ def version(package: str) -> str | None:
         return None
 
 
-def timed(functions: dict[str, Callable], *, repetitions: int, warm_up: int = 1) -> dict[str, float]:
+def timed(
+    functions: dict[str, Callable], *, repetitions: int, warm_up: int = 1
+) -> dict[str, float]:
     """Median seconds of a call of each function; they take turns, so that all see the same load."""
     for _ in range(warm_up):
         for function in functions.values():
@@ -85,7 +83,9 @@ class Report:
         self.given, self.results = given, []
         found = {name: version(name) for name in ("neurosnn", "brian2", "numpy", *packages)}
         versions = ", ".join(f"{name} {number}" for name, number in found.items() if number)
-        print(f"{cpu_name()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {versions}")
+        print(
+            f"{cpu_name()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {versions}"
+        )
 
     def wants(self, name: str) -> bool:
         """Whether the command line asks for this comparison."""

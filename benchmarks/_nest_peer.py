@@ -87,7 +87,8 @@ class NestTraining:
         self.out = nest.Create("eprop_readout_bsshslm_2020", n_out, readout)
         self.targets = nest.Create("step_rate_generator", n_out)
         self.meter = nest.Create(
-            "multimeter", {"interval": 1.0, "record_from": ["readout_signal"], "start": float(OFFSET)}
+            "multimeter",
+            {"interval": 1.0, "record_from": ["readout_signal"], "start": float(OFFSET)},
         )
         self.recorder = nest.Create("spike_recorder")
         optimizer = {

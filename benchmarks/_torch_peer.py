@@ -70,8 +70,9 @@ class TorchNetwork:
         Whether the step goes through `torch.compile`.
     """
 
-    def __init__(self, net, raster, labels, *, dtype=torch.float32, bptt=False, events=False, compiled=False):
-        torch.set_flush_denormal(True)
+    def __init__(
+        self, net, raster, labels, *, dtype=torch.float32, bptt=False, events=False, compiled=False
+    ):
         model = net.layers[0].model.parameters
         self.alpha = math.exp(-net.dt / model["tau_m"])
         self.rho = math.exp(-net.dt / model["tau_a"])
@@ -115,6 +116,13 @@ class TorchNetwork:
 
     def run(self) -> dict:
         """The gradient of the mean loss, as arrays; `loss` and `spikes` are kept as attributes."""
+        torch.set_flush_denormal(True)
+        try:
+            return self._run()
+        finally:
+            torch.set_flush_denormal(False)
+
+    def _run(self) -> dict:
         for weight in self.weights.values():
             weight.grad = None
         recurrent = self.weights["recurrent.w"]

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import time
 
-from _common import MISSING, Report, arguments, largest_difference, timed, version
-
 import numpy as np
+from _common import MISSING, Report, arguments, largest_difference, timed, version
 from _networks import alif_network, dense, random_trials, tune
 
 from neurosnn import CrossEntropy, CrossEntropyPerStep, EProp
@@ -35,7 +34,9 @@ def main():
     net = alif_network()
     start = time.perf_counter()
     Engine(net, EProp(), CrossEntropy(), threads=1)
-    report.note(f"engine ready after {time.perf_counter() - start:.2f} s (compiled or from the cache)")
+    report.note(
+        f"engine ready after {time.perf_counter() - start:.2f} s (compiled or from the cache)"
+    )
     tune(net, random_trials(8), HIDDEN_SPIKES)
     trials = random_trials(BATCH)
     if report.wants("threads"):
@@ -153,9 +154,7 @@ def brian2(report, net, trials, repetitions, *, quick):
         theirs, gradient, n_spikes = online_eprop(
             net, one, flags=flags, dtype=dtype, repetitions=repetitions
         )
-        ours = timed(
-            {"ours": lambda: engine.run(trials, gradient=True)}, repetitions=repetitions
-        )
+        ours = timed({"ours": lambda: engine.run(trials, gradient=True)}, repetitions=repetitions)
         report.add(
             f"e-prop gradient, Brian2 C++ standalone online, {name}",
             ours["ours"] / BATCH,

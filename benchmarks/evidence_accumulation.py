@@ -2,8 +2,9 @@
 
 32 trials of 2250 ms, 40 inputs, 50 LIF and 50 ALIF neurons, 2 readouts, random feedback, firing-rate
 regularization and Adam: the network, the weights, the spikes and the updates are those of NEST's
-tutorial. Both train from the same start. In float64, NEST's precision, the losses agree digit by
-digit; float32, our default, rounds and so leaves that trajectory after some spikes.
+tutorial. Both train from the same start. In float64, NEST's precision, the losses of the first three
+iterations agree to the last digit; NEST then leaves the trajectory that the engine and
+tests/reference follow together. float32, our default, rounds and leaves it after some spikes.
 
     python benchmarks/evidence_accumulation.py [--quick] [--json FILE]
 """
@@ -23,7 +24,16 @@ import numpy as np
 from brian2 import Hz, ms
 from reference.golden_runs import absorb_scales, evidence_accumulation
 
-from neurosnn import Adam, CrossEntropyPerStep, EProp, Input, Layer, Readout, SpikingNetwork, equations
+from neurosnn import (
+    Adam,
+    CrossEntropyPerStep,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    equations,
+)
 from neurosnn.data import SpikeTrials
 from neurosnn.engine import Engine
 
@@ -133,13 +143,14 @@ def main():
     losses = np.array(nest.finish())
     median = {key: float(np.median(values)) for key, values in seconds.items()}
     for key, ours in (("float64", exact), ("float32", fast)):
-        difference = np.abs(np.array(ours.losses) / losses - 1).max()
+        difference = np.abs(np.array(ours.losses) / losses - 1)
         report.add(
             f"evidence accumulation, 32 trials x 2250 ms and an update, {key}, against NEST",
             median[key],
             median["nest"],
-            f"losses of {n_iter} iterations differ by {difference:.1e}; "
-            f"{ours.n_spikes} spikes, NEST {nest.n_spikes}",
+            f"losses of iterations 1 to {n_iter} differ by "
+            + ", ".join(f"{value:.0e}" for value in difference)
+            + f"; {ours.n_spikes} spikes, NEST {nest.n_spikes}",
         )
     report.close()
 

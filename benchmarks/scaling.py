@@ -16,9 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from _common import Report, arguments, timed
-
 import numpy as np
+from _common import Report, arguments, timed
 from _networks import alif_network, random_trials, tune
 
 from neurosnn import CrossEntropy, EProp

@@ -55,7 +55,7 @@ def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) 
     >>> equations.CurrentLIF().inputs
     ('I',)
     """
-    rests = t_ref is not None
+    rests = t_ref is not None and (getattr(t_ref, "ndim", 0) > 0 or float(t_ref) != 0)
     period = {"t_ref": t_ref} if rests else {}
     return NeuronModel(
         name="CurrentLIF",

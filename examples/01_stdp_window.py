@@ -31,7 +31,9 @@ def lags(quick):
 def classical(quick):
     """Rules of spike pairs and triplets: windows, and pairs repeated 60 times."""
     rules = {
-        "pair": equations.PairSTDP(A_plus=0.01, A_minus=-0.0105, tau_plus=20 * ms, tau_minus=20 * ms),
+        "pair": equations.PairSTDP(
+            A_plus=0.01, A_minus=-0.0105, tau_plus=20 * ms, tau_minus=20 * ms
+        ),
         "triplet": equations.TripletSTDP(),
         "inhibitory": equations.InhibitorySTDP(),
     }
@@ -69,7 +71,9 @@ def eprop(quick):
     _, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for ax, background in zip(axes, (0.6, 0.0), strict=True):
         for name, neuron in list(neurons.items())[2 * quick : 4 - quick]:
-            window = analysis.stdp_window(EProp(), post=neuron, background=background, **lags(quick))
+            window = analysis.stdp_window(
+                EProp(), post=neuron, background=background, **lags(quick)
+            )
             analysis.plot_stdp_window(window, ax=ax, label=name, marker="", lw=1.5)
         ax.set_title(f"held at {background} of the threshold" if background else "at rest")
     axes[1].legend()
@@ -79,7 +83,9 @@ def eprop(quick):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few lags: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the pictures")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), help="folder of the pictures"
+    )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     for name, draw in (("classical", classical), ("eprop", eprop)):

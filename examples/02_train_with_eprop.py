@@ -14,14 +14,26 @@ import numpy as np
 from brian2 import ms, prefs
 from matplotlib import pyplot as plt
 
-from neurosnn import Adam, EProp, Input, Layer, Readout, SpikingNetwork, Trainer
-from neurosnn import analysis, data, equations
+from neurosnn import (
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one epoch: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the pictures")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), help="folder of the pictures"
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

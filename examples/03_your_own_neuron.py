@@ -15,8 +15,18 @@ from pathlib import Path
 from brian2 import ms, mV, nS, pF
 from matplotlib import pyplot as plt
 
-from neurosnn import Adam, EProp, Input, Layer, NeuronModel, Readout, SpikingNetwork, Trainer
-from neurosnn import analysis, data
+from neurosnn import (
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    NeuronModel,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+)
 from neurosnn.schedules import Exponential
 
 EIF = NeuronModel(
@@ -64,7 +74,9 @@ def main():
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     step = 10 * ms if options.quick else 1 * ms
-    window = analysis.stdp_window(rule, post=EIF, max_lag=50 * ms, step=step, dt=0.5 * ms, background=0.5)
+    window = analysis.stdp_window(
+        rule, post=EIF, max_lag=50 * ms, step=step, dt=0.5 * ms, background=0.5
+    )
     analysis.plot_stdp_window(window, ax=axes[0], marker="")
 
     train, test = data.spoken_digits(n_bands=16, n_thresholds=4)

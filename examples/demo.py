@@ -17,8 +17,20 @@ import numpy as np
 from brian2 import ms, prefs
 from matplotlib import pyplot as plt
 
-from neurosnn import Adam, EProp, Input, Layer, Readout, SpikingNetwork, Trainer, export, read_results
-from neurosnn import analysis, data, equations
+from neurosnn import (
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+    export,
+    read_results,
+)
 from neurosnn.engine import Engine
 
 TIMES = {}
@@ -61,7 +73,7 @@ def draw_windows(path, quick):
         analysis.plot_stdp_window(window, ax=right, label=model.__name__, marker="")
         print(f"e-prop, {model.__name__}: Δw from {window.dw.min():.2f} to {window.dw.max():.2f}")
     right.set_title("e-prop, held at 0.6 of the threshold")
-    right.legend()
+    right.legend(loc="upper left", bbox_to_anchor=(1, 1))
     left.figure.savefig(path, dpi=120)
 
 
@@ -96,7 +108,9 @@ def compare_spikes(net, trials, program):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small, and without building: only a test")
+    parser.add_argument(
+        "--quick", action="store_true", help="small, and without building: only a test"
+    )
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of all results")
     options = parser.parse_args()
     output, quick = options.output, options.quick
@@ -106,7 +120,9 @@ def main():
     encoder = {"n_bands": 16, "n_thresholds": 4} if quick else {}
     train, test = timed("read the recordings", lambda: data.spoken_digits(**encoder))
     print(train)
-    trainer = timed("train with e-prop", train_network, train, 1 if quick else 5, 32 if quick else 128)
+    trainer = timed(
+        "train with e-prop", train_network, train, 1 if quick else 5, 32 if quick else 128
+    )
     result = trainer.evaluate(test)
     print(f"accuracy on {len(test)} recordings not trained on: {result['accuracy']:.1%}")
     _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
@@ -119,8 +135,12 @@ def main():
     if quick:
         export(net, output / "digits_cpp", inputs=trials, overwrite=True)
     else:
-        program = timed("export, build and run in C++", run_program, net, trials, output / "digits_cpp")
-        count = timed("the same trials in Brian2 and the engine", compare_spikes, net, trials, program)
+        program = timed(
+            "export, build and run in C++", run_program, net, trials, output / "digits_cpp"
+        )
+        count = timed(
+            "the same trials in Brian2 and the engine", compare_spikes, net, trials, program
+        )
         print(f"all {count} spikes of {len(trials)} trials are the same in all three")
 
     print(f"\n{'accuracy on new recordings':42s} {result['accuracy']:6.1%}")

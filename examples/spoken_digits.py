@@ -25,8 +25,19 @@ import numpy as np
 from brian2 import ms
 from matplotlib import pyplot as plt
 
-from neurosnn import Adam, CrossEntropy, EProp, Input, Layer, Readout, SpikingNetwork, Trainer
-from neurosnn import analysis, data, equations
+from neurosnn import (
+    Adam,
+    CrossEntropy,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+)
 from neurosnn.schedules import Exponential
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -104,7 +115,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few channels and epochs: only a test")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
-    parser.add_argument("--split", choices=("validation", "official", "speakers"), default="official")
+    parser.add_argument(
+        "--split", choices=("validation", "official", "speakers"), default="official"
+    )
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     options = parser.parse_args()
@@ -130,7 +143,9 @@ def main():
                 flush=True,
             )
             label = f"{name}, seed {seed}" if len(seeds) < 6 else None
-            analysis.plot_learning_curve(history, ax=ax, marker="", color=f"C{seed % 10}", label=label)
+            analysis.plot_learning_curve(
+                history, ax=ax, marker="", color=f"C{seed % 10}", label=label
+            )
         report(name, accuracies, len(test))
         means.append(np.mean(accuracies))
     if len(means) > 1:

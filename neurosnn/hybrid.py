@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import sympy
 from brian2.equations.refractory import add_refractoriness
+from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus import margin_of, model_code, refuse_noise
 from neurosnn.checks import message
@@ -117,9 +118,7 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     equations = model.brian_equations
     if model.refractory is not False:
         equations = add_refractoriness(equations)
-    subexpressions = {
-        name: equations[name].expr.code for name in equations.subexpr_names
-    }
+    subexpressions = {name: equations[name].expr.code for name in equations.subexpr_names}
     states = tuple(name for name in model.states if name in equations.diff_eq_names)
     still = [name for name in model.inputs if name not in states]
     if still:
@@ -128,9 +127,7 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
             "EventProp needs the flow that a spike changes.",
             "Let presynaptic spikes add to a synaptic current or conductance.",
         )
-    flow = {
-        name: to_symbolic(expand(equations[name].expr.code, subexpressions)) for name in states
-    }
+    flow = {name: to_symbolic(expand(equations[name].expr.code, subexpressions)) for name in states}
     here = {name: symbol(name) for name in model.states}
     free = to_symbolic("int(not_refractory)")
     after_update = run_symbolically(code.update, here)
@@ -151,6 +148,22 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
                     "Let presynaptic spikes add to a synaptic current, for example "
                     "equations.CurrentLIF().",
                 )
+
+    for row in states:
+        for channel in model.inputs:
+            if differentiate(differentiate(flow[row], channel), channel) != 0:
+                refuse(
+                    f"the flow of '{row}' is not linear in the input '{channel}'.",
+                    "The change of the flow at an arrival is then not proportional to the weight.",
+                    "Let the flow depend on the input linearly, as on a current or a conductance.",
+                )
+    for name in learn:
+        if name in get_identifiers(f"{code.threshold} {code.reset} {code.refractory}"):
+            refuse(
+                f"'{name}' stands in the threshold, the reset or the refractory period.",
+                "EventProp derives gradients of parameters of the flow.",
+                "Learn a time constant, or use EProp for this parameter.",
+            )
 
     def strings(entries):
         return {key: to_string(value) for key, value in entries.items() if value != 0}

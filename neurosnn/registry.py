@@ -12,7 +12,7 @@ from neurosnn.checks import message
 if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
 
-__all__ = ["model_of", "remember"]
+__all__ = ["model_of", "owner_of", "remember"]
 
 _MODELS: WeakKeyDictionary[Any, NeuronModel] = WeakKeyDictionary()
 
@@ -20,6 +20,14 @@ _MODELS: WeakKeyDictionary[Any, NeuronModel] = WeakKeyDictionary()
 def remember(group: Any, model: NeuronModel) -> None:
     """Note the model that a group was made from, for as long as the group lives."""
     _MODELS[group] = model
+
+
+def owner_of(group: Any) -> Any:
+    """The group itself, or the one that a subgroup is part of."""
+    if isinstance(group, Subgroup):
+        # A subgroup holds a weak proxy, but a bound method knows its object.
+        return group.source.run_regularly.__self__
+    return group
 
 
 def model_of(group: Any, *, where: str) -> NeuronModel:
@@ -42,7 +50,7 @@ def model_of(group: Any, *, where: str) -> NeuronModel:
     ValueError
         If no model made the group.
     """
-    owner = group.source if isinstance(group, Subgroup) else group
+    owner = owner_of(group)
     if owner not in _MODELS:
         name = getattr(group, "name", repr(group))
         raise ValueError(

@@ -15,7 +15,8 @@ from brian2.input.timedarray import TimedArray
 from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.monitors.statemonitor import StateMonitor
 from brian2.synapses.synapses import Synapses
-from brian2.units.fundamentalunits import Quantity
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.checks import did_you_mean, message
@@ -56,8 +57,8 @@ class Schedule(NamedTuple):
     def locate(self, t: Quantity | np.ndarray) -> Place:
         """Trial and step of spike times (Quantity) or of steps of the simulation (integers)."""
         steps = np.asarray(t)
-        if isinstance(t, Quantity):
-            steps = np.rint(np.asarray(t / self.dt))
+        if get_dimensions(t) is second.dim:  # also of a monitor's t, which is no Quantity
+            steps = np.rint(steps / float(self.dt))
         trial, step = np.divmod(steps.astype(np.int64), self.period)
         inside = step < np.append(self.n_steps, 0)[np.minimum(trial, len(self.n_steps))]
         return Place(np.where(inside, trial, -1), step)
@@ -298,7 +299,10 @@ def _synapses(
     model = (
         net.readout.model if connection.target == "readout" else net.layer(connection.target).model
     )
-    sent = "w*x_pre" if connection.source == "input" and net.input.real_valued else "w"
+    # a model may have a variable called w itself, as the AdEx neuron does
+    weight = "weight" if "w" in {*source.variables, *target.variables} else "w"
+    real_valued = connection.source == "input" and net.input.real_valued
+    sent = f"{weight}*x_pre" if real_valued else weight
     used = np.unique(connection.channel)
     made = []
     for channel in used:
@@ -314,7 +318,7 @@ def _synapses(
         synapses = Synapses(
             source,
             target,
-            f"w : {si_unit(connection.dimensions)}",
+            f"{weight} : {si_unit(connection.dimensions)}",
             on_pre=f"{model.inputs[channel]}_post += {sent}",
             delay=int(connection.delay[0]) * net.dt if same else None,
             order=order,
@@ -324,7 +328,7 @@ def _synapses(
             dtype=dtype,
         )
         synapses.connect(i=i, j=j)
-        synapses.w = Quantity(connection.w[i, j], dim=connection.dimensions)
+        setattr(synapses, weight, Quantity(connection.w[i, j], dim=connection.dimensions))
         if not same:
             synapses.delay = connection.delay[i] * net.dt
         made.append(synapses)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from brian2 import ms, second
+from brian2 import second
 from reference.event_driven import INPUT, OUTPUT, CurrentLIF, Link, Network, Run
 
 from neurosnn import EventProp, Input, Layer, Readout, SpikingNetwork, equations
@@ -30,9 +30,8 @@ class Case(NamedTuple):
 
 def lif_model(layer):
     """The neuron of a reference layer."""
-    return equations.CurrentLIF(
-        tau_m=layer.tau_m * second, tau_s=layer.tau_s * second, t_ref=layer.t_ref * second
-    )
+    rest = {"t_ref": layer.t_ref * second} if layer.t_ref else {}
+    return equations.CurrentLIF(tau_m=layer.tau_m * second, tau_s=layer.tau_s * second, **rest)
 
 
 def lif_case(seed, *, layers=1, t_ref=0.0, delays=False, leaky=False):
@@ -43,7 +42,7 @@ def lif_case(seed, *, layers=1, t_ref=0.0, delays=False, leaky=False):
     times = np.concatenate([rng.choice(180, count, replace=False) + 6 for count in counts]) * GRID
 
     def delay(n):
-        return rng.integers(0, 30, n) * GRID if delays else np.zeros(n)
+        return rng.integers(1, 30, n) * GRID if delays else np.zeros(n)
 
     several = layers > 1
     links, populations = {}, []
@@ -57,15 +56,17 @@ def lif_case(seed, *, layers=1, t_ref=0.0, delays=False, leaky=False):
         )
         number = str(k + 1) if several else ""
         name, n_pre = ("input", N_IN) if k == 0 else (f"forward{number}", N)
-        w = rng.normal(0.7 if k == 0 else 0.9, 0.6, (n_pre, N))
+        w = rng.normal(0.7, 0.6 if k == 0 else 0.5, (n_pre, N))
         between = delay(n_pre) if k == 0 else links[f"recurrent{k}"].delay
         links[name] = Link(k - 1 if k else INPUT, k, w, between)
         w = rng.normal(0.0, 0.6, (N, N)) * (1 - np.eye(N))
         links[f"recurrent{number}"] = Link(k, k, w, delay(N))
         links[f"readout{number}"] = Link(k, OUTPUT, rng.normal(0, 2.0, (N, N_OUT)), np.zeros(N))
     reference = Network(tuple(populations), links, TAU_M, 0.0 if leaky else TAU_S, DURATION)
-    readout = Readout(N_OUT, tau=TAU_M * second, bias=False) if leaky else Readout(
-        N_OUT, model=equations.CurrentReadout(), bias=False
+    readout = (
+        Readout(N_OUT, tau=TAU_M * second, bias=False)
+        if leaky
+        else Readout(N_OUT, model=equations.CurrentReadout(), bias=False)
     )
     return Case(reference, times, channels, lif_model, readout)
 
@@ -132,4 +133,4 @@ def grid_run(case, machine, dt):
         for step, neuron in zip(*sources[link.source], strict=True):
             if step + delay[neuron] < found.n_steps[0]:
                 arrivals.append((int(step + delay[neuron]) + 0.5, link.target, name, int(neuron)))
-    return Run(spikes, releases, arrivals, np.zeros(0))
+    return Run(spikes, releases, arrivals, np.zeros(0), [])

@@ -138,7 +138,8 @@ def test_real_valued_input():
     )
     engine = Engine(net, EProp(), CrossEntropyPerStep(), dtype="float64")
     result = engine.run(trials, gradient=True)
-    assert result.spikes["hidden"] > 20 and result.total == 100
+    assert result.spikes["hidden"] > 20
+    assert result.total == 100
     assert all(np.abs(value).max() > 0 for value in result.gradient.values())
     expected, _, _ = brian_spikes(net, trials)
     simulated = engine.simulate(trials)

@@ -9,12 +9,13 @@ from engine_cases import NAMED, raster, spike_trials
 from reference.adjoint_numpy import bptt
 from reference.eprop_numpy import INPUT, Layer, Network, Projection, eprop
 
-from neurosnn import equations
+from neurosnn import SGD, NeuronModel, Trainer, equations
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropyPerStep, MeanSquareError
 from neurosnn.network import Input, Readout, SpikingNetwork
 from neurosnn.network import Layer as NetworkLayer
 from neurosnn.rules.eprop import EProp
+from neurosnn.rules.online import OnlineBackend
 
 N_STEPS, N_IN, N_OUT = 200, 12, 3
 WEIGHT = {"Izhikevich": 30.0}
@@ -28,6 +29,14 @@ SMALL = {
         equations.Izhikevich(clip_eligibility=False), initial={"v": "c"}
     ),
 }
+
+
+BUFFERED = NeuronModel(
+    equations="dy/dt = -y/tau : 1\nI : 1",
+    step="y += I\nI = 0",
+    inputs=("I",),
+    parameters={"tau": 15 * ms},
+)
 
 
 def network(model, *, recurrent=True, layers=1, delay=0, name="", n=8):
@@ -170,3 +179,38 @@ def test_eprop_is_bptt_without_recurrence_and_differs_with_it(name):
 
 def test_named_models_are_all_covered():
     assert set(SMALL) == set(NAMED)
+
+
+def test_adaptive_feedback_gets_the_updates_of_the_readout():
+    net = network(SMALL["ALIF"], layers=2)
+    trainer = Trainer(net, EProp(feedback="adaptive", seed=4), optimizer=SGD(0.1), dtype="float64")
+    weights = {
+        layer: (net.parameters[name], trainer.backend.parameters[f"feedback.{layer}"])
+        for layer, name in (("hidden1", "readout1.w"), ("hidden2", "readout2.w"))
+    }
+    before = {layer: (w.copy(), B.copy()) for layer, (w, B) in weights.items()}
+    trainer.step(spike_trials(2, N_IN, N_STEPS, rate=60.0, seed=5))
+    for layer, (w, B) in weights.items():
+        w_before, B_before = before[layer]
+        assert np.abs(w - w_before).max() > 0
+        np.testing.assert_allclose(B - B_before, w - w_before, rtol=0, atol=1e-15)
+        assert np.abs(B - w).max() > 0.1
+
+
+@pytest.mark.parametrize("readout", [equations.CurrentReadout(tau_s=8 * ms), BUFFERED])
+def test_readouts_whose_input_is_not_their_output(readout):
+    net = SpikingNetwork(
+        Input(N_IN),
+        NetworkLayer(SMALL["ALIF"], 6, recurrent=True, weight_scale=2.0),
+        Readout(N_OUT, model=readout),
+        seed=3,
+    )
+    trials = spike_trials(1, N_IN, 80, rate=60.0, seed=5)
+    target = np.random.default_rng(1).normal(size=(80, N_OUT))
+    ours = Engine(net, EProp(), MeanSquareError(), dtype="float64").run(
+        trials, target, gradient=True
+    )
+    online = OnlineBackend(net, EProp(), MeanSquareError()).run(trials, target, gradient=True)
+    assert ours.total == online.total == 0
+    assert ours.spikes["hidden"] > 6
+    assert difference(ours.gradient, online.gradient) < 1e-10

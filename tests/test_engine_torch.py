@@ -9,7 +9,7 @@ from brian2 import ms
 from engine_cases import MODELS, raster, spike_trials
 
 from neurosnn.calculus import step_map
-from neurosnn.engine import Engine, build, codegen
+from neurosnn.engine import Engine, build, eprop_adjoint
 from neurosnn.losses import CrossEntropy
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.eprop import EProp
@@ -144,7 +144,7 @@ def without(found, field, key):
 
 @pytest.mark.parametrize(
     "name",
-    [name if name == "ALIF" else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS],
+    [name if name == "LIF" else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS],
 )
 def test_no_term_can_be_left_out(name, monkeypatch):
     # a library a term: the compiler takes most of the time
@@ -157,10 +157,18 @@ def test_no_term_can_be_left_out(name, monkeypatch):
             found = step_map(model, learn)
             return without(found, field, key) if model.spikes else found
 
-        monkeypatch.setattr(codegen, "step_map", mutated)
+        monkeypatch.setattr(eprop_adjoint, "step_map", mutated)
         if not wrong(name):
             unnoticed.append((field, key))
     assert unnoticed == []
+
+
+@pytest.mark.parametrize("name", ["exponential", "Izhikevich"])
+def test_initial_values_cannot_be_left_out(name, monkeypatch):
+    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
+    monkeypatch.setattr(eprop_adjoint, "_through_initial_values", lambda *_: [])
+    used = {"exponential": "E", "Izhikevich": "bc"}[name]
+    assert wrong(name).keys() == {f"{layer}.{p}" for layer in ("hidden1", "hidden2") for p in used}
 
 
 def test_every_model_has_its_oracle():

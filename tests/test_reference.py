@@ -28,8 +28,17 @@ def make_layer(model):
     """Five neurons, with every constant away from its default."""
     if model == "izhikevich":
         return Layer(N, model, gamma=0.3, dt=0.5)
-    return Layer(N, model, alpha=0.9, rho=0.95, beta=0.2, n_ref=3, psi_prefactor=1.3,
-                 v_th=1.2, psi_at_spike=model != "alif")
+    return Layer(
+        N,
+        model,
+        alpha=0.9,
+        rho=0.95,
+        beta=0.2,
+        n_ref=3,
+        psi_prefactor=1.3,
+        v_th=1.2,
+        psi_at_spike=model != "alif",
+    )
 
 
 def make_problem(*models, recurrent=False, delay=0, seed=0):
@@ -47,8 +56,11 @@ def make_problem(*models, recurrent=False, delay=0, seed=0):
     W_out = [rng.standard_normal((N_OUT, N)) for _ in models]
     net = Network([make_layer(m) for m in models], projections, W_out, 0.8, np.full(N_OUT, 0.1))
     inputs = (rng.random((N_STEPS, N_IN)) < 0.4).astype(float)
-    trial = {"target": np.tile(np.eye(N_OUT)[1], (N_STEPS, 1)), "loss": "cross_entropy",
-             "weight": rng.random(N_STEPS)}
+    trial = {
+        "target": np.tile(np.eye(N_OUT)[1], (N_STEPS, 1)),
+        "loss": "cross_entropy",
+        "weight": rng.random(N_STEPS),
+    }
     return net, inputs, trial
 
 
@@ -64,8 +76,9 @@ def test_two_spikes_by_hand():
     layer = Layer(1, "alif", alpha=0.5, rho=0.9, beta=0.5, psi_at_spike=False)
     net = Network([layer], [Projection(INPUT, 0, np.array([[0.8]]))], [np.array([[2.0]])], 0.5)
     inputs = np.array([[1.0], [1.0], [0.0], [0.0]])
-    g, rec, (trace,) = eprop(net, inputs, np.zeros((4, 1)), feedback=[np.array([[3.0]])],
-                             with_traces=True)
+    g, rec, (trace,) = eprop(
+        net, inputs, np.zeros((4, 1)), feedback=[np.array([[3.0]])], with_traces=True
+    )
     assert rec.v[0].ravel() == pytest.approx([0, 0.8, 1.2, -0.4])
     assert rec.z[0].ravel() == pytest.approx([0, 0, 1, 0])
     assert rec.second[0].ravel() == pytest.approx([0, 0, 0, 1])
@@ -86,8 +99,14 @@ def test_izhikevich_by_hand():
     layer = Layer(1, "izhikevich")
     net = Network([layer], [Projection(INPUT, 0, np.zeros((1, 1)))], [np.ones((1, 1))], 0.5)
     inputs, drive = np.array([[1.0], [0.0], [0.0]]), np.array([[120.0], [0.0], [0.0]])
-    _, rec, (trace,) = eprop(net, inputs, np.zeros((3, 1)), feedback=[np.ones((1, 1))],
-                             currents=[drive], with_traces=True)
+    _, rec, (trace,) = eprop(
+        net,
+        inputs,
+        np.zeros((3, 1)),
+        feedback=[np.ones((1, 1))],
+        currents=[drive],
+        with_traces=True,
+    )
     assert rec.z[0].ravel().tolist() == [1, 0, 0]
     assert rec.v[0][:2].ravel() == pytest.approx([39, -82.74])
     assert rec.second[0][:2].ravel() == pytest.approx([-0.26, 1.4452])
@@ -122,8 +141,9 @@ def test_delay_and_self_connection():
 @pytest.mark.parametrize("models", [*[(m,) for m in ALL_MODELS], ("alif", "stdp_alif")])
 def test_factored_equals_online(models, recurrent):
     net, inputs, trial = make_problem(*models, recurrent=recurrent, delay=1)
-    trial.update(feedback=feedback_of(net, "random", np.random.default_rng(5)), c_reg=0.5,
-                 f_target=0.05)
+    trial.update(
+        feedback=feedback_of(net, "random", np.random.default_rng(5)), c_reg=0.5, f_target=0.05
+    )
     for reg in ("trial", "running"):
         online, rec, _ = eprop(net, inputs, **trial, reg=reg)
         factored, _ = eprop_factored(net, inputs, **trial, reg=reg)
@@ -135,6 +155,7 @@ def test_factored_equals_online(models, recurrent):
 @pytest.mark.parametrize("model", ALL_MODELS)
 def test_eprop_is_exact_only_without_paths_between_neurons(model):
     """Symmetric e-prop equals BPTT in one feed-forward layer, not beyond."""
+
     def difference(*models, **kwargs):
         net, inputs, trial = make_problem(*models, **kwargs)
         online, *_ = eprop(net, inputs, **trial, feedback=feedback_of(net))
@@ -183,8 +204,15 @@ def test_rate_regularization():
     running = 2.0 * (np.array([0, 1 / 2, 1 / 3, 1 / 2]) - 0.25)
     assert rate_error(z, 0.25, 2.0, "running").ravel() == pytest.approx(running)
     net, inputs, trial = make_problem("lif")
-    online, rec, _ = eprop(net, inputs, **trial, feedback=feedback_of(net), c_reg=2.0,
-                           f_target=0.25, reg="postsynaptic")
+    online, rec, _ = eprop(
+        net,
+        inputs,
+        **trial,
+        feedback=feedback_of(net),
+        c_reg=2.0,
+        f_target=0.25,
+        reg="postsynaptic",
+    )
     per_neuron = rate_error(rec.z[0], 0.25, 2.0, "postsynaptic").sum(axis=0)
     np.testing.assert_allclose(online.W_reg[0], np.tile(per_neuron[:, None], N_IN))
 
@@ -225,8 +253,14 @@ def test_window_equals_network(model, lag):
     raster[t_post - lag] = 1.0
     layer = Layer(1, model, alpha=0.95, rho=0.99, beta=0.2, n_ref=5)
     net = Network([layer], [Projection(INPUT, 0, np.zeros((1, 1)))], [np.ones((1, 1))], 0.0)
-    _, rec, (trace,) = eprop(net, raster, np.zeros((n_steps, 1)), feedback=[np.zeros((1, 1))],
-                             currents=[current], with_traces=True)
+    _, rec, (trace,) = eprop(
+        net,
+        raster,
+        np.zeros((n_steps, 1)),
+        feedback=[np.zeros((1, 1))],
+        currents=[current],
+        with_traces=True,
+    )
     assert np.flatnonzero(rec.z[0]).tolist() == [t_post]
     assert trace.e.sum() == pytest.approx(isolated_pairing(lag, model, n_after=750), abs=1e-8)
 
@@ -241,11 +275,14 @@ def test_single_synapse(row):
     assert np.round(found, 4).tolist() == [expected[k] for k in ("dW_134", "dW_max", "dW_299")]
 
 
-@pytest.mark.parametrize(("name", "task"), [
-    ("sine_wave_regression", sine_wave_regression),
-    ("evidence_accumulation_batch_1", evidence_accumulation),
-    ("evidence_accumulation_batch_2", lambda: evidence_accumulation(batch_size=2)),
-])
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("sine_wave_regression", sine_wave_regression),
+        ("evidence_accumulation_batch_1", evidence_accumulation),
+        ("evidence_accumulation_batch_2", lambda: evidence_accumulation(batch_size=2)),
+    ],
+)
 def test_published_losses(name, task):
     published, (losses, _) = LOSSES[name], train(task())
     np.testing.assert_allclose(losses, published["nest"], rtol=1e-10)

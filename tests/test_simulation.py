@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from brian2 import NeuronGroup, Quantity, SpikeMonitor, Synapses, defaultclock, ms, nA, nS, prefs
+from brian2 import NeuronGroup, SpikeMonitor, Synapses, defaultclock, ms, nA, nS, prefs
 from reference import network_numpy as oracle
 from reference.networks import (
     CONDUCTANCE,
@@ -149,7 +149,7 @@ def test_states_that_are_no_numbers_start_anew():
     )
     net, trials = network(model), spike_trials(2)
     together = simulate(net, trials)
-    place = net.schedule(trials).locate(together["hidden_spikes"].t[:])
+    place = net.schedule(trials).locate(together["hidden_spikes"].t)  # the view as well as t[:]
     alone = spikes(simulate(net, trials[1:])["hidden_spikes"])
     assert N < len(alone) <= 3 * N
     assert np.sum(place.trial == 1) == len(alone)
@@ -202,7 +202,7 @@ def test_schedule_of_one_trial_of_several_and_of_events_after_the_end():
     place = schedule.locate(np.array([0, 59, 60, 61, 62, 200]))
     np.testing.assert_array_equal(place.trial, [0, 0, -1, -1, 1, -1])
     np.testing.assert_array_equal(place.step[:5], [0, 59, 60, 61, 0])
-    np.testing.assert_array_equal(schedule.locate(Quantity([0.062])).trial, [1])
+    np.testing.assert_array_equal(schedule.locate([62] * ms).trial, [1])
     assert net.steps(2.0004 * ms) == 2
     assert net.steps(2.1 * ms) == 3
 
@@ -251,3 +251,19 @@ def test_cython_gives_the_same_spikes():
     prefs["codegen.target"] = "numpy"
     assert found == spikes(simulate(net, trials)["hidden_spikes"])
     assert len(found) > N
+
+
+def test_a_model_may_have_a_variable_called_w():
+    adex = NeuronModel(
+        equations="dv/dt = (-v - w)/tau_m : 1\ndw/dt = (0.1*v - w)/(5*tau_m) : 1",
+        threshold="v > 1",
+        reset="v = 0\nw += 0.1",
+        method="euler",
+        parameters={"tau_m": 20 * ms},
+    )
+    net = SpikingNetwork(Input(2), Layer(adex, 3, recurrent=True), Readout(2))
+    simulation = net.brian2()
+    np.testing.assert_array_equal(
+        simulation["recurrent"].weight[:], net.parameters["recurrent.w"][~np.eye(3, dtype=bool)]
+    )
+    simulation.run(3 * ms, namespace={})

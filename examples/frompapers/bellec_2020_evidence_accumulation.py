@@ -27,8 +27,19 @@ from brian2 import Hz, ms, prefs
 from matplotlib import pyplot as plt
 from tqdm import tqdm
 
-from neurosnn import Adam, CrossEntropy, EProp, Input, Layer, Readout, SpikingNetwork, Trainer
-from neurosnn import analysis, data, equations
+from neurosnn import (
+    Adam,
+    CrossEntropy,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+)
 
 CUE, PAUSE, DELAY, RECALL = 100, 50, 1050, 150  # ms, at one step a ms
 GROUP = 10  # neurons each that signal left, right, recall, and background noise
@@ -138,7 +149,9 @@ def picture_of_a_trial(trainer, trials, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one cue, few updates: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the pictures")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), help="folder of the pictures"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--iterations", type=int, default=600, help="most updates of a network")
     options = parser.parse_args()

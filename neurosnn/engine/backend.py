@@ -113,7 +113,8 @@ class Engine:
             for name, connection in net.connections.items()
         }
         self._layers = [
-            self._layer_code(k, name, part.model) for k, (name, part) in enumerate(self.parts.items())
+            self._layer_code(k, name, part.model)
+            for k, (name, part) in enumerate(self.parts.items())
         ]
         self._index = {code.name: code for code in self._layers}
         self._connections = [self._connection_code(c) for c in net.connections.values()]

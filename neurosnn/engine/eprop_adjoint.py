@@ -35,6 +35,17 @@ def add_eprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
         (row, column): translator.entry(f"M_{row}_{column}", text, *before)
         for (row, column), text in slopes.transition.items()
     }
+    drive = {
+        (row, channel): translator.entry(f"b_{row}_{channel}", text, *before)
+        for (row, channel), text in slopes.drive.items()
+    }
+    layer.input_gradient = [
+        (
+            channel,
+            product_sum(f"lam_{row}*{b}" for (row, c), b in drive.items() if c == channel),
+        )
+        for channel in model.inputs
+    ]
     margin = {}
     if model.spikes:
         layer.at_reset = [
@@ -43,23 +54,12 @@ def add_eprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
         jump = {
             row: translator.entry(f"Z_{row}", text, *before) for row, text in slopes.jump.items()
         }
-        drive = {
-            (row, channel): translator.entry(f"b_{row}_{channel}", text, *before)
-            for (row, channel), text in slopes.drive.items()
-        }
         layer.after_threshold.append((PSI, translator.expression(slopes.psi)))
         layer.stored_after.append(PSI)
         margin = {
             row: translator.entry(f"m_{row}", text, *after) for row, text in slopes.margin.items()
         }
         layer.spike_gradient = "".join(f" + lam_{row}*{value}" for row, value in jump.items())
-        layer.input_gradient = [
-            (
-                channel,
-                product_sum(f"lam_{row}*{b}" for (row, c), b in drive.items() if c == channel),
-            )
-            for channel in model.inputs
-        ]
         for parameter in learn:
             effect = slopes.parameters[parameter]
             direct = (layer.coefficients, layer.stored_parameter)

@@ -60,9 +60,7 @@ def add_eventprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
     reset = {name: to_symbolic(text) for name, text in slopes.reset.items()}
     flow_before = {name: at_spike(f"before_{name}", text) for name, text in slopes.flow.items()}
     flow_after = {
-        name: at_spike(
-            f"after_{name}", to_string(substitute(_resting(text, model), reset))
-        )
+        name: at_spike(f"after_{name}", to_string(substitute(_resting(text, model), reset)))
         for name, text in slopes.flow.items()
     }
     kept = {

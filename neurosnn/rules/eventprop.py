@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.checks import Range, check_value
+
+if TYPE_CHECKING:
+    from neurosnn.model import NeuronModel
+    from neurosnn.rules.eventprop_equations import AdjointEquations
 
 __all__ = ["EventProp"]
 
@@ -37,8 +41,10 @@ class EventProp:
         ``c (f_j - f_target)/T`` at each spike. The number of spikes has no gradient, so this is a
         heuristic, as in Nowotny et al. 2025.
     smallest_slope : float, optional
-        Lower limit of the slope ``g_h . f-`` (1/s in units of the margin) with which the membrane
-        crosses the threshold: a grazing spike has an unbounded gradient.
+        Lower limit of the slope ``g_h . f-`` (units of the margin per second) with which the membrane
+        crosses the threshold: a grazing spike has an unbounded gradient, and on a coarse grid the
+        flow may even point downwards after the overshoot. Train at dt = 1 ms with about 50; for a
+        model in volts the number is smaller by the scale of its threshold.
 
     Raises
     ------
@@ -66,7 +72,7 @@ class EventProp:
     method: ClassVar[str] = "eventprop"
     rate_target: Quantity = field(default_factory=lambda: 10 * hertz)
     rate_strength: float = 0.0
-    smallest_slope: float = 1e-3
+    smallest_slope: float = 5.0
 
     def __post_init__(self) -> None:
         where = "EventProp"
@@ -75,3 +81,41 @@ class EventProp:
         )
         check_value("rate_strength", self.rate_strength, Range(0, includes_low=True), where=where)
         check_value("smallest_slope", self.smallest_slope, Range(0), where=where)
+
+    def equations(self, model: NeuronModel, *, learn: tuple[str, ...] = ()) -> AdjointEquations:
+        """The adjoint of a neuron model as Brian2 strings, derived from its equations.
+
+        Parameters
+        ----------
+        model : NeuronModel
+            A spiking model or a readout with differential equations.
+        learn : tuple of str, optional
+            Parameters whose gradient is wanted.
+
+        Returns
+        -------
+        AdjointEquations
+            Strings of the flow in reverse time, of a spike and of an arrival; ``print`` shows them.
+
+        Raises
+        ------
+        ValueError
+            If the model has no differentiable flow, with the reason.
+
+        Examples
+        --------
+        >>> from neurosnn import EventProp, equations
+        >>> print(EventProp().equations(equations.CurrentLIF()))
+        # reverse time, between spikes
+        dlam_v/dt = -lam_v/tau_m : 1
+        dlam_I/dt = -lam_I/tau_s + lam_v/tau_m : 1
+        # spike of the neuron
+        shift = (I*lam_v/tau_m + feedback)/((I - v)/tau_m)
+        lam_v = shift
+        # arrival of a presynaptic spike that adds w to I
+        dE_dw += lam_I_post
+        feedback_pre += w*(-lam_I_post/tau_s_post + lam_v_post/tau_m_post)
+        """
+        from neurosnn.rules.eventprop_equations import adjoint_equations
+
+        return adjoint_equations(model, tuple(learn))

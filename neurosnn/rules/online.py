@@ -12,7 +12,7 @@ from brian2.monitors.statemonitor import StateMonitor
 from neurosnn.checks import message
 from neurosnn.engine.backend import BatchResult
 from neurosnn.engine.batches import BatchInput, read_batch
-from neurosnn.rules.online_network import Errors, LearningNetwork, build_learning
+from neurosnn.rules.online_network import Errors, LearningNetwork
 from neurosnn.rules.traces import GRADIENT
 from neurosnn.simulation import Inputs, Schedule, read_inputs
 
@@ -130,7 +130,7 @@ class OnlineBackend:
         return _results(schedule, simulation["readout_states"], monitors)
 
     def _learn(self, given: Inputs, errors: Errors):
-        learning = build_learning(self.net, self.rule, given, errors, feedback=self.feedback)
+        learning = LearningNetwork(self.net, self.rule, given, errors, feedback=self.feedback)
         groups = learning.groups
         outputs = StateMonitor(groups["readout"], "output", record=True, when="end")
         monitors = {layer.name: SpikeMonitor(groups[layer.name]) for layer in self.net.layers}

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from brian2.equations.equations import Equations
-from brian2.groups.subgroup import Subgroup
 from brian2.synapses.synapses import Synapses
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.checks import check_value, message
 from neurosnn.model import NeuronModel
 from neurosnn.model_checks import NON_NEGATIVE_TIME
-from neurosnn.registry import model_of
+from neurosnn.registry import model_of, owner_of
 from neurosnn.rules.filters import read_filter
 from neurosnn.rules.traces import (
     LEARNING_SIGNAL,
@@ -45,7 +44,7 @@ def eprop_synapses(
     dtype: Any = None,
 ) -> Synapses:
     """See `EProp.synapses`."""
-    owner = post.source if isinstance(post, Subgroup) else post
+    owner = owner_of(post)
     if model is None:
         model = model_of(post, where="EProp.synapses")
     if amplitude and amplitude not in pre.variables:

@@ -16,7 +16,7 @@ from neurosnn.engine.batches import read_batch
 from neurosnn.losses import as_loss
 from neurosnn.optimizers import Adam
 from neurosnn.rules.online import check_rule, feedback_of, per_step_errors
-from neurosnn.rules.online_network import RECORD, UPDATE, build_learning, each_trial
+from neurosnn.rules.online_network import RECORD, UPDATE, LearningNetwork
 from neurosnn.rules.online_synapses import add_variables
 from neurosnn.rules.online_updates import NOW, update_statements, update_variables
 from neurosnn.rules.traces import GRADIENT, unit_text
@@ -117,7 +117,7 @@ class OnlineTraining:
         errors = per_step_errors(loss, batch, given.schedule, net.readout.n)
         self._decisions = int(np.count_nonzero(errors.target.any(axis=1) & (errors.weight > 0)))
         learned = [f"{name}.w" for name in net.connections]
-        adaptive = rule.feedback == "adaptive"
+        adaptive = self._adaptive = rule.feedback == "adaptive"
         if adaptive:
             learned += [f"feedback.{layer.name}" for layer in net.layers]
         learned += ["readout.b"] if net.readout.bias else []
@@ -126,7 +126,7 @@ class OnlineTraining:
             name: _Updates(self.optimizer, net, connection, adaptive)
             for name, connection in net.connections.items()
         }
-        built = build_learning(
+        self._learning = built = LearningNetwork(
             net,
             rule,
             given,
@@ -138,7 +138,7 @@ class OnlineTraining:
         )
         self.network, self.groups, self.synapses = built.network, built.groups, built.synapses
         self.duration = built.duration
-        period = self.schedule.period * net.dt
+        period = built.trial_clock.dt
         share, number = _batches(batch.n_trials, batch_size)
         self._times = {
             "batch_share": TimedArray(share, dt=period, name="batch_share*"),
@@ -151,13 +151,18 @@ class OnlineTraining:
         if net.readout.bias:
             self._at_trial_ends(readout, _bias_statements(self.optimizer, readout))
         self._record = StateMonitor(
-            readout, ("loss", "correct"), record=True, dt=period, when="start", order=RECORD
+            readout,
+            ("loss", "correct"),
+            record=True,
+            clock=built.trial_clock,
+            when="start",
+            order=RECORD,
         )
         self.network.add(self._record)
 
     def _at_trial_ends(self, obj: Any, statements: str) -> None:
         obj.namespace.update(self._times)
-        each_trial(obj, statements, UPDATE, "update", self.schedule)
+        self._learning.at_trials(obj, statements, UPDATE, "update")
 
     def run(self) -> None:
         """Simulate all trials; not needed where the network is run by other means."""
@@ -179,14 +184,15 @@ class OnlineTraining:
         """Weights and biases after the simulation, as in ``net.parameters`` and not linked to it."""
         values = {}
         for name, connection in self.net.connections.items():
-            for key, variable in ((f"{name}.w", "w"), (f"feedback.{connection.source}", "B")):
+            variables = {f"{name}.w": "w"}
+            if self._adaptive and connection.target == "readout":
+                variables[f"feedback.{connection.source}"] = "B"
+            for key, variable in variables.items():
                 array = np.zeros(connection.w.shape)
                 for synapses in self.synapses[name]:
-                    if variable in synapses.variables:
-                        array[synapses.i[:], synapses.j[:]] = synapses.variables[
-                            variable
-                        ].get_value()
-                        values[key] = array
+                    learned = synapses.variables[variable].get_value()
+                    array[synapses.i[:], synapses.j[:]] = learned
+                values[key] = array
         if self.net.readout.bias:
             values["readout.b"] = np.array(self.groups["readout"].variables["b"].get_value())
         return values
@@ -225,7 +231,7 @@ class _Updates:
                 )
             )
         self.equations = "\n".join(f"{variable} : 1" for variable in variables)
-        self.statements = "\n".join([NOW, *statements, f"{GRADIENT} *= 1 - now"])
+        self.statements = "\n".join([NOW, *statements, f"{GRADIENT} *= (1 - now)"])
 
 
 def _bias_statements(optimizer: Any, readout: Any) -> str:
@@ -238,7 +244,7 @@ def _bias_statements(optimizer: Any, readout: Any) -> str:
     update = update_statements(
         optimizer, "readout.b", weight="b", gradient=gradient, dimensions=dimensions, suffix="_b"
     )
-    return f"{NOW}\n{update}\nG_b *= 1 - now"
+    return f"{NOW}\n{update}\nG_b *= (1 - now)"
 
 
 def _batches(n_trials: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

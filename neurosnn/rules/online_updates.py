@@ -89,7 +89,7 @@ def update_statements(
     lines = [f"slope = {gradient}*{one}*batch_share(t)"]
     decay = float(optimizer.weight_decay) if name.endswith(".w") else 0.0
     if decay and optimizer.decoupled:
-        lines.append(f"{weight} *= 1 - now*{rate}*{decay!r}")
+        lines.append(f"{weight} *= (1 - now*{rate}*{decay!r})")
     elif decay:
         lines.append(f"slope += now*{decay!r}*{weight}/{one}")
     if isinstance(optimizer, Adam):

@@ -176,7 +176,7 @@ def test_times_on_the_grid_keep_their_step(dtype, dt_ms):
         n_channels=1,
         duration=8 * second,
     )
-    assert data.n_steps(dt_ms * ms).tolist() == [n]*len(data)
+    assert data.n_steps(dt_ms * ms).tolist() == [n] * len(data)
     np.testing.assert_array_equal(data.steps(dt_ms * ms).step, np.arange(n))
 
 

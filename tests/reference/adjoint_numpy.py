@@ -53,8 +53,19 @@ def backwards_lowpass(x, kappa):
     return lowpass(x[::-1], kappa)[::-1]
 
 
-def eprop_factored(net, inputs, target, *, feedback, loss="mse", weight=None, f_target=0.0,
-                   c_reg=0.0, reg="trial", currents=None):
+def eprop_factored(
+    net,
+    inputs,
+    target,
+    *,
+    feedback,
+    loss="mse",
+    weight=None,
+    f_target=0.0,
+    c_reg=0.0,
+    reg="trial",
+    currents=None,
+):
     """E-prop gradients from one backward pass per neuron instead of traces per synapse.
 
     Same parameters as `eprop_numpy.eprop`, same numbers up to rounding; the "postsynaptic"

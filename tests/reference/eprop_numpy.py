@@ -22,8 +22,20 @@ import numpy as np
 from .network_numpy import INPUT, Layer, Network, Projection, Record, forward, loss_and_error
 
 __all__ = [
-    "INPUT", "Gradients", "Layer", "Network", "Projection", "Record", "Traces", "eprop",
-    "feedback_of", "forward", "learning_signals", "loss_and_error", "lowpass", "rate_error",
+    "INPUT",
+    "Gradients",
+    "Layer",
+    "Network",
+    "Projection",
+    "Record",
+    "Traces",
+    "eprop",
+    "feedback_of",
+    "forward",
+    "learning_signals",
+    "loss_and_error",
+    "lowpass",
+    "rate_error",
     "readout_gradients",
 ]
 
@@ -121,6 +133,7 @@ def rate_error(z, f_target, c_reg, kind):
 
 def next_eligibility(layer, rec, r, t, pre, eps_v, eps_2):
     """Eligibility vector of step `t` from that of step ``t - 1``, and the trace ``e^t``."""
+
     def column(values):
         return np.broadcast_to(values, (layer.n,))[:, None]
 
@@ -141,8 +154,20 @@ def next_eligibility(layer, rec, r, t, pre, eps_v, eps_2):
     return eps_v, eps_2, psi * (eps_v - beta * eps_2)
 
 
-def eprop(net, inputs, target, *, feedback, loss="mse", weight=None, f_target=0.0, c_reg=0.0,
-          reg="trial", currents=None, with_traces=False):
+def eprop(
+    net,
+    inputs,
+    target,
+    *,
+    feedback,
+    loss="mse",
+    weight=None,
+    f_target=0.0,
+    c_reg=0.0,
+    reg="trial",
+    currents=None,
+    with_traces=False,
+):
     """Simulate one trial and accumulate the e-prop gradients online.
 
     Parameters
@@ -185,8 +210,9 @@ def eprop(net, inputs, target, *, feedback, loss="mse", weight=None, f_target=0.
             G += signals[r][t][:, None] * ebar
             G_reg += rates[r][t][:, None] * (1.0 if reg == "postsynaptic" else e)
             if with_traces:
-                for name, now in zip(("eps_v", "eps_2", "e", "ebar"), (eps_v, eps_2, e, ebar),
-                                     strict=True):
+                for name, now in zip(
+                    ("eps_v", "eps_2", "e", "ebar"), (eps_v, eps_2, e, ebar), strict=True
+                ):
                     getattr(history, name)[t] = now
         task.append(G * p.mask)
         regular.append(G_reg * p.mask)

@@ -18,7 +18,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 __all__ = [
-    "INPUT", "OUTPUT", "CurrentLIF", "Link", "Network", "Run", "Smooth", "differences", "loss",
+    "INPUT",
+    "OUTPUT",
+    "CurrentLIF",
+    "Link",
+    "Network",
+    "Run",
+    "Smooth",
+    "differences",
+    "loss",
     "simulate",
 ]
 
@@ -68,6 +76,10 @@ class CurrentLIF:
                 if time < best:
                     best, who = time, j
         return best, who
+
+    def slope(self, state, j):
+        """dv/dt at a spike, per membrane time constant."""
+        return state[1, j] - self.v_th
 
     def reset(self, state, j):
         state[0, j] = 0.0
@@ -127,6 +139,10 @@ class Smooth:
     def _margin_after(self, state, free, j):
         return lambda t: self.margin(self._step(state, free, t), self.values)[j]
 
+    def slope(self, state, j):
+        """dv/dt at a spike."""
+        return np.array(self.flow(state, self.values))[0, j]
+
     def reset(self, state, j):
         values = {name: value[j] for name, value in self.values.items()}
         state[:, j] = self.jump(state[:, j], values)
@@ -171,12 +187,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Run:
-    """Spikes and ends of rest (time, layer, neuron), arrivals (time, target, link, neuron)."""
+    """Spikes and ends of rest (time, layer, neuron), arrivals (time, target, link, neuron).
+
+    `slopes` holds how fast each spike crossed the threshold: at zero a spike appears or vanishes.
+    """
 
     spikes: list
     releases: list
     arrivals: list
     mean: np.ndarray
+    slopes: list
 
     def meetings(self):
         """For each spike and end of rest of a neuron, what has arrived at its layer before."""
@@ -194,7 +214,7 @@ def simulate(net, times, channels):
     heapq.heapify(queue)
     states = [layer.start() for layer in net.layers]
     free = [np.ones(state.shape[1], bool) for state in states]
-    spikes, releases, arrivals, now = [], [], [], 0.0
+    spikes, releases, arrivals, slopes, now = [], [], [], [], 0.0
     outputs = next(link.w.shape[1] for link in net.links.values() if link.target == OUTPUT)
     mean = np.zeros(outputs)
 
@@ -215,6 +235,7 @@ def simulate(net, times, channels):
         now = now + wait if spiking else due
         if spiking:
             spikes.append((now, k, neuron))
+            slopes.append(net.layers[k].slope(states[k], neuron))
             net.layers[k].reset(states[k], neuron)
             if net.layers[k].t_ref:
                 free[k][neuron] = False
@@ -222,7 +243,7 @@ def simulate(net, times, channels):
             send(k, neuron)
             continue
         if now >= net.duration:
-            return Run(spikes, releases, arrivals, mean)
+            return Run(spikes, releases, arrivals, mean, slopes)
         _, kind, name, neuron = heapq.heappop(queue)
         if kind == SOURCE:
             send(name, neuron)
@@ -286,8 +307,8 @@ def _array(net, key):
     return layer.values[key[1]] if isinstance(layer, Smooth) else getattr(layer, key[1])
 
 
-def differences(net, times, channels, label, key, *, relative=1e-6):
-    """Central differences of the loss by every element of a parameter.
+def differences(net, times, channels, label, key, *, at=None, relative=1e-6):
+    """Central differences of the loss by elements of a parameter, all or those `at` an index.
 
     Returns
     -------
@@ -296,10 +317,11 @@ def differences(net, times, channels, label, key, *, relative=1e-6):
     """
     array = _array(net, key)
     scale = relative * max(np.abs(array).max(), 1e-3)
-    gradient = np.full(array.shape, np.nan)
-    for index in np.ndindex(array.shape):
+    elements = list(np.ndindex(array.shape)) if at is None else list(zip(*at, strict=True))
+    gradient = np.full(len(elements), np.nan)
+    for k, index in enumerate(elements):
         up, run_up = loss(_changed(net, key, index, scale), times, channels, label)
         down, run_down = loss(_changed(net, key, index, -scale), times, channels, label)
         if run_up.meetings() == run_down.meetings():
-            gradient[index] = (up - down) / (2 * scale)
-    return gradient
+            gradient[k] = (up - down) / (2 * scale)
+    return gradient if at is not None else gradient.reshape(array.shape)

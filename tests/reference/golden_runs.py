@@ -120,14 +120,33 @@ def sine_wave_regression(n_iter=5, seed=1):
     signal /= np.abs(signal).max()
 
     decay, v_th = np.exp(-1.0 / 30.0), 0.03
-    neuron = {"model": "lif", "alpha": decay, "v_th": v_th, "gamma": 0.3, "n_ref": 0,
-              "psi_at_spike": False, "psi_prefactor": 1.0 / v_th}
+    neuron = {
+        "model": "lif",
+        "alpha": decay,
+        "v_th": v_th,
+        "gamma": 0.3,
+        "n_ref": 0,
+        "psi_at_spike": False,
+        "psi_prefactor": 1.0 / v_th,
+    }
     return GoldenTask(
         spikes=np.tile(raster, (n_iter, 1, 1, 1)),
-        target=np.tile(signal[:, None], (n_iter, 1, 1, 1)), weight=np.ones(n_steps), W_in=W_in,
-        W_rec=W_rec, W_out=W_out, B=B, loss="mse", neuron=neuron, kappa=decay,
-        input_scale=1.0 - decay, readout_scale=1.0 - decay, c_reg=300.0, f_target=0.01,
-        optimizer="sgd", eta=_same(1e-4))
+        target=np.tile(signal[:, None], (n_iter, 1, 1, 1)),
+        weight=np.ones(n_steps),
+        W_in=W_in,
+        W_rec=W_rec,
+        W_out=W_out,
+        B=B,
+        loss="mse",
+        neuron=neuron,
+        kappa=decay,
+        input_scale=1.0 - decay,
+        readout_scale=1.0 - decay,
+        c_reg=300.0,
+        f_target=0.01,
+        optimizer="sgd",
+        eta=_same(1e-4),
+    )
 
 
 def _cue_trials(rng, batch_size, n_in=40, n_cues=7):
@@ -143,9 +162,9 @@ def _cue_trials(rng, batch_size, n_in=40, n_cues=7):
     for trial in range(batch_size):
         for cue, side in enumerate(sides[trial]):
             onset = 150 * cue + 50
-            probability[trial, onset:onset + 100, side * group:(side + 1) * group] = p
-    probability[:, -recall:, 2 * group:3 * group] = p
-    probability[:, :, 3 * group:] = p / 4.0
+            probability[trial, onset : onset + 100, side * group : (side + 1) * group] = p
+    probability[:, -recall:, 2 * group : 3 * group] = p
+    probability[:, :, 3 * group :] = p / 4.0
     spikes = probability > rng.rand(probability.size).reshape(probability.shape)
     return spikes, (sides.sum(axis=1) > n_cues // 2).astype(int)
 
@@ -170,15 +189,37 @@ def evidence_accumulation(batch_size=1, n_iter=5, seed=1):
 
     decay, rho, v_th = np.exp(-1.0 / 20.0), np.exp(-1.0 / 2000.0), 0.6
     beta = np.zeros(n)
-    beta[n // 2:] = 1.7 * (1.0 - rho) / (1.0 - decay)
-    neuron = {"model": "alif", "alpha": decay, "rho": rho, "beta": beta, "v_th": v_th,
-              "gamma": 0.3, "n_ref": 5, "psi_at_spike": False, "psi_prefactor": 1.0 / v_th}
+    beta[n // 2 :] = 1.7 * (1.0 - rho) / (1.0 - decay)
+    neuron = {
+        "model": "alif",
+        "alpha": decay,
+        "rho": rho,
+        "beta": beta,
+        "v_th": v_th,
+        "gamma": 0.3,
+        "n_ref": 5,
+        "psi_at_spike": False,
+        "psi_prefactor": 1.0 / v_th,
+    }
     # Their gradient, regularization (300) included, is divided by the length of the recall.
     return GoldenTask(
-        spikes=spikes, target=target, weight=weight, W_in=W_in, W_rec=W_rec, W_out=W_out, B=B,
-        loss="cross_entropy", neuron=neuron, kappa=decay, input_scale=1.0,
-        readout_scale=1.0 - decay, c_reg=300.0 / recall, f_target=0.01, optimizer="adam",
-        eta=_same(5e-3))
+        spikes=spikes,
+        target=target,
+        weight=weight,
+        W_in=W_in,
+        W_rec=W_rec,
+        W_out=W_out,
+        B=B,
+        loss="cross_entropy",
+        neuron=neuron,
+        kappa=decay,
+        input_scale=1.0,
+        readout_scale=1.0 - decay,
+        c_reg=300.0 / recall,
+        f_target=0.01,
+        optimizer="adam",
+        eta=_same(5e-3),
+    )
 
 
 def absorb_scales(task):
@@ -191,10 +232,16 @@ def absorb_scales(task):
     s = {"in": task.input_scale, "rec": task.input_scale, "out": task.readout_scale}
     power = 2 if task.optimizer == "sgd" else 1
     return replace(
-        task, W_in=s["in"] * task.W_in, W_rec=s["rec"] * task.W_rec, W_out=s["out"] * task.W_out,
-        B=s["out"] * task.B, input_scale=1.0, readout_scale=1.0,
+        task,
+        W_in=s["in"] * task.W_in,
+        W_rec=s["rec"] * task.W_rec,
+        W_out=s["out"] * task.W_out,
+        B=s["out"] * task.B,
+        input_scale=1.0,
+        readout_scale=1.0,
         eta={k: task.eta[k] * s[k] ** power for k in s},
-        epsilon={k: task.epsilon[k] / s[k] for k in s})
+        epsilon={k: task.epsilon[k] / s[k] for k in s},
+    )
 
 
 def network(task, W):
@@ -226,11 +273,20 @@ def train(task, gradient=eprop_factored):
     for k, (batch, targets) in enumerate(zip(task.spikes, task.target, strict=True), start=1):
         G, loss = {name: np.zeros_like(x) for name, x in W.items()}, 0.0
         for x, y in zip(batch, targets, strict=True):
-            g = gradient(network(task, W), x, y, feedback=[task.B], loss=task.loss,
-                         weight=task.weight, c_reg=task.c_reg, f_target=task.f_target)[0]
+            g = gradient(
+                network(task, W),
+                x,
+                y,
+                feedback=[task.B],
+                loss=task.loss,
+                weight=task.weight,
+                c_reg=task.c_reg,
+                f_target=task.f_target,
+            )[0]
             loss += g.loss / len(batch)
-            for name, part in zip(G, (g.W[0] + g.W_reg[0], g.W[1] + g.W_reg[1], g.W_out[0]),
-                                  strict=True):
+            for name, part in zip(
+                G, (g.W[0] + g.W_reg[0], g.W[1] + g.W_reg[1], g.W_out[0]), strict=True
+            ):
                 G[name] += part / len(batch)
         losses.append(loss)
         for name in W:

@@ -177,8 +177,15 @@ def start(layer):
     zeros = np.zeros(layer.n)
     v = zeros - 65.0 if layer.model == "izhikevich" else zeros.copy()
     since = np.full(layer.n, LONG_AGO)
-    return {"v": v, "second": zeros.copy(), "z": zeros.copy(), "z_reset": zeros.copy(),
-            "n_since": since, "psi": zeros.copy(), "keep": np.ones(layer.n)}
+    return {
+        "v": v,
+        "second": zeros.copy(),
+        "z": zeros.copy(),
+        "z_reset": zeros.copy(),
+        "n_since": since,
+        "psi": zeros.copy(),
+        "keep": np.ones(layer.n),
+    }
 
 
 def threshold_step(layer, s, current, frozen):

@@ -20,8 +20,20 @@ LAGS = (30, 10, 5, 2, 1, 0, -1, -2, -3, -4, -5, -10, -20)
 MODELS = ("lif", "stdp_lif", "alif", "stdp_alif")
 
 
-def isolated_pairing(lag, model="stdp_lif", *, v0=0.6, alpha=0.95, v_th=1.0, gamma=0.3, n_ref=5,
-                     rho=0.99, beta=0.2, psi_ref=None, n_after=1500):
+def isolated_pairing(
+    lag,
+    model="stdp_lif",
+    *,
+    v0=0.6,
+    alpha=0.95,
+    v_th=1.0,
+    gamma=0.3,
+    n_ref=5,
+    rho=0.99,
+    beta=0.2,
+    psi_ref=None,
+    n_after=1500,
+):
     """Summed eligibility trace of one presynaptic and one postsynaptic spike.
 
     A constant current ``(1 - alpha) v0`` holds the potential at `v0`; in the step ``t_p`` a kick of
@@ -101,8 +113,19 @@ class SynapseRun:
     dW: np.ndarray
 
 
-def single_synapse(stdp, psi_ref, *, n_steps=300, n_ref=8, v_th=1.6, alpha=0.8, kappa=0.8,
-                   rho=0.975, beta=0.184, gamma=0.3):
+def single_synapse(
+    stdp,
+    psi_ref,
+    *,
+    n_steps=300,
+    n_ref=8,
+    v_th=1.6,
+    alpha=0.8,
+    kappa=0.8,
+    rho=0.975,
+    beta=0.184,
+    gamma=0.3,
+):
     """Two uncoupled ALIF or STDP-ALIF neurons whose roles as leader and follower swap.
 
     Conventions beyond those of the module: the current of step s, ``I^s``, enters ``v^{s+1}`` and

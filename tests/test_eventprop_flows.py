@@ -1,0 +1,180 @@
+"""EventProp for neurons without closed form, against RK4 with spike times found inside the step."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from brian2 import ms
+from eventprop_cases import LABEL, N, engine, grid_run, lif_case, trials
+from reference.event_driven import Smooth, differences, simulate
+
+from neurosnn import EventProp, NeuronModel, equations
+
+
+class Flow(NamedTuple):
+    """A model, the same in numpy (times in ms), its initial state, and the scale of the weights."""
+
+    model: NeuronModel
+    flow: object
+    margin: object
+    jump: object
+    initial: tuple
+    scale: float
+    learned: str
+
+
+def _model(name, text, threshold, reset, parameters, initial=None):
+    return NeuronModel(
+        name=name,
+        equations=text,
+        threshold=threshold,
+        reset=reset,
+        method="exponential_euler" if name != "Izhikevich" else "euler",
+        inputs=("I",),
+        parameters=parameters,
+        initial=initial or {},
+    )
+
+
+FLOWS = {
+    "adaptive threshold and current": Flow(
+        _model(
+            "adaptive",
+            "dv/dt = (I - u - v)/tau : 1\ndu/dt = (0.3*v - u)/(30*ms) : 1\n"
+            "da/dt = -a/(40*ms) : 1\ndI/dt = -I/(5*ms) : 1",
+            "v > 1 + a",
+            "v = 0.1*v\nu += 0.2\na += 0.3",
+            {"tau": 20 * ms},
+        ),
+        lambda h, p: (
+            1e3
+            * np.array(
+                [
+                    (h[3] - h[1] - h[0]) / (1e3 * p["tau"]),
+                    (0.3 * h[0] - h[1]) / 30,
+                    -h[2] / 40,
+                    -h[3] / 5,
+                ]
+            )
+        ),
+        lambda h, p: h[0] - 1 - h[2],
+        lambda h, p: np.array([0.1 * h[0], h[1] + 0.2, h[2] + 0.3, h[3]]),
+        (0, 0, 0, 0),
+        1.5,
+        "tau",
+    ),
+    "exponential": Flow(
+        _model(
+            "exponential",
+            "dv/dt = (I - v + D*exp((v - 1)/D))/(20*ms) : 1\ndI/dt = -I/(5*ms) : 1",
+            "v > 1.3",
+            "v = 0",
+            {"D": 0.15},
+        ),
+        lambda h, p: (
+            1e3 * np.array([(h[1] - h[0] + p["D"] * np.exp((h[0] - 1) / p["D"])) / 20, -h[1] / 5])
+        ),
+        lambda h, p: h[0] - 1.3,
+        lambda h, p: np.array([0.0, h[1]]),
+        (0, 0),
+        1.0,
+        "D",
+    ),
+    "Izhikevich": Flow(
+        _model(
+            "Izhikevich",
+            "dv/dt = (0.04*v**2 + 5*v + 140 - u + I)/ms : 1\ndu/dt = a*(0.2*v - u)/ms : 1\n"
+            "dI/dt = -I/(5*ms) : 1",
+            "v > 30",
+            "v = -65\nu += 2",
+            {"a": 0.02},
+            {"v": -65.0, "u": -13.0},
+        ),
+        lambda h, p: (
+            1e3
+            * np.array(
+                [
+                    0.04 * h[0] ** 2 + 5 * h[0] + 140 - h[1] + h[2],
+                    p["a"] * (0.2 * h[0] - h[1]),
+                    -h[2] / 5,
+                ]
+            )
+        ),
+        lambda h, p: h[0] - 30,
+        lambda h, p: np.array([-65.0, h[1] + 2, h[2]]),
+        (-65.0, -13.0, 0.0),
+        2.5,
+        "a",
+    ),
+}
+
+
+def smooth_case(name, seed):
+    """lif_case with another neuron."""
+    flow = FLOWS[name]
+    case = lif_case(seed, delays=True)
+    layer = Smooth(
+        flow=flow.flow,
+        margin=flow.margin,
+        jump=flow.jump,
+        initial=np.repeat(np.array(flow.initial, float)[:, None], N, axis=1),
+        values={flow.learned: np.full(N, float(flow.model.parameters[flow.learned]))},
+        step=0.05e-3,
+    )
+    links = {
+        key: dataclasses.replace(link, w=link.w * (1 if key == "readout" else flow.scale))
+        for key, link in case.reference.links.items()
+    }
+    reference = dataclasses.replace(case.reference, layers=(layer,), links=links)
+    return case._replace(reference=reference, model=lambda _: flow.model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seed", "dt"),
+    [
+        ("adaptive threshold and current", 0, 10e-6),
+        ("exponential", 0, 10e-6),
+        ("Izhikevich", 5, 2.5e-6),  # its upstroke takes microseconds
+    ],
+)
+def test_gradient_equals_differences_of_fine_simulation(name, seed, dt):
+    case = smooth_case(name, seed)
+    exact = simulate(case.reference, case.times, case.channels)
+    machine = engine(case, dt, learn=(FLOWS[name].learned,))
+    assert len(exact.spikes) >= 4
+    assert grid_run(case, machine, dt).meetings() == exact.meetings()
+    gradient = machine.run(trials(case, dt), gradient=True).gradient
+    for key in ("input.w", "recurrent.w", "input.delay", "recurrent.delay"):
+        ours = gradient[key]
+        at = np.unravel_index(np.argsort(-np.abs(ours), axis=None)[:6], ours.shape)
+        theirs = differences(case.reference, case.times, case.channels, LABEL, key, at=at)
+        assert np.linalg.norm(theirs) > 0
+        assert np.linalg.norm(ours[at] - theirs) < 0.05 * np.linalg.norm(theirs), key
+    # the engine's gradient of one value for all neurons is the sum
+    theirs = differences(
+        case.reference, case.times, case.channels, LABEL, (0, FLOWS[name].learned)
+    ).sum()
+    assert gradient[f"hidden.{FLOWS[name].learned}"] == pytest.approx(theirs, rel=0.05)
+
+
+def test_printed_equations_are_those_of_wunderlich_and_pehle():
+    strings = EventProp().equations(equations.CurrentLIF(), learn=("tau_s",))
+    assert strings.dynamics == (
+        "dlam_v/dt = -lam_v/tau_m : 1\ndlam_I/dt = -lam_I/tau_s + lam_v/tau_m : 1"
+    )
+    assert strings.spike == "shift = (I*lam_v/tau_m + feedback)/((I - v)/tau_m)\nlam_v = shift"
+    assert strings.parameters == {"tau_s": "I*lam_I/tau_s**2"}
+    resting = EventProp().equations(equations.CurrentLIF(t_ref=2 * ms))
+    assert resting.release == "feedback += I*lam_v/tau_m - lam_v*v/tau_m"
+    assert "shift = (feedback)" in resting.spike
+
+
+def test_strings_in_brian2_give_the_gradient_of_the_engine(project_root):
+    import runpy
+
+    example = runpy.run_path(str(project_root / "examples" / "eventprop_in_brian2.py"))
+    difference, spikes = example["main"]()
+    assert spikes >= 4
+    assert difference < 1e-10

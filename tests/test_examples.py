@@ -1,0 +1,73 @@
+"""The examples and the README run: every script with --quick, every Python block in order."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = [
+    str(path.relative_to(ROOT))
+    for folder in ("examples", "examples/frompapers")
+    for path in sorted((ROOT / folder).glob("*.py"))
+]
+QUICK = {"examples/02_train_with_eprop.py"}  # the others take ten seconds or more on a busy machine
+#: Replaced in the README, so that its training takes seconds.
+SHORTER = {
+    "epochs=4": "epochs=1",
+    "data.spoken_digits()": "data.spoken_digits(n_bands=16, n_thresholds=2)",
+}
+
+
+def run(arguments, folder):
+    """Run Python in a folder, and show all that it printed if it fails."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "default"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=Path(name).stem)
+        for name in SCRIPTS
+    ],
+)
+def test_example_runs(script, project_root, tmp_path):
+    run([project_root / script, "--quick", "--output", tmp_path / "out"], tmp_path)
+    for picture in tmp_path.rglob("*.png"):
+        content = picture.read_bytes()
+        assert content.startswith(b"\x89PNG"), picture.name
+        assert len(content) > 2000, picture.name
+        assert picture.is_relative_to(tmp_path / "out"), "a picture outside of --output"
+
+
+def test_there_are_examples(project_root):
+    assert len(SCRIPTS) >= 5
+
+
+@pytest.mark.slow
+def test_readme_blocks_run_in_order(project_root, tmp_path):
+    text = (project_root / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 4
+    source = "\n".join(blocks)
+    for long, short in SHORTER.items():
+        assert source.count(long) == 1, f"the README has no {long!r} any more: adapt SHORTER"
+        source = source.replace(long, short)
+    script = tmp_path / "readme.py"
+    script.write_text(source, encoding="utf-8")
+    printed = run([script], tmp_path)
+    assert "'accuracy':" in printed
+    assert "eps_v" in printed
+    assert (tmp_path / "digits.npz").stat().st_size > 10_000
