@@ -44,11 +44,11 @@ def engine_of(case):
     return engine, random_trials(case["n_trials"], **options)
 
 
-def grow(report, name, key, factor, *, expected, also=(), repetitions):
+def grow(report, name, key, factor, *, expected, also=(), repetitions, **base):
     """Time of the base case against that with `key` (and `also`) multiplied by `factor`."""
     if not report.wants(name):
         return
-    small = dict(BASE)
+    small = {**BASE, **base}
     large = {**small, **{one: small[one] * factor for one in (key, *also)}}
     runs, spikes = {}, {}
     for label, case in (("small", small), ("large", large)):
@@ -179,7 +179,9 @@ def main():
     both = ("spikes", "hidden")
     grow(report, "time of 4 times the steps", "n_steps", 4, expected=4, also=both, **several)
     grow(report, "time of 4 times the spikes", "spikes", 4, expected=4, also=("hidden",), **several)
-    grow(report, "time of 4 times the neurons, same spikes", "n", 4, expected=4, **several)
+    # the gradient blocks, whose number is fixed, grow with the square: several trials share one
+    same = {"n": 128, "n_trials": 64, **several}
+    grow(report, "time of 4 times the neurons, same spikes", "n", 4, expected=4, **same)
     grow(report, "time of 4 times the trials", "n_trials", 4, expected=4, **several)
     grow(report, "time of two threads", "threads", 2, expected=0.5, **several)
     if report.wants("memory of"):

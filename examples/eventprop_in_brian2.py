@@ -19,6 +19,7 @@ from brian2 import (
     TimedArray,
     defaultclock,
     ms,
+    prefs,
     second,
 )
 
@@ -28,6 +29,7 @@ from neurosnn.engine import Engine
 
 N_IN, N, N_OUT, LABEL = 10, 6, 2, 0
 DURATION, DT = 60 * ms, 0.1 * ms
+prefs.codegen.target = "numpy"  # for 600 steps, compiling would take longer than running
 
 
 def make_network():

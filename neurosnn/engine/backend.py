@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosnn.calculus import step_map
 from neurosnn.checks import did_you_mean, message
 from neurosnn.engine.batches import BatchInput, read_batch
 from neurosnn.engine.build import load_library
@@ -17,6 +18,7 @@ from neurosnn.engine.eventprop_adjoint import add_eventprop
 from neurosnn.engine.layout import batch_fields, neuron_values, sparse_rows
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.translate import Translator
+from neurosnn.hybrid import hybrid_map
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
@@ -266,6 +268,21 @@ class Engine:
 
     def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
         learn = self.learn.get(name, ())
+        for parameter in learn:
+            if parameter not in model.parameters:
+                raise ValueError(
+                    message(
+                        f"'{parameter}' is not a parameter of layer '{name}'.",
+                        "Engine",
+                        "Only a parameter of the model can be learned.",
+                        did_you_mean(parameter, model.parameters),
+                    )
+                )
+        # what cannot be differentiated is refused before it is translated
+        if self._method == "eprop":
+            step_map(model, learn)
+        elif self._method == "eventprop":
+            hybrid_map(model, learn)
         translator = Translator(index, name, model, learn)
         if self._method == "eprop":
             return add_eprop(translator, learn)
