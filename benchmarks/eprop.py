@@ -55,8 +55,8 @@ def main():
 def start(report):
     """A new process makes the engine: with an empty cache, and once more."""
     code = (
-        "import time; from _networks import *; from neurosnn import CrossEntropy; net = alif_network()\n"
-        "start = time.perf_counter(); Engine(net, EProp(), CrossEntropy())\n"
+        "import time; from _networks import Engine, EProp, alif_network; from neurosnn import CrossEntropy\n"
+        "net, start = alif_network(), time.perf_counter(); Engine(net, EProp(), CrossEntropy())\n"
         "print(time.perf_counter() - start)"
     )
     with tempfile.TemporaryDirectory() as folder:

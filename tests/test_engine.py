@@ -124,7 +124,8 @@ def test_sparse_connections_give_the_same_gradient(monkeypatch):
         np.testing.assert_allclose(sparse.gradient[key], value, rtol=1e-12, atol=1e-16)
 
 
-def test_real_valued_input():
+@pytest.mark.parametrize("connectivity", [1.0, 0.25])
+def test_real_valued_input(connectivity):
     rng = np.random.default_rng(0)
     lengths = np.array([40, 60])
     trials = FrameTrials(
@@ -134,7 +135,10 @@ def test_real_valued_input():
         frame=1 * ms,
     )
     net = SpikingNetwork(
-        Input(5, real_valued=True), Layer(equations.ALIF(), 12, recurrent=True), Readout(3), seed=2
+        Input(5, real_valued=True),
+        Layer(equations.ALIF(), 12, recurrent=True, connectivity=connectivity, weight_scale=2.0),
+        Readout(3),
+        seed=2,
     )
     engine = Engine(net, EProp(), CrossEntropyPerStep(), dtype="float64")
     result = engine.run(trials, gradient=True)

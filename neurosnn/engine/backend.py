@@ -111,6 +111,7 @@ class Engine:
             self.parameters = {f"feedback.{name}": B for name, B in self.feedback.items()}
         self._sparse = {
             name: connection.mask is not None
+            and not (connection.source == "input" and net.input.real_valued)
             and connection.n_synapses < SPARSE_BELOW * connection.w.size
             for name, connection in net.connections.items()
         }
