@@ -29,8 +29,19 @@ from brian2 import Network, StateMonitor, defaultclock, ms, network_operation, p
 from matplotlib import pyplot as plt
 from tqdm import tqdm
 
-from neurosnn import Adam, EProp, Input, Layer, MeanSquareError, Readout, SpikingNetwork, Trainer
-from neurosnn import analysis, data, equations
+from neurosnn import (
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    MeanSquareError,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+)
 from neurosnn.schedules import Steps
 
 NEURONS = {"LIF": equations.LIF, "STDP-LIF": equations.STDP_LIF}
@@ -73,7 +84,9 @@ def one_synapse(path, seed, duration=1000 * ms):
     axes[0].figure.savefig(path, dpi=120)
     swap = int(0.45 * duration / ms)
     total = traces.G[0]
-    print(f"figure 2: sum of L e {total[swap]:.1f} at the swap of the roles, {total[-1]:.1f} at the end")
+    print(
+        f"figure 2: sum of L e {total[swap]:.1f} at the swap of the roles, {total[-1]:.1f} at the end"
+    )
 
 
 def windows(path, step):
@@ -131,7 +144,9 @@ def timing_task(name, seed, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few lags and epochs: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the pictures")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), help="folder of the pictures"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 11)))
     options = parser.parse_args()
     output, quick = options.output, options.quick
@@ -144,9 +159,7 @@ def main():
     print(f"figure 3: {len(seeds)} networks each, {epochs} epochs; error on new trials, rate")
     for name, color in zip(NEURONS, ("C0", "C1"), strict=True):
         begin = time.perf_counter()
-        runs = [
-            timing_task(name, seed, epochs) for seed in tqdm(seeds, desc=name, leave=False)
-        ]
+        runs = [timing_task(name, seed, epochs) for seed in tqdm(seeds, desc=name, leave=False)]
         curves, errors, rates = (np.array(values) for values in zip(*runs, strict=True))
         print(
             f"  {name:8s} normalized error {errors.mean():.3f} ± {errors.std():.3f}, "
