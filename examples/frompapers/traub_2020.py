@@ -106,7 +106,7 @@ def windows(path, step):
 def timing_trials(n, rng):
     """Poisson spikes of one input, and the target of every step, shape (n, steps, 1)."""
     spikes = rng.random((n, N_STEPS)) < 0.025
-    trial, step = np.nonzero(spikes)
+    step = np.nonzero(spikes)[1]
     trials = data.SpikeTrials(
         times=step / 1000,
         units=np.zeros(len(step), dtype=int),
