@@ -29,7 +29,7 @@ def lags(quick):
 
 
 def classical(quick):
-    """Rules of spike pairs and triplets: windows, and pairs repeated 60 times."""
+    """Rules of spike pairs and triplets: windows, and pairs repeated 30 times."""
     rules = {
         "pair": equations.PairSTDP(
             A_plus=0.01, A_minus=-0.0105, tau_plus=20 * ms, tau_minus=20 * ms
@@ -37,7 +37,7 @@ def classical(quick):
         "triplet": equations.TripletSTDP(),
         "inhibitory": equations.InhibitorySTDP(),
     }
-    _, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    _, axes = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
     for name, rule in rules.items():
         window = analysis.stdp_window(rule, **lags(quick))
         largest = abs(window.dw).max()
@@ -50,13 +50,13 @@ def classical(quick):
     for name, color in (("pair", "#0072B2"), ("triplet", "#D55E00"))[quick:]:
         for lag, style in ((10 * ms, "o-"), (-10 * ms, "o--"))[quick:]:
             curve = analysis.pairing_frequency_curve(
-                rules[name], frequencies, lag=lag, n_pairs=10 if quick else 60
+                rules[name], frequencies, lag=lag, n_pairs=10 if quick else 30
             )
             label = f"{name}, lag {lag / ms:+.0f} ms"
             axes[1].plot(curve.frequency / Hz, curve.dw, style, color=color, ms=3, label=label)
     axes[1].axhline(0, color="0.75", lw=0.8, zorder=0)
     axes[1].set(xlabel="frequency of the pair (Hz)", ylabel="Δw after all pairs")
-    axes[1].legend()
+    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return axes[0].figure
 
 

@@ -4,7 +4,7 @@ Sixteen pooled bands of the embedded spoken digits and 64 adaptive neurons: larg
 small enough for a look at everything. The same network then runs as stock Brian2 objects with
 monitors, and its spikes equal those of the engine that trained it.
 
-    python examples/02_train_with_eprop.py            # about half a minute
+    python examples/02_train_with_eprop.py            # ten seconds
 """
 
 import argparse

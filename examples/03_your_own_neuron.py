@@ -6,7 +6,7 @@ strings are all there is: from them e-prop's equations are derived, printed belo
 measured, and a network of it is trained with Dale's law: 80 % of the neurons excite and 20 % inhibit.
 The exponent is clipped because an Euler step of 0.5 ms may overshoot the threshold.
 
-    python examples/03_your_own_neuron.py             # about half a minute
+    python examples/03_your_own_neuron.py             # about a minute
 """
 
 import argparse

@@ -1,16 +1,20 @@
 """Spoken digits with e-prop: the longer recipe, on new recordings and on unseen speakers.
 
-3000 recordings of six speakers (Free Spoken Digit Dataset, embedded as spikes of 700 cochlea-like
-channels) and 256 recurrent LIF neurons. Model, encoder, augmentation and number of epochs were fixed
-on a validation split of the training recordings (`--split validation`); the test recordings, 0 to 4
-of each digit and speaker, play no part in it. Three questions:
+3000 recordings of six speakers (Free Spoken Digit Dataset, embedded as cochlea-like spikes) and one
+layer of recurrent ALIF neurons. Two questions, each with a split that settings were chosen by:
 
-    validation   540 of the 2700 training recordings held out: what settings were chosen by
-    official     300 test recordings of the six speakers trained on
-    speakers     all recordings of one speaker, trained on the five others; each speaker in turn
+    validation           540 of the 2700 training recordings held out
+    official             300 test recordings (0 to 4 of each digit and speaker), speakers known
+    validation-speakers  george and lucas held out of the 2700 training recordings
+    speakers             all recordings of one speaker, trained on the five others; each in turn
 
-Accuracies of several seeds are pooled and given with the Wilson 95 % interval; trials of different
-seeds are the same recordings, so that the interval of one seed is given as well.
+Neurons, encoder, spike dropout, readout, learning rate and number of epochs were fixed on the two
+validation splits, before the test recordings were used. Known speakers are told best by fine hearing
+(700 channels), unknown ones by coarse hearing (140 channels) and more dropout. Since george and lucas
+helped to choose the latter, the mean of the other four is printed as well.
+
+Accuracies are means over seeds with the Wilson 95 % interval; that of all seeds together counts every
+recording once a seed and is too narrow, that of one seed is the one to compare with others.
 
     python examples/spoken_digits.py                                 # official split, five seeds
     python examples/spoken_digits.py --split speakers --seeds 1 2
@@ -41,29 +45,25 @@ from neurosnn import (
 from neurosnn.schedules import Exponential
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-CELLS_A_BAND = 10
+USED_TO_CHOOSE = ("george", "lucas")
+SPLITS = ("validation", "official", "validation-speakers", "speakers")
+KNOWN = {"encoder": {}, "n": 256, "dropped": 0.1, "epochs": 20, "decay": 0.88}
+UNKNOWN = {
+    "encoder": {"n_bands": 35, "n_thresholds": 4},
+    "n": 512,
+    "dropped": 0.3,
+    "epochs": 12,
+    "decay": 0.8,
+}
+QUICK = KNOWN | {"encoder": {"n_bands": 16, "n_thresholds": 4}, "n": 32, "epochs": 2}
 
 
-def drop(trials, rng):
-    """Leave out a tenth of the input spikes."""
-    return data.drop_spikes(trials, 0.1, seed=rng)
-
-
-def shift(trials, rng):
-    """Move each recording by up to two of the 70 mel bands: a higher or a lower voice."""
-    bands = np.repeat(rng.integers(-2, 3, len(trials)), np.diff(trials.offsets))
-    units = trials.units + (CELLS_A_BAND * bands).astype(np.int32)
-    inside = (units >= 0) & (units < trials.n_channels)
-    offsets = np.append(0, np.cumsum(inside))[trials.offsets]
-    return trials.with_spikes(trials.times[inside], units[inside], offsets)
-
-
-def make_trainer(n_channels, seed, n=256):
-    """The network and its trainer: every number that was chosen on the validation split."""
+def make_trainer(n_channels, seed, *, n, dropped, decay, **_):
+    """The network and its trainer."""
     net = SpikingNetwork(
         Input(n_channels),
-        Layer(equations.LIF(tau_m=20 * ms), n, recurrent=True),
-        Readout(10, tau=20 * ms),
+        Layer(equations.ALIF(tau_m=20 * ms, tau_a=200 * ms), n, recurrent=True),
+        Readout(10, tau=40 * ms),
         dt=1 * ms,
         seed=seed,
     )
@@ -71,23 +71,28 @@ def make_trainer(n_channels, seed, n=256):
         net,
         EProp(feedback="symmetric"),
         optimizer=Adam(3e-3),
-        loss=CrossEntropy(readout="exponential", tau=400 * ms),
-        schedule=Exponential(0.95),
-        augment=[drop, shift],
+        loss=CrossEntropy(readout="mean"),
+        schedule=Exponential(decay),
+        augment=lambda trials, rng: data.drop_spikes(trials, dropped, seed=rng),
         seed=seed,
     )
 
 
-def parts(split, **encoder):
+def parts(split, encoder):
     """(name, training set, test set) of each training that answers a question."""
-    if split == "speakers":
+    train, test = data.spoken_digits(**encoder)
+    if split == "official":
+        yield split, train, test
+    elif split == "validation":
+        yield split, *data.validation_split(train, 0.2, seed=0)
+    elif split == "speakers":
         for name in SPEAKERS:
             yield name, *data.spoken_digits("speaker", test_speaker=name, **encoder)
-        return
-    train, test = data.spoken_digits(**encoder)
-    if split == "validation":
-        train, test = data.validation_split(train, 0.2, seed=0)
-    yield split, train, test
+    else:
+        held_out = [train.speaker == SPEAKERS.index(name) for name in USED_TO_CHOOSE]
+        others = train.select(~np.logical_or(*held_out))
+        for name, mask in zip(USED_TO_CHOOSE, held_out, strict=True):
+            yield name, others, train.select(mask)
 
 
 def wilson(correct, total, z=1.96):
@@ -115,25 +120,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few channels and epochs: only a test")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
-    parser.add_argument(
-        "--split", choices=("validation", "official", "speakers"), default="official"
-    )
-    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--split", choices=SPLITS, default="official")
+    parser.add_argument("--epochs", type=int, help="20, or 12 for unseen speakers, if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    epochs, seeds, n, encoder = options.epochs, options.seeds, 256, {}
+    recipe = QUICK if options.quick else UNKNOWN if "speakers" in options.split else KNOWN
+    epochs, seeds = options.epochs or recipe["epochs"], options.seeds
     if options.quick:
-        epochs, seeds, n = 2, seeds[:1], 32
-        encoder = {"n_bands": 16, "n_thresholds": 4}
+        seeds = seeds[:1]
 
     _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    means = []
-    for name, train, test in parts(options.split, **encoder):
+    means = {}
+    for name, train, test in parts(options.split, recipe["encoder"]):
         accuracies = []
         for seed in seeds:
             begin = time.perf_counter()
-            trainer = make_trainer(train.n_channels, seed, n)
+            trainer = make_trainer(train.n_channels, seed, **recipe)
             history = trainer.fit(train, epochs=epochs, batch_size=32)
             seconds = time.perf_counter() - begin
             accuracies.append(trainer.evaluate(test)["accuracy"])
@@ -147,9 +150,12 @@ def main():
                 history, ax=ax, marker="", color=f"C{seed % 10}", label=label
             )
         report(name, accuracies, len(test))
-        means.append(np.mean(accuracies))
+        means[name] = 100 * np.mean(accuracies)
     if len(means) > 1:
-        print(f"mean of the speakers: {100 * np.mean(means):.1f} %")
+        print(f"mean of the speakers: {np.mean(list(means.values())):.1f} %")
+        rest = [value for name, value in means.items() if name not in USED_TO_CHOOSE]
+        if rest:
+            print(f"mean of those that no setting was chosen by: {np.mean(rest):.1f} %")
     ax.set_title(f"training accuracy, {options.split} split")
     ax.figure.savefig(options.output / f"spoken_digits_{options.split}.png", dpi=120)
     print(f"picture: {options.output / f'spoken_digits_{options.split}.png'}")

@@ -1,5 +1,7 @@
 """Online e-prop in use: whole epochs inside Brian2, loops in Python, standalone programs, errors."""
 
+import re
+
 import numpy as np
 import pytest
 from brian2 import (
@@ -261,7 +263,10 @@ def test_cuda_code_of_a_users_script_is_generated(tmp_path):
     neurons.L = 1
     Network(source, neurons, synapses).run(50 * ms, namespace={})
     get_device().build(directory=str(tmp_path / "cuda"), compile=False, run=False)
-    written = {path.stem for path in (tmp_path / "cuda" / "code_objects").glob("*.cu")}
+    # Brian2 numbers a code object if an earlier one of the same name is still alive.
+    written = {
+        re.sub(r"_\d+$", "", path.stem) for path in (tmp_path / "cuda/code_objects").glob("*.cu")
+    }
     assert {
         "plastic_eprop_codeobject",
         "hidden_eprop_codeobject",

@@ -15,7 +15,7 @@ decides, and not the mean of the cross-entropies of its steps; the learning rate
 of 512 others; the factor (1 - kappa) of the paper's filters is part of the readout weights and their
 learning rate. The control stops after 400 updates.
 
-    python examples/frompapers/bellec_2020_evidence_accumulation.py             # some minutes
+    python examples/frompapers/bellec_2020_evidence_accumulation.py             # one or two minutes a network
     python examples/frompapers/bellec_2020_evidence_accumulation.py --quick     # a few seconds
 """
 
@@ -185,7 +185,7 @@ def main():
             ax.plot(*curve.T, color=color, marker=".", label=label)
             if n_adaptive and seed == seeds[0]:
                 picture_of_a_trial(trainer, new, options.output / "evidence_accumulation_trial.png")
-    ax.axhline(7, color="0.7", linestyle="--")
+    ax.axhline(7, color="0.7", linestyle="--", label="where the authors stop")
     ax.set(xlabel="updates", ylabel="validation error (%)", ylim=(0, 60))
     ax.legend()
     ax.figure.savefig(options.output / "evidence_accumulation.png", dpi=120)

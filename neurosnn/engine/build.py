@@ -27,8 +27,12 @@ FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
 )
-#: A multiplication and an addition are contracted in float32 only: float64 must round as Brian2.
-PRECISION_FLAGS = {"float": ("-ffp-contract=fast",), "double": ("-ffp-contract=off",)}
+#: Contraction of a multiplication and an addition, and a multiplication instead of a division by
+#: what is the same for all neurons, in float32 only: float64 must round as Brian2.
+PRECISION_FLAGS = {
+    "float": ("-ffp-contract=fast", "-freciprocal-math"),
+    "double": ("-ffp-contract=off",),
+}
 
 
 def compiler() -> str | None:
