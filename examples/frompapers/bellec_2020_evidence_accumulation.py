@@ -13,7 +13,7 @@ What differs: the cross-entropy is that of the mean output of the recall period,
 decides, and not the mean of the cross-entropies of its steps; the learning rate falls by 0.7 every
 150 updates; training stops below 5 % error on 512 validation trials, and the error reported is that
 of 512 others; the factor (1 - kappa) of the paper's filters is part of the readout weights and their
-learning rate. The control stops after 400 updates.
+learning rate.
 
     python examples/frompapers/bellec_2020_evidence_accumulation.py             # one or two minutes a network
     python examples/frompapers/bellec_2020_evidence_accumulation.py --quick     # a few seconds
@@ -161,10 +161,11 @@ def main():
     parser.add_argument("--iterations", type=int, default=1200, help="most updates of a network")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    settings = {"batch": 64, "n_cues": 7}
+    settings = {"iterations": options.iterations, "batch": 64, "n_cues": 7}
     seeds, n_test = options.seeds, 512
     if options.quick:
-        settings, seeds, n_test = {"batch": 16, "n_cues": 1}, seeds[:1], 64
+        settings = {"iterations": 20, "batch": 16, "n_cues": 1}
+        seeds, n_test = seeds[:1], 64
 
     _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
     print("neurons             seed  updates  error on new trials  seconds")
@@ -172,8 +173,7 @@ def main():
         for seed in seeds:
             begin = time.perf_counter()
             trainer = make_trainer(n_adaptive, seed)
-            most = 20 if options.quick else options.iterations if n_adaptive else 400
-            curve = train(trainer, seed, iterations=most, **settings, title=f"{name}, seed {seed}")
+            curve = train(trainer, seed, **settings, title=f"{name}, seed {seed}")
             seconds = time.perf_counter() - begin
             new = cue_trials(n_test, [seed, 10**6], settings["n_cues"])
             error = 100 * (1 - trainer.evaluate(new)["accuracy"])

@@ -4,6 +4,7 @@ from ._trialset import validation_split
 from .augment import blend_trials, drop_spikes, jitter_times, shift_channels
 from .cochlea import encode_cochlea
 from .encoders import encode_current, encode_latency, encode_poisson, encode_regular_rate
+from .equalize import equalize_bands
 from .frame_trials import FrameTrials, standardize
 from .images import Images, digits_8x8
 from .mel import log_mel
@@ -31,6 +32,7 @@ __all__ = [
     "encode_latency",
     "encode_poisson",
     "encode_regular_rate",
+    "equalize_bands",
     "jitter_times",
     "log_mel",
     "read_cifar10",

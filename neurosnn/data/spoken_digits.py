@@ -7,8 +7,9 @@ from importlib.resources import files
 import numpy as np
 from brian2.units import second
 
-from ._check import choice
+from ._check import choice, fraction
 from .cochlea import encode_cochlea
+from .equalize import equalize_bands
 from .frame_trials import FrameTrials
 from .spike_trials import SpikeTrials
 
@@ -65,6 +66,7 @@ def spoken_digits(
     *,
     n_bands: int = 70,
     n_thresholds: int = 10,
+    equalize: float = 0.0,
     speakers: Sequence[str] | None = None,
     test_speaker: str | None = None,
 ) -> tuple[SpikeTrials, SpikeTrials]:
@@ -84,6 +86,9 @@ def spoken_digits(
     n_thresholds : int
         Cells a band. ``n_bands * n_thresholds`` channels: 700 by default, 64 with
         ``n_bands=64, n_thresholds=1``.
+    equalize : float
+        0 to 1: how far `equalize_bands` moves the mean spectrum of every recording towards that of
+        the training recordings before it is encoded. Helps with unknown voices.
     speakers : sequence of str or None
         Keep these speakers only: george, jackson, lucas, nicolas, theo, yweweler.
     test_speaker : str or None
@@ -97,8 +102,8 @@ def spoken_digits(
     Raises
     ------
     ValueError
-        An unknown split or speaker, ``test_speaker`` with the official split, or no speaker left
-        to train on.
+        An unknown split or speaker, ``equalize`` outside 0..1, ``test_speaker`` with the official
+        split, or no speaker left to train on.
 
     Notes
     -----
@@ -121,32 +126,38 @@ def spoken_digits(
             f"{where}: test_speaker={test_speaker!r} with split='official'. The official split has "
             f"every speaker on both sides. Use split='speaker'."
         )
-    trials = _encoded(n_bands, n_thresholds)
-    names = trials.speaker_names
-    keep = np.ones(len(trials), dtype=bool)
+    frames = spoken_digit_frames()
+    names = frames.speaker_names
+    keep = np.ones(len(frames), dtype=bool)
     if speakers is not None:
         if isinstance(speakers, str):
             speakers = (speakers,)
         for one in speakers:
             choice(one, "speakers", names, where=where)
-        keep = np.isin(trials.speaker, [names.index(s) for s in speakers])
+        keep = np.isin(frames.speaker, [names.index(s) for s in speakers])
     if split == "official":
         test = spoken_digit_labels()[1] < _TEST_INDICES
     else:
         test_speaker = choice(test_speaker or "theo", "test_speaker", names, where=where)
-        test = trials.speaker == names.index(test_speaker)
+        test = frames.speaker == names.index(test_speaker)
     if not np.any(keep & test) or not np.any(keep & ~test):
         raise ValueError(
             f"{where}: speakers={speakers!r} with split={split!r} and test_speaker="
             f"{test_speaker!r} leaves one side empty. Both are needed. Name more speakers."
         )
+    equalize = fraction(equalize, "equalize", where=where)
+    train = tuple(np.flatnonzero(keep & ~test)) if equalize else None
+    trials = _encoded(n_bands, n_thresholds, equalize, train)
     return trials.select(keep & ~test), trials.select(keep & test)
 
 
 @lru_cache(maxsize=2)
-def _encoded(n_bands: int, n_thresholds: int) -> SpikeTrials:
+def _encoded(n_bands, n_thresholds, equalize, train):
+    frames = spoken_digit_frames()
+    if equalize:
+        _, frames = equalize_bands(frames[list(train)], frames, strength=equalize)
     return encode_cochlea(
-        spoken_digit_frames(),
+        frames,
         labels=spoken_digit_labels()[0],
         n_bands=n_bands,
         n_thresholds=n_thresholds,

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from brian2.units import have_same_dimensions, ms, mV, second
 
-from neurosnn.data import FrameTrials, SpikeTrials, standardize, validation_split
+from neurosnn.data import (
+    FrameTrials,
+    SpikeTrials,
+    equalize_bands,
+    standardize,
+    validation_split,
+)
 
 GOOD = {
     "times": [0.001, 0.002, 0.002, 0.004],
@@ -273,6 +279,35 @@ def test_frames_slice_and_pad():
     assert plain[0].labels is None
     assert plain.padded().labels is None
     assert "no labels" in repr(plain)
+
+
+def test_equalized_recordings_have_the_mean_spectrum_of_the_training_recordings():
+    rng = np.random.default_rng(3)
+    features = rng.uniform(0.3, 0.7, (50, 4))
+    frames = FrameTrials(features=features, offsets=[0, 10, 25, 50], frame=5 * ms)
+    train, test = equalize_bands(frames[:2], frames[2:], strength=1)
+    aim = (features[:10].mean(axis=0) + features[10:25].mean(axis=0)) / 2
+    for recording in (train[0], train[1], test[0]):
+        np.testing.assert_allclose(recording.features.mean(axis=0), aim, atol=1e-6)
+    half = equalize_bands(frames[:2], frames[2:], strength=0.5)[1]
+    np.testing.assert_allclose(
+        half[0].features, (test[0].features + frames[2].features) / 2, atol=1e-6
+    )
+    # A filter, a constant in every frame of one recording, is taken off.
+    filtered = FrameTrials(features=features[25:] + 0.1, offsets=[0, 25], frame=5 * ms)
+    again = equalize_bands(frames[:2], filtered, strength=1)[1]
+    np.testing.assert_allclose(again[0].features, test[0].features, atol=1e-6)
+
+
+def test_errors_of_equalization():
+    frames = FrameTrials(features=np.ones((4, 2)), offsets=[0, 4], frame=5 * ms)
+    other = FrameTrials(features=np.ones((4, 3)), offsets=[0, 4], frame=5 * ms)
+    with pytest.raises(ValueError, match="strength must be a number between 0 and 1, got 2"):
+        equalize_bands(frames, strength=2)
+    with pytest.raises(ValueError, match="a set has 3 bands, the training set 2"):
+        equalize_bands(frames, other)
+    with pytest.raises(ValueError, match="the training set has no frames"):
+        equalize_bands(frames[:0])
 
 
 def test_standardize_uses_the_training_statistics_only():
