@@ -83,10 +83,9 @@ def _hidden_synapses(pre, post, connection, kappa):
         when="end",
         order=SYNAPSES,
     )
-    exists = np.ones(connection.w.shape, bool) if connection.mask is None else connection.mask
-    i, j = np.nonzero(exists)
+    ((_, i, j, where),) = connection.by_channel()
     synapses.connect(i=i, j=j)
-    synapses.w = connection.w[i, j]
+    synapses.w = connection.w[where]
     return synapses
 
 
@@ -189,7 +188,8 @@ def _run(net, trials, repetitions):
     gradient = {}
     for key, part in {**synapses, "readout": out}.items():
         block = np.zeros(net.connections[key].w.shape)
-        block[np.array(part.i[:]), np.array(part.j[:])] = part.G[:]
+        ((_, _, _, where),) = net.connections[key].by_channel()
+        block[where] = part.G[:]
         gradient[f"{key}.w"] = block
     gradient["readout.b"] = np.array(readout.G_b[:])
     return seconds, gradient, int(np.sum(hidden.n_spikes[:]))

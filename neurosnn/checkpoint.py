@@ -261,7 +261,10 @@ def network_fingerprint(net: Any) -> str:
     wiring = [
         np.asarray(array)
         for connection in net.connections.values()
-        for array in (connection.mask, connection.delay, connection.channel, connection.sign)
+        for array in (
+            *(connection.mask, connection.pre, connection.post),
+            *(connection.delay, connection.channel, connection.sign),
+        )
         if array is not None
     ]
     shapes = {name: list(array.shape) for name, array in net.parameters.items()}

@@ -72,8 +72,7 @@ class Constraints:
             if low is not None or high is not None:
                 np.clip(w, low, high, out=w)
             if connection.sign is not None:
-                sign = connection.sign[:, None]
-                w[(w * sign) < 0] = 0.0
+                w[(w * connection.sign_of_weights) < 0] = 0.0
             if connection.mask is not None:
                 np.copyto(w, 0.0, where=~connection.mask)
 

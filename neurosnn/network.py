@@ -13,8 +13,9 @@ from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.checks import Range, check_value, did_you_mean, message
+from neurosnn.connection import Connection
 from neurosnn.parts import Input, Layer, Readout
-from neurosnn.wiring import Connection, checked_parameters, connect, table
+from neurosnn.wiring import checked_parameters, connect, table
 
 if TYPE_CHECKING:
     from brian2.core.network import Network
@@ -50,7 +51,8 @@ class SpikingNetwork:
         several layers, "input", "recurrent1", "forward2", "recurrent2", "readout1", "readout2".
     parameters : mapping of str to ndarray
         What is learned: "<connection>.w" and "readout.b", the arrays themselves, in SI values.
-        Write into them in place or with :meth:`set_parameters`.
+        Write into them in place or with :meth:`set_parameters`. Weights are (n_pre, n_post), or
+        one for each synapse that exists where a layer's ``connectivity`` is below 1.
     dt : Quantity
     seed : int
 
@@ -96,10 +98,13 @@ class SpikingNetwork:
         self.dt, self.seed = dt, int(seed)
         self.input, self.layers, self.readout = _sort_parts(parts)
         self.connections: Mapping[str, Connection] = MappingProxyType(connect(self))
+        self._bias = {"readout.b": np.zeros(self.readout.n)} if self.readout.bias else {}
+
+    @property
+    def parameters(self) -> Mapping[str, np.ndarray]:
+        """What is learned, by name."""
         learned = {f"{name}.w": connection.w for name, connection in self.connections.items()}
-        if self.readout.bias:
-            learned["readout.b"] = np.zeros(self.readout.n)
-        self.parameters: Mapping[str, np.ndarray] = MappingProxyType(learned)
+        return MappingProxyType(learned | self._bias)
 
     # -- what it consists of ----------------------------------------------------------------
 

@@ -25,8 +25,8 @@ from neurosnn.registry import remember
 from neurosnn.units import si_unit
 
 if TYPE_CHECKING:
+    from neurosnn.connection import Connection
     from neurosnn.network import SpikingNetwork
-    from neurosnn.wiring import Connection
 
 WHERE = "SpikingNetwork.brian2"
 
@@ -303,16 +303,8 @@ def _synapses(
     weight = "weight" if "w" in {*source.variables, *target.variables} else "w"
     real_valued = connection.source == "input" and net.input.real_valued
     sent = f"{weight}*x_pre" if real_valued else weight
-    used = np.unique(connection.channel)
     made = []
-    for channel in used:
-        exists = (connection.channel == channel)[:, None]
-        exists = np.broadcast_to(
-            exists if connection.mask is None else exists & connection.mask, connection.w.shape
-        )
-        i, j = np.nonzero(exists)
-        if len(i) == 0:
-            continue
+    for channel, i, j, where in connection.by_channel():
         name = connection.synapses_name + ("_inhibitory" if channel else "")
         same = np.ptp(connection.delay) == 0
         synapses = Synapses(
@@ -328,7 +320,7 @@ def _synapses(
             dtype=dtype,
         )
         synapses.connect(i=i, j=j)
-        setattr(synapses, weight, Quantity(connection.w[i, j], dim=connection.dimensions))
+        setattr(synapses, weight, Quantity(connection.w[where], dim=connection.dimensions))
         if not same:
             synapses.delay = connection.delay[i] * net.dt
         made.append(synapses)

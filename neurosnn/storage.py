@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurosnn.checks import message
+from neurosnn.connection import Connection
 from neurosnn.files import write_arrays
 from neurosnn.model import NeuronModel
 from neurosnn.network import SpikingNetwork
@@ -39,8 +40,8 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
     """Write a network; see `SpikingNetwork.save`."""
     arrays = dict(net.parameters)
     for name, connection in net.connections.items():
-        if connection.mask is not None:
-            arrays[f"{name}.mask"] = connection.mask
+        parts = {"mask": connection.mask, "pre": connection.pre, "post": connection.post}
+        arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
     information = {"format": FORMAT, "version": VERSION, "versions": versions(), **describe(net)}
     write_arrays(path, arrays, information)
 
@@ -68,6 +69,11 @@ def describe(net: SpikingNetwork) -> dict:
             "n": int(net.readout.n),
             "bias": bool(net.readout.bias),
             "model": net.readout.model.to_dict(),
+        },
+        "synapses": {
+            name: connection.n_synapses
+            for name, connection in net.connections.items()
+            if connection.sparse
         },
         "units": {
             name: [float(power) for power in connection.dimensions._dims]
@@ -156,14 +162,24 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
     n_in, n_out = _count(path, data["input"]["n"]), _count(path, data["readout"]["n"])
     sizes = [_count(path, layer["n"]) for layer in data["layers"]]
     several = len(sizes) > 1
-    shapes = {}
+    shapes, sparse = {}, {}
     for k, (layer, n) in enumerate(zip(data["layers"], sizes, strict=True), start=1):
-        shapes["input" if k == 1 else f"forward{k}"] = (n_in if k == 1 else sizes[k - 2], n)
+        own = {"input" if k == 1 else f"forward{k}": (n_in if k == 1 else sizes[k - 2], n)}
         if layer["recurrent"]:
-            shapes[f"recurrent{k}" if several else "recurrent"] = (n, n)
-        shapes[f"readout{k}" if several else "readout"] = (n, n_out)
+            own[f"recurrent{k}" if several else "recurrent"] = (n, n)
+        sparse |= dict.fromkeys(own, layer["connectivity"] < 1)
+        shapes |= own | {f"readout{k}" if several else "readout": (n, n_out)}
+    if set(data["synapses"]) != {name for name, is_sparse in sparse.items() if is_sparse}:
+        raise _Refused(path, "disagrees with itself about which connections are sparse")
     wanted: dict[str, tuple[Any, tuple[int, ...], bool]] = {}
     for name, shape in shapes.items():
+        if sparse.get(name):
+            number = data["synapses"][name]
+            if type(number) is not int or not 0 <= number <= math.prod(shape):
+                raise _Refused(path, f"has a number of synapses that is none: {number!r:.80}")
+            wanted[f"{name}.w"] = (np.float64, (number,), False)
+            wanted[f"{name}.pre"] = wanted[f"{name}.post"] = (np.int32, (number,), False)
+            continue
         wanted[f"{name}.w"] = (np.float64, shape, False)
         wanted[f"{name}.mask"] = (np.bool_, shape, True)
     if data["readout"]["bias"]:
@@ -235,5 +251,19 @@ def _build(path: Path, data: dict, arrays: dict[str, np.ndarray]) -> SpikingNetw
         if [float(power) for power in connection.dimensions._dims] != data["units"][name]:
             raise _Refused(path, f"disagrees with itself about the unit of '{name}'")
         connection.mask = mask
+        if connection.sparse:
+            _wire(path, connection, arrays[f"{name}.pre"], arrays[f"{name}.post"])
     net.set_parameters({name: array for name, array in arrays.items() if name in net.parameters})
     return net
+
+
+def _wire(path: Path, connection: Connection, pre: np.ndarray, post: np.ndarray) -> None:
+    """Replace the synapses that the seed draws: another version of numpy may draw others."""
+    n_pre, n_post = connection.shape
+    inside = (pre >= 0) & (pre < n_pre) & (post >= 0) & (post < n_post)
+    if connection.source == connection.target:
+        inside &= pre != post
+    ascending = np.diff(pre.astype(np.int64) * n_post + post) > 0
+    if not (np.all(inside) and np.all(ascending)):
+        raise _Refused(path, f"holds synapses of '{connection.name}' that cannot be")
+    connection.pre, connection.post, connection.w = pre, post, np.zeros(len(pre))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from brian2.units.allunits import amp, msecond, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
 from neurosnn.checks import did_you_mean, message, unit_name
+from neurosnn.connection import Connection
 from neurosnn.parts import Layer
 
 if TYPE_CHECKING:
@@ -18,51 +18,6 @@ if TYPE_CHECKING:
 
 # The scale of a weight where no threshold in the same unit gives one.
 USUAL = {volt.dim: 1e-3, amp.dim: 1e-9, siemens.dim: 1e-9}
-
-
-@dataclasses.dataclass(eq=False)
-class Connection:
-    """All synapses from one part of a network to another.
-
-    Parameters
-    ----------
-    name : str
-        "input", "recurrent", "forward2", "readout" ...
-    source, target : str
-        "input" or the name of a layer; the name of a layer or "readout".
-    w : ndarray of float64 (n_pre, n_post)
-        Weights in SI values of `dimensions`; zero where there is no synapse.
-    mask : ndarray of bool (n_pre, n_post) or None
-        Where synapses are; None: everywhere.
-    delay : ndarray of int32 (n_pre,)
-        Axonal delay in steps.
-    channel : ndarray of int32 (n_pre,)
-        The input variable, as an index into the target model's ``inputs``, that a neuron acts on.
-    sign : ndarray of int8 (n_pre,) or None
-        Sign that the weights of a neuron must have (Dale's law); None: any.
-    dimensions : Dimension
-        Physical dimensions of a weight.
-    """
-
-    name: str
-    source: str
-    target: str
-    w: np.ndarray
-    mask: np.ndarray | None
-    delay: np.ndarray
-    channel: np.ndarray
-    sign: np.ndarray | None
-    dimensions: Any
-
-    @property
-    def n_synapses(self) -> int:
-        """Number of synapses that exist."""
-        return self.w.size if self.mask is None else int(np.count_nonzero(self.mask))
-
-    @property
-    def synapses_name(self) -> str:
-        """Name of the Brian2 Synapses: "input" and "readout" are names of groups already."""
-        return f"{self.name}_synapses" if self.name.startswith(("input", "readout")) else self.name
 
 
 def connect(net: SpikingNetwork) -> dict[str, Connection]:
@@ -92,46 +47,59 @@ def _plans(net: SpikingNetwork) -> Iterator[tuple[str, Layer | None, Layer | Non
 
 def _draw(net, name, source, target, rng) -> Connection:
     n_pre = net.input.n if source is None else source.n
+    n_post = net.readout.n if target is None else target.n
+    mask = pre = post = sign = None
+    delay: Any = 0
     if target is None:
-        w = rng.standard_normal((n_pre, net.readout.n)) / np.sqrt(n_pre)
-        model, mask, delay, sign = net.readout.model, None, 0, None
+        w = rng.standard_normal((n_pre, n_post)) / np.sqrt(n_pre)
+        model = net.readout.model
         channel = np.zeros(n_pre, dtype=np.int32)
         dimensions = model.dimensions[model.inputs[0]]
         w *= USUAL.get(dimensions, 1.0)
     else:
-        mask = _mask(n_pre, target, recurrent=source is target, rng=rng)
+        recurrent = source is target
         channel, sign, dimensions = _polarity(name, source, target, n_pre)
-        w = rng.standard_normal((n_pre, target.n))
+        if target.connectivity < 1:
+            pre, post = _draw_synapses(n_pre, target, recurrent=recurrent, rng=rng)
+            w = rng.standard_normal(len(pre))
+        else:
+            mask = ~np.eye(n_pre, dtype=bool) if recurrent else None
+            w = rng.standard_normal((n_pre, n_post))
         w *= _scale(target, dimensions) / np.sqrt(n_pre * target.connectivity)
-        if sign is not None:
-            np.abs(w, out=w)
-            w *= sign[:, None]
-        if mask is not None:
-            w *= mask
-        delay = 0 if source is None else _delay_steps(source, net.dt)
-    return Connection(
+        if source is not None:
+            delay = _delay_steps(source, net.dt)
+    connection = Connection(
         name=name,
         source="input" if source is None else source.name,
         target="readout" if target is None else target.name,
+        n_post=n_post,
         w=w,
         mask=mask,
+        pre=pre,
+        post=post,
         delay=np.broadcast_to(np.asarray(delay, dtype=np.int32), (n_pre,)).copy(),
         channel=channel,
         sign=sign,
         dimensions=dimensions,
     )
+    if sign is not None:
+        np.abs(w, out=w)
+        w *= connection.sign_of_weights
+    if mask is not None:
+        w *= mask
+    return connection
 
 
-def _mask(n_pre: int, target: Layer, *, recurrent: bool, rng) -> np.ndarray | None:
-    if target.connectivity == 1 and not recurrent:
-        return None
-    mask = np.ones((n_pre, target.n), dtype=bool)
-    if target.connectivity < 1:
-        for row in mask:  # one row at a time: a large network must not need memory for all
-            np.less(rng.random(target.n), target.connectivity, out=row)
-    if recurrent:
-        np.fill_diagonal(mask, False)
-    return mask
+def _draw_synapses(n_pre: int, target: Layer, *, recurrent: bool, rng):
+    """Neurons before and after each synapse of a sparse connection."""
+    rows = []
+    for i in range(n_pre):  # one row at a time: a large network must not need memory for all
+        there = rng.random(target.n) < target.connectivity
+        if recurrent:
+            there[i] = False
+        rows.append(np.flatnonzero(there).astype(np.int32))
+    pre = np.repeat(np.arange(n_pre, dtype=np.int32), [len(row) for row in rows])
+    return pre, np.concatenate(rows)
 
 
 def _polarity(name: str, source: Layer | None, target: Layer, n_pre: int):
@@ -270,8 +238,18 @@ def _check_array(name, array, shape, connection, where) -> None:
             message(
                 f"{name} must have shape {shape}, got {array.shape}.",
                 where,
-                "Rows are presynaptic, columns postsynaptic neurons.",
-                "Transpose it if it was stored the other way round.",
+                *(
+                    (
+                        "It is sparse: there is one value for each synapse that exists.",
+                        f"Choose them from a full matrix: matrix[c.pre, c.post] with "
+                        f"c = net.connections['{connection.name}'].",
+                    )
+                    if connection is not None and connection.sparse
+                    else (
+                        "Rows are presynaptic, columns postsynaptic neurons.",
+                        "Transpose it if it was stored the other way round.",
+                    )
+                ),
             )
         )
     if not np.all(np.isfinite(array)):
@@ -295,11 +273,13 @@ def _check_array(name, array, shape, connection, where) -> None:
                 f"Multiply by net.connections['{connection.name}'].mask.",
             )
         )
-    if connection.sign is not None and np.any(array * connection.sign[:, None] < 0):
-        i, j = np.argwhere(array * connection.sign[:, None] < 0)[0]
+    if connection.sign is not None and np.any(array * connection.sign_of_weights < 0):
+        place = tuple(np.argwhere(array * connection.sign_of_weights < 0)[0].tolist())
+        i = place[0] if connection.pre is None else connection.pre[place[0]]
         raise ValueError(
             message(
-                f"{name}[{i}, {j}] is {array[i, j]:g}, but neuron {i} has sign {connection.sign[i]:+d}.",
+                f"{name}[{', '.join(map(str, place))}] is {array[place]:g}, but neuron {i} has sign "
+                f"{connection.sign[i]:+d}.",
                 where,
                 "All synapses of a neuron have the same sign (Dale's law, or conductances).",
                 "Clip the weights at zero.",

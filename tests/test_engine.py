@@ -13,6 +13,7 @@ from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.eprop import EProp
+from neurosnn.rules.eventprop import EventProp
 
 
 def network(model, name="", *, n=20, layers=2, delays=True, connectivity=1.0, dt=1 * ms):
@@ -110,17 +111,22 @@ def test_gradient_is_the_mean_over_the_trials():
         )
 
 
-def test_sparse_connections_give_the_same_gradient(monkeypatch):
-    net, trials = (
-        network(equations.ALIF(), connectivity=0.25),
-        spike_trials(3, n_steps=150, rate=60),
-    )
-    sparse = Engine(net, EProp(), CrossEntropy(), dtype="float64").run(trials, gradient=True)
+@pytest.mark.parametrize(
+    ("model", "rule", "larger"),
+    [(equations.ALIF(), EProp(), 1.0), (equations.CurrentLIF(), EventProp(), 4.0)],
+)
+def test_sparse_connections_give_the_same_gradient(monkeypatch, model, rule, larger):
+    net, trials = network(model, connectivity=0.25), spike_trials(3, n_steps=150, rate=60)
+    for w in net.parameters.values():
+        w *= larger
+    sparse = Engine(net, rule, CrossEntropy(), dtype="float64").run(trials, gradient=True)
     monkeypatch.setattr("neurosnn.engine.backend.SPARSE_BELOW", 0.0)
-    dense = Engine(net, EProp(), CrossEntropy(), dtype="float64").run(trials, gradient=True)
+    dense = Engine(net, rule, CrossEntropy(), dtype="float64").run(trials, gradient=True)
     assert sparse.spikes == dense.spikes
     for key, value in dense.gradient.items():
         assert np.abs(value).max() > 0
+        if key.endswith(".w"):
+            assert value.shape == net.parameters[key].shape
         np.testing.assert_allclose(sparse.gradient[key], value, rtol=1e-12, atol=1e-16)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from brian2 import ms, mV, nA, siemens
@@ -61,10 +63,9 @@ def test_a_seed_gives_the_same_network_and_another_seed_another():
     first, again = network(**settings), network(**settings)
     other = SpikingNetwork(first.input, first.layers[0], first.readout, seed=2)
     for name, connection in first.connections.items():
-        np.testing.assert_array_equal(connection.w, again.connections[name].w)
-        assert np.any(connection.w != other.connections[name].w)
-    np.testing.assert_array_equal(first.connections["input"].mask, again.connections["input"].mask)
-    assert np.any(first.connections["input"].mask != other.connections["input"].mask)
+        np.testing.assert_array_equal(connection.matrix(), again.connections[name].matrix())
+        assert np.any(connection.matrix() != other.connections[name].matrix())
+        assert connection.sparse == (name != "readout")
 
 
 @pytest.mark.parametrize(
@@ -85,8 +86,8 @@ def test_size_of_the_initial_weights(model, settings, scale):
     fraction = settings.get("connectivity", 1.0)
     for name, n_pre in (("input", 100), ("recurrent", 400)):
         connection = net.connections[name]
-        there = np.ones_like(connection.w, bool) if connection.mask is None else connection.mask
-        w = connection.w[there]
+        there = connection.matrix() != 0
+        w = connection.matrix()[there]
         assert np.std(w) == pytest.approx(scale / np.sqrt(n_pre * fraction), rel=0.05)
         assert abs(np.mean(w)) < 4 * np.std(w) / np.sqrt(w.size)
         assert np.mean(there) == pytest.approx(fraction, abs=0.02)
@@ -94,12 +95,40 @@ def test_size_of_the_initial_weights(model, settings, scale):
 
 
 def test_no_neuron_connects_to_itself_and_missing_synapses_are_zero():
-    connection = network(connectivity=0.5).connections["recurrent"]
+    connection = network().connections["recurrent"]
     assert not connection.mask.diagonal().any()
-    assert np.all(connection.w[~connection.mask] == 0)
-    assert np.all(connection.w[connection.mask] != 0)
-    assert connection.n_synapses == connection.mask.sum() < 0.6 * N * N
+    assert np.all((connection.w != 0) == connection.mask)
+    assert connection.n_synapses == N * (N - 1) == np.count_nonzero(connection.matrix())
     assert network().connections["input"].mask is None
+    connection = network(connectivity=0.5).connections["recurrent"]
+    assert not np.any(connection.pre == connection.post)
+    assert connection.n_synapses == connection.w.size < 0.6 * N * N
+    assert np.all(np.diff(connection.pre * N + connection.post) > 0)
+    there = connection.matrix() != 0
+    np.testing.assert_array_equal(np.argwhere(there), np.c_[connection.pre, connection.post])
+    np.testing.assert_array_equal(connection.matrix()[there], connection.w)
+
+
+def test_a_sparse_network_never_needs_a_full_matrix():
+    tracemalloc.start()
+    layer = Layer(equations.LIF(), 10_000, recurrent=True, connectivity=0.001)
+    net = SpikingNetwork(Input(10), layer, Readout(2))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert net.connections["recurrent"].n_synapses == pytest.approx(100_000, rel=0.02)
+    assert peak < 20e6  # a full matrix of 10 000 x 10 000 bytes is 100e6
+
+
+def test_weights_of_a_sparse_connection_have_one_dimension():
+    net = network(connectivity=0.5, excitatory=0.5)
+    recurrent = net.connections["recurrent"]
+    net.set_parameters({"recurrent.w": 2 * recurrent.w})
+    with pytest.raises(ValueError, match=r"one value for each synapse.*matrix\[c.pre, c.post\]"):
+        net.set_parameters({"recurrent.w": np.zeros((N, N))})
+    with pytest.raises(
+        ValueError, match=rf"recurrent.w\[0\] is -1, but neuron {recurrent.pre[0]} has"
+    ):
+        net.set_parameters({"recurrent.w": np.full(recurrent.w.shape, -1.0)})
 
 
 def test_excitatory_and_inhibitory_neurons():

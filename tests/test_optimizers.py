@@ -186,23 +186,33 @@ def test_absent_synapses_stay_absent_and_signs_stay(sparse_net):
     recurrent = sparse_net.connections["recurrent"]
     assert 0 < recurrent.n_synapses < 90
     assert set(recurrent.sign) == {1, -1}
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     for w in sparse_net.parameters.values():
         w[...] = rng.normal(size=w.shape)
     wanted = recurrent.w.copy()
     constraints.apply()
-    assert not recurrent.w[~recurrent.mask].any()
-    assert np.all(recurrent.w * recurrent.sign[:, None] >= 0)
+    assert np.all(recurrent.w * recurrent.sign[recurrent.pre] >= 0)
     for name in ("input.w", "readout.w", "recurrent.w"):
         w = sparse_net.parameters[name]
         assert w.max() == 0.25
         assert w.min() == -0.5
-    inner = recurrent.mask & (wanted * recurrent.sign[:, None] > 0) & (np.abs(wanted) < 0.25)
+    inner = (wanted * recurrent.sign[recurrent.pre] > 0) & (np.abs(wanted) < 0.25)
     assert inner.sum() > 3
     assert np.array_equal(recurrent.w[inner], wanted[inner])
-    gradient = {"recurrent.w": np.where(recurrent.mask, 1.0, np.nan)}
+
+
+def test_no_synapse_from_a_neuron_to_itself():
+    layer = Layer(equations.LIF(), 10, recurrent=True, excitatory=0.8)
+    net = SpikingNetwork(Input(4), layer, Readout(3), seed=3)
+    constraints, recurrent = Constraints(net, (-0.5, 0.25)), net.connections["recurrent"]
+    itself = np.eye(10, dtype=bool)
+    recurrent.w[:] = np.random.default_rng(0).normal(size=(10, 10))
+    constraints.apply()
+    assert not recurrent.w[itself].any()
+    assert np.all(recurrent.w * recurrent.sign[:, None] >= 0)
+    gradient = {"recurrent.w": np.where(itself, np.nan, 1.0)}
     constraints.mask_gradient(gradient)
-    assert np.array_equal(gradient["recurrent.w"], recurrent.mask.astype(float))
+    assert np.array_equal(gradient["recurrent.w"], 1.0 - itself)
 
 
 def test_bounds_by_name_pattern_and_unit():
@@ -236,5 +246,9 @@ def test_bounds_that_make_no_sense(sparse_net):
         Constraints(sparse_net, {"recurrent.w": (0.1, 1)})
     with pytest.raises(ValueError, match="leave no weight for excitatory neurons"):
         Constraints(sparse_net, {"recurrent.w": (-1, -0.1)})
-    with pytest.raises(ValueError, match="the bound 0.1 of 'input.w' excludes zero"):
-        Constraints(sparse_net, {"input.w": (0.1, 1)})
+    own = SpikingNetwork(Input(4), Layer(equations.LIF(), 10, recurrent=True), Readout(3))
+    with pytest.raises(ValueError, match="the bound 0.1 of 'recurrent.w' excludes zero"):
+        Constraints(own, {"recurrent.w": (0.1, 1)})
+    given = Constraints(sparse_net, {"input.w": (0.1, 1)})  # absent synapses have no weight at all
+    given.apply()
+    assert sparse_net.parameters["input.w"].min() == 0.1

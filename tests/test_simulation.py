@@ -63,8 +63,8 @@ def test_equals_an_independent_simulation(name, scale):
     index = {"input": oracle.INPUT, "hidden1": 0, "hidden2": 1}
     projections = [
         oracle.Projection(
-            index[c.source], index[c.target], c.w.T, delay=int(c.delay[0]),
-            mask=np.ones(c.w.T.shape) if c.mask is None else c.mask.T.astype(float),
+            index[c.source], index[c.target], c.matrix().T, delay=int(c.delay[0]),
+            mask=(c.matrix().T != 0).astype(float),
         )
         for c in net.connections.values() if c.target != "readout"
     ]  # fmt: skip

@@ -26,8 +26,8 @@ from neurosnn import equations, storage
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 
 
-def small():
-    return network(connectivity=0.5, delay=np.arange(N) % 3 * ms)
+def small(connectivity=0.5):
+    return network(connectivity=connectivity, delay=np.arange(N) % 3 * ms)
 
 
 def rewrite(source, target, *, change=None, arrays=None, leave_out=()):
@@ -84,7 +84,7 @@ def test_the_same_network_comes_back(tmp_path, make):
         np.testing.assert_array_equal(again.parameters[name], array)
     for name, connection in net.connections.items():
         other = again.connections[name]
-        for field in ("mask", "delay", "channel", "sign"):
+        for field in ("mask", "pre", "post", "delay", "channel", "sign"):
             np.testing.assert_array_equal(getattr(other, field), getattr(connection, field))
         assert other.w is again.parameters[f"{name}.w"]
         assert other.dimensions is connection.dimensions
@@ -106,12 +106,13 @@ def test_the_synapses_in_the_file_count_not_those_a_seed_draws(tmp_path):
     """Another version of numpy may draw other numbers from the same seed."""
     net = small()
     connection = net.connections["input"]
-    connection.mask = ~connection.mask
-    connection.w[:] = connection.mask * 0.25
+    drawn = connection.matrix() != 0
+    connection.pre, connection.post = (k.astype(np.int32) for k in np.nonzero(~drawn))
+    connection.w = np.full(len(connection.pre), 0.25)
     net.save(tmp_path / "net.npz")
-    again = SpikingNetwork.load(tmp_path / "net.npz").connections["input"]
-    np.testing.assert_array_equal(again.mask, connection.mask)
-    np.testing.assert_array_equal(again.w, connection.w)
+    again = SpikingNetwork.load(tmp_path / "net.npz")
+    np.testing.assert_array_equal(again.connections["input"].matrix(), 0.25 * ~drawn)
+    assert again.parameters["input.w"] is again.connections["input"].w
 
 
 def test_the_file_says_what_wrote_it_and_needs_no_pickle(tmp_path):
@@ -121,7 +122,8 @@ def test_the_file_says_what_wrote_it_and_needs_no_pickle(tmp_path):
     assert (data["format"], data["version"], data["seed"]) == ("neurosnn network", 1, 1)
     assert set(data["versions"]) == {"neurosnn", "brian2", "numpy"}
     with np.load(tmp_path / "net.npz", allow_pickle=False) as arrays:
-        assert arrays["input.w"].shape == (N_IN, N)
+        assert arrays["readout.w"].shape == (N, 3)
+        assert arrays["input.w"].shape == arrays["input.pre"].shape == arrays["input.post"].shape
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
@@ -185,14 +187,18 @@ MODEL = ("layers", 0, "model")
         (lambda data: [1, 2], r"is not in the format 'neurosnn network'"),
         (_set("format", value="other"), r"is not in the format"),
         (_set("version", value=99), r"has format version 99, this program reads 1"),
-        (_set("layers", value=[]), r"holds something unknown"),
+        (_set("layers", value=[]), r"disagrees with itself about which connections are sparse"),
         (_set("layers", value=None), r"cannot be read as a network"),
-        (_set("input", "n", value=10**12), r"claims arrays of .* GiB"),
+        (_set("readout", "n", value=10**12), r"claims arrays of .* GiB"),
         (_set("layers", 0, "n", value=-5), r"has a number of neurons that is none: -5"),
         (_set("layers", 0, "n", value="20"), r"has a number of neurons that is none: '20'"),
-        (_set("layers", 0, "n", value=N + 1), r"with shape \(30, 20\), not \(30, 21\)"),
-        (_set("layers", 0, "recurrent", value=False), r"holds something unknown: 'recurrent"),
-        (_set("layers", 0, "connectivity", value=1.0), r"disagrees with itself about which synapses"),
+        (_set("layers", 0, "n", value=N + 1), r"'readout.w.npy' with shape \(20, 3\), not \(21, 3\)"),
+        (_set("synapses", "input", value=10**12), r"a number of synapses that is none: 10000"),
+        (_set("synapses", "input", value=True), r"a number of synapses that is none: True"),
+        (_set("synapses", "input", value=7), r"'input.w.npy' with shape \(\d+,\), not \(7,\)"),
+        (_set("synapses", value={}), r"disagrees with itself about which connections are sparse"),
+        (_set("layers", 0, "recurrent", value=False), r"about which connections are sparse"),
+        (_set("layers", 0, "connectivity", value=1.0), r"disagrees with itself about which connections"),
         (_set("layers", 0, "color", value="red"), r"unexpected keyword argument 'color'"),
         (_set("layers", 0, "name", value="../../etc"), r"must be an identifier"),
         (_set("units", "input", value=[1, 0, 0, 0, 0, 0, 0]), r"disagrees with itself about the unit of"),
@@ -226,7 +232,7 @@ def test_hostile_descriptions_run_nothing(tmp_path, monkeypatch, change, match):
     ("arrays", "leave_out", "match"),
     [
         ({}, ["input.w.npy"], r"lacks the array 'input.w'"),
-        ({}, ["input.mask.npy"], r"disagrees with itself about which synapses of 'input' exist"),
+        ({}, ["recurrent.mask.npy"], r"disagrees with itself about which synapses of 'recurrent' exist"),
         ({}, ["information.json"], r"has no information.json"),
         ({"../../evil.npy": npy(np.zeros(3))}, [], r"holds something unknown: '../../evil.npy'"),
         ({"/etc/passwd": b"root"}, [], r"holds something unknown: '/etc/passwd'"),
@@ -238,15 +244,41 @@ def test_hostile_descriptions_run_nothing(tmp_path, monkeypatch, change, match):
         ({"input.w.npy": npy(np.zeros((N_IN, N))) + b"more"}, [], r"holds more than 'input.w.npy' should"),
         ({"input.w.npy": b"not an array"}, [], r"cannot be read as a network"),
         ({"input.w.npy": npy(np.full((N_IN, N), np.nan))}, [], r"input.w holds a value that is not finite"),
-        ({"input.w.npy": npy(np.ones((N_IN, N)))}, [], r"there is no such synapse"),
+        ({"recurrent.w.npy": npy(np.ones((N, N)))}, [], r"there is no such synapse"),
     ],
 )  # fmt: skip
 def test_hostile_arrays(tmp_path, arrays, leave_out, match):
-    small().save(tmp_path / "net.npz")
+    small(connectivity=1.0).save(tmp_path / "net.npz")
     bad = rewrite(tmp_path / "net.npz", tmp_path / "bad.npz", arrays=arrays, leave_out=leave_out)
     with pytest.raises(ValueError, match=match) as caught:
         SpikingNetwork.load(bad)
     assert str(bad) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pre, post: (pre[::-1], post[::-1]),
+        lambda pre, post: (pre, np.where(np.arange(len(post)) == 3, N, post)),
+        lambda pre, post: (np.where(np.arange(len(pre)) == 0, -1, pre), post),
+        lambda pre, post: (pre, np.where(np.arange(len(post)) == 5, post[4], post)),
+        lambda pre, post: (pre, np.where(np.arange(len(post)) == len(post) - 1, N - 1, post)),
+    ],
+    ids=["order", "beyond the last", "before the first", "twice", "to itself"],
+)
+def test_synapses_that_cannot_be(tmp_path, change):
+    net = small()
+    recurrent = net.connections["recurrent"]
+    assert (recurrent.pre[4], recurrent.pre[-1]) == (recurrent.pre[5], N - 1)
+    net.save(tmp_path / "net.npz")
+    pre, post = change(recurrent.pre, recurrent.post)
+    arrays = {
+        "recurrent.pre.npy": npy(pre.astype("i4")),
+        "recurrent.post.npy": npy(post.astype("i4")),
+    }
+    bad = rewrite(tmp_path / "net.npz", tmp_path / "bad.npz", arrays=arrays)
+    with pytest.raises(ValueError, match=r"holds synapses of 'recurrent' that cannot be"):
+        SpikingNetwork.load(bad)
 
 
 def test_two_arrays_of_one_name(tmp_path):

@@ -313,7 +313,7 @@ class SpikeTrials(TrialSet):
         if n_steps * self.n_channels <= np.iinfo(np.int32).max:
             step = times.astype(np.int32)
             last = limits.astype(np.int32) - 1
-            same = np.all(limits == n_steps)
+            same = len(limits) and np.all(limits == n_steps)
             np.minimum(step, last[0] if same else np.repeat(last, np.diff(self.offsets)), out=step)
             # Spikes in order and none twice, as on the grid of an earlier call: nothing to sort.
             place = step * np.int32(self.n_channels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from neurosnn.engine.build import load_library
 from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
 from neurosnn.engine.eprop_adjoint import add_eprop
 from neurosnn.engine.eventprop_adjoint import add_eventprop
-from neurosnn.engine.layout import batch_fields, neuron_values, sparse_rows
+from neurosnn.engine.layout import batch_fields, neuron_values
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.translate import Translator
 from neurosnn.hybrid import hybrid_map
@@ -29,7 +30,8 @@ REAL = {"float32": "float", "float64": "double"}
 LOSS_KINDS = {"cross_entropy": 0, "cross_entropy_per_step": 1, "mean_square": 2}
 #: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
 GRADIENT_BLOCKS = 16
-#: Below this density a connection is stored row by row instead of as a full matrix.
+#: Below this density the engine visits the synapses of a sparse connection one by one; above it, and
+#: for real-valued input, adding whole rows of a full matrix is faster.
 SPARSE_BELOW = 0.3
 C_TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
 
@@ -110,10 +112,9 @@ class Engine:
         if getattr(rule, "feedback", None) == "adaptive":
             self.parameters = {f"feedback.{name}": B for name, B in self.feedback.items()}
         self._sparse = {
-            name: connection.mask is not None
+            name: connection.sparse
             and not (connection.source == "input" and net.input.real_valued)
-            and connection.n_synapses < SPARSE_BELOW * connection.w.size
-            and not (connection.source == "input" and net.input.real_valued)
+            and connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
             for name, connection in net.connections.items()
         }
         self._layers = [
@@ -150,9 +151,7 @@ class Engine:
             {"_fields_": [(n, C_TYPES.get(t, ctypes.c_void_p)) for n, t in self._fields]},
         )
         self._rows = {
-            name: sparse_rows(net.connections[name].mask)
-            for name, sparse in self._sparse.items()
-            if sparse
+            name: net.connections[name].rows() for name, sparse in self._sparse.items() if sparse
         }
 
     def __del__(self):
@@ -360,11 +359,12 @@ class Engine:
         for name, connection in self.net.connections.items():
             w = connection.w
             if self._sparse[name]:
-                w = w[connection.mask]
-                values[f"row_{name}"], values[f"post_{name}"] = self._rows[name]
+                values[f"row_{name}"], values[f"post_{name}"] = self._rows[name], connection.post
+            elif connection.sparse:
+                w = connection.matrix()
             values[f"w_{name}"] = _aligned(w, self.dtype)
             values[f"size_{name}"] = w.size
-            values[f"n_pre_{name}"] = connection.w.shape[0]
+            values[f"n_pre_{name}"] = connection.shape[0]
             values[f"delay_{name}"] = np.ascontiguousarray(connection.delay, np.int32)
             values[f"channel_{name}"] = np.ascontiguousarray(connection.channel, np.int32)
             if connection.target == "readout":
@@ -382,8 +382,9 @@ class Engine:
     def _gradient_buffers(self) -> dict[str, np.ndarray]:
         buffers = {"bias": np.zeros(self.net.readout.n)}
         for name, connection in self.net.connections.items():
-            size = connection.n_synapses if self._sparse[name] else connection.w.size
-            buffers[name] = np.zeros(size)
+            buffers[name] = np.zeros(
+                connection.n_synapses if self._sparse[name] else connection.shape
+            )
         for code in self._connections:
             if code.delayed and self._method == "eventprop":
                 buffers[f"delay_{code.name}"] = np.zeros(len(self.net.connections[code.name].delay))
@@ -395,13 +396,11 @@ class Engine:
     def _gradient(self, sums: dict[str, np.ndarray], n_trials: int) -> dict[str, np.ndarray]:
         gradient = {}
         for name, connection in self.net.connections.items():
-            if self._sparse[name]:
-                array = np.zeros(connection.w.shape)
-                array[connection.mask] = sums[name]
-            else:
-                array = sums[name].reshape(connection.w.shape)
-                if connection.mask is not None:
-                    array *= connection.mask
+            array = sums[name]
+            if connection.sparse and not self._sparse[name]:
+                array = array[connection.pre, connection.post]
+            elif connection.mask is not None:
+                array *= connection.mask
             gradient[f"{name}.w"] = array
         if "readout.b" in self.net.parameters:
             gradient["readout.b"] = sums["bias"]

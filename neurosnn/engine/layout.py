@@ -9,7 +9,7 @@ import numpy as np
 from neurosnn.engine.codegen import ConnectionCode, LayerCode
 from neurosnn.symbolic import evaluate
 
-__all__ = ["batch_fields", "neuron_values", "sparse_rows"]
+__all__ = ["batch_fields", "neuron_values"]
 
 
 def batch_fields(
@@ -98,10 +98,3 @@ def _initial_value(model: Any, state: str, n: int) -> np.ndarray | float:
         names = {key: np.asarray(entry, float) for key, entry in model.parameters.items()}
         return evaluate(value, {**names, "i": np.arange(n), "N": n})
     return np.asarray(value, dtype=float)
-
-
-def sparse_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First synapse of each presynaptic neuron, and the target of each synapse."""
-    row = np.zeros(len(mask) + 1, np.int64)
-    np.cumsum(np.count_nonzero(mask, axis=1), out=row[1:])
-    return row, np.nonzero(mask)[1].astype(np.int32)

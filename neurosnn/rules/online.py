@@ -142,8 +142,9 @@ class OnlineBackend:
         gradient = {}
         for name, connection in self.net.connections.items():
             array = np.zeros(connection.w.shape)
-            for synapses in learning.synapses[name]:
-                array[synapses.i[:], synapses.j[:]] = synapses.variables[GRADIENT].get_value()
+            pairs = zip(learning.synapses[name], connection.by_channel(), strict=True)
+            for synapses, (_, _, _, where) in pairs:
+                array[where] = synapses.variables[GRADIENT].get_value()
             gradient[f"{name}.w"] = array / n_trials
             if (
                 connection.target == "readout"

@@ -261,9 +261,9 @@ class LearningNetwork:
             order=OUTPUT_GRADIENT,
             name=f"{synapses.name}_gradient",
         )
-        i, j = np.nonzero(np.ones(connection.w.shape))
+        ((_, i, j, where),) = connection.by_channel()
         synapses.connect(i=i, j=j)
-        synapses.w = Quantity(connection.w[i, j], dim=connection.dimensions)
+        synapses.w = Quantity(connection.w[where], dim=connection.dimensions)
         if back is not None:
             synapses.B = back[i, j]
         return [synapses]
@@ -274,11 +274,7 @@ class LearningNetwork:
         real_valued = connection.source == "input" and net.input.real_valued
         same = np.ptp(connection.delay) == 0
         made = []
-        for channel in np.unique(connection.channel):
-            exists = np.broadcast_to((connection.channel == channel)[:, None], connection.w.shape)
-            i, j = np.nonzero(exists if connection.mask is None else exists & connection.mask)
-            if len(i) == 0:
-                continue
+        for channel, i, j, where in connection.by_channel():
             synapses = eprop_synapses(
                 self.rule,
                 self.groups[connection.source],
@@ -294,7 +290,7 @@ class LearningNetwork:
                 name=connection.synapses_name + ("_inhibitory" if channel else ""),
                 dtype=self.dtype,
             )
-            synapses.w = Quantity(connection.w[i, j], dim=connection.dimensions)
+            synapses.w = Quantity(connection.w[where], dim=connection.dimensions)
             if not same:
                 synapses.delay = connection.delay[i] * net.dt
             if "dale" in synapses.variables:

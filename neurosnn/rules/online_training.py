@@ -189,9 +189,9 @@ class OnlineTraining:
                 variables[f"feedback.{connection.source}"] = "B"
             for key, variable in variables.items():
                 array = np.zeros(connection.w.shape)
-                for synapses in self.synapses[name]:
-                    learned = synapses.variables[variable].get_value()
-                    array[synapses.i[:], synapses.j[:]] = learned
+                pairs = zip(self.synapses[name], connection.by_channel(), strict=True)
+                for synapses, (_, _, _, where) in pairs:
+                    array[where] = synapses.variables[variable].get_value()
                 values[key] = array
         if self.net.readout.bias:
             values["readout.b"] = np.array(self.groups["readout"].variables["b"].get_value())

@@ -36,7 +36,8 @@ class LinearBackend:
         x = np.zeros((len(trials), net.input.n))
         row = np.repeat(np.arange(len(trials)), np.diff(trials.offsets))
         np.add.at(x, (row, trials.units), 1.0)
-        h = x @ w["input.w"]
+        given = net.connections["input"]
+        h = x @ given.matrix()
         y = h @ w["readout.w"] + w["readout.b"]
         steps = steps_of(trials, net.dt)
         losses, errors = [], []
@@ -51,7 +52,8 @@ class LinearBackend:
         blocks = {}
         if gradient:
             blocks = {name: np.zeros_like(array) for name, array in w.items()}
-            blocks["input.w"] = x.T @ (dy @ w["readout.w"].T)
+            slope = x.T @ (dy @ w["readout.w"].T)
+            blocks["input.w"] = slope[given.pre, given.post] if given.sparse else slope
             blocks["readout.w"] = h.T @ dy
             blocks["readout.b"] = dy.sum(axis=0)
         counted = self.loss.kind != "mean_square"

@@ -1,0 +1,148 @@
+"""The synapses from one part of a network to another: which exist, and their weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["ChannelSynapses", "Connection"]
+
+
+class ChannelSynapses(NamedTuple):
+    """The synapses of a connection that act on one input variable.
+
+    Attributes
+    ----------
+    channel : int
+        Index into the target model's ``inputs``.
+    pre, post : ndarray of int (n_synapses,)
+        Neurons of each synapse.
+    where : tuple of ndarray
+        Index of these synapses in ``w`` and all arrays of its shape: ``connection.w[where]``.
+    """
+
+    channel: int
+    pre: np.ndarray
+    post: np.ndarray
+    where: tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass(eq=False)
+class Connection:
+    """All synapses from one part of a network to another.
+
+    Parameters
+    ----------
+    name : str
+        "input", "recurrent", "forward2", "readout" ...
+    source, target : str
+        "input" or the name of a layer; the name of a layer or "readout".
+    n_post : int
+        Number of neurons of the target.
+    w : ndarray of float64 (n_pre, n_post), or (n_synapses,) if sparse
+        Weights in SI values of `dimensions`. A sparse connection keeps existing synapses only.
+    mask : ndarray of bool (n_pre, n_post) or None
+        Of a dense connection: where synapses are, elsewhere `w` is zero; None: everywhere.
+    pre, post : ndarray of int32 (n_synapses,) or None
+        Of a sparse connection: neurons of each synapse, in the order of `pre`, then of `post`.
+    delay : ndarray of int32 (n_pre,)
+        Axonal delay in steps.
+    channel : ndarray of int32 (n_pre,)
+        The input variable, as an index into the target model's ``inputs``, that a neuron acts on.
+    sign : ndarray of int8 (n_pre,) or None
+        Sign that the weights of a neuron must have (Dale's law); None: any.
+    dimensions : Dimension
+        Physical dimensions of a weight.
+
+    Examples
+    --------
+    >>> from neurosnn import equations, Input, Layer, Readout, SpikingNetwork
+    >>> net = SpikingNetwork(Input(50), Layer(equations.LIF(), 40, connectivity=0.1), Readout(2))
+    >>> given = net.connections["input"]
+    >>> given.w.shape == given.pre.shape == given.post.shape == (given.n_synapses,)
+    True
+    >>> given.matrix().shape
+    (50, 40)
+    """
+
+    name: str
+    source: str
+    target: str
+    n_post: int
+    w: np.ndarray
+    mask: np.ndarray | None
+    pre: np.ndarray | None
+    post: np.ndarray | None
+    delay: np.ndarray
+    channel: np.ndarray
+    sign: np.ndarray | None
+    dimensions: Any
+
+    @property
+    def sparse(self) -> bool:
+        """Whether `w` holds the existing synapses only."""
+        return self.pre is not None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of presynaptic and of postsynaptic neurons."""
+        return len(self.delay), self.n_post
+
+    @property
+    def n_synapses(self) -> int:
+        """Number of synapses that exist."""
+        return self.w.size if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @property
+    def synapses_name(self) -> str:
+        """Name of the Brian2 Synapses: "input" and "readout" are names of groups already."""
+        return f"{self.name}_synapses" if self.name.startswith(("input", "readout")) else self.name
+
+    @property
+    def sign_of_weights(self) -> np.ndarray | None:
+        """`sign` in a shape that can be multiplied with `w`."""
+        if self.sign is None:
+            return None
+        return self.sign[:, None] if self.pre is None else self.sign[self.pre]
+
+    def rows(self) -> np.ndarray:
+        """First synapse of each presynaptic neuron of a sparse connection, int64 (n_pre + 1,)."""
+        return np.searchsorted(self.pre, np.arange(self.shape[0] + 1)).astype(np.int64)
+
+    def by_channel(self) -> Iterator[ChannelSynapses]:
+        """The synapses that exist, for each input variable that has any."""
+        for channel in np.unique(self.channel):
+            sends = self.channel == channel
+            if self.pre is not None and self.post is not None:
+                (k,) = np.nonzero(sends[self.pre])
+                found = ChannelSynapses(int(channel), self.pre[k], self.post[k], (k,))
+            else:
+                there = sends[:, None] if self.mask is None else sends[:, None] & self.mask
+                i, j = np.nonzero(np.broadcast_to(there, self.shape))
+                found = ChannelSynapses(int(channel), i, j, (i, j))
+            if len(found.pre):
+                yield found
+
+    def matrix(self, values: np.ndarray | None = None) -> np.ndarray:
+        """Weights, or other `values` of the shape of `w`, as (n_pre, n_post), zero without synapse.
+
+        Parameters
+        ----------
+        values : ndarray, optional
+            For example a gradient; the weights if None.
+
+        Returns
+        -------
+        ndarray of float64 (n_pre, n_post)
+            A new array: large for a large sparse connection.
+        """
+        values = self.w if values is None else values
+        full = np.zeros(self.shape)
+        if self.pre is not None:
+            full[self.pre, self.post] = values
+        else:
+            np.copyto(full, values, where=True if self.mask is None else self.mask)
+        return full
