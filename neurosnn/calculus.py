@@ -245,6 +245,41 @@ def margin_of(threshold: str, where: str) -> str:
     )
 
 
+def transmitted_slopes(model: NeuronModel) -> dict[str, str]:
+    """Derivative of the reset by the value that a graded spike carries, for `spike_gradient`.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        A model with `transmits`.
+
+    Returns
+    -------
+    dict of str to str
+        Brian2 expressions by variable.
+
+    Raises
+    ------
+    ValueError
+        If the reset is not linear in the value.
+    """
+    after = run_symbolically(model_code(model).reset, {name: symbol(name) for name in model.states})
+    slopes = {}
+    for name in model.spike_gradient:
+        slope = differentiate(after[name], model.transmits)
+        if symbol(model.transmits) in slope.free_symbols:
+            raise ValueError(
+                message(
+                    f"the reset of {name} is not linear in {model.transmits}.",
+                    model.name,
+                    "The gradient follows the value that a spike carries as it follows the spike.",
+                    f"Write for example '{name} -= {model.transmits}'.",
+                )
+            )
+        slopes[name] = to_string(slope)
+    return slopes
+
+
 @lru_cache(maxsize=64)
 def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     """Derive the step map of a model.
@@ -275,6 +310,15 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     'exp(-dt/tau_m)'
     """
     refuse_undifferentiable(model)
+    if model.transmits:
+        raise ValueError(
+            message(
+                f"its spikes carry the value of {model.transmits}.",
+                model.name,
+                "Event-driven rules treat all spikes alike.",
+                "Train it with neurosnn.torch.",
+            )
+        )
     code = model_code(model)
     names = model.states
     here = {name: symbol(name) for name in names}

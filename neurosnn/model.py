@@ -55,6 +55,10 @@ class NeuronModel:
         Variables through which the gradient follows the neuron's own spike (the adaptation of an
         ALIF neuron). The effect of the spike on all others, usually the reset of v, is treated as
         a constant, as in Bellec et al. 2020.
+    transmits : str, optional
+        State whose value a spike carries, so that a synapse adds ``w*value`` (graded spikes); "":
+        a spike is a spike. The surrogate is then the derivative of the carried value, which the
+        reset may use in a linear way.
     parameters : mapping of str to Quantity or float or array
         Values of all parameters; an array gives every neuron its own value.
     ranges : mapping of str to Range
@@ -105,6 +109,7 @@ class NeuronModel:
     inputs: tuple[str, ...] = ("v",)
     surrogate: str = ""
     spike_gradient: tuple[str, ...] = ()
+    transmits: str = ""
     parameters: Mapping[str, Quantity | float] = dataclasses.field(default_factory=dict)
     ranges: Mapping[str, Range] = dataclasses.field(default_factory=dict)
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -147,6 +147,17 @@ def check_strings(model: NeuronModel) -> None:
                         did_you_mean(name, model.states),
                     )
                 )
+    if model.transmits and (not model.threshold or model.transmits not in model.states):
+        raise ValueError(
+            message(
+                f"transmits={model.transmits!r} does not name a state that a spike could carry.",
+                model.name,
+                "A graded spike carries the value that a state of the neuron has at the threshold.",
+                did_you_mean(model.transmits, model.states)
+                if model.threshold
+                else "Add threshold='abs(y) > 0'.",
+            )
+        )
     for name in model.inputs:
         if model.brian_equations[name].var_type != "float":
             raise ValueError(

@@ -303,6 +303,9 @@ def _synapses(
     weight = "weight" if "w" in {*source.variables, *target.variables} else "w"
     real_valued = connection.source == "input" and net.input.real_valued
     sent = f"{weight}*x_pre" if real_valued else weight
+    if connection.source not in ("input", "readout"):
+        graded = net.layer(connection.source).model.transmits
+        sent = f"{weight}*{graded}_pre" if graded else weight
     made = []
     for channel, i, j, where in connection.by_channel():
         name = connection.synapses_name + ("_inhibitory" if channel else "")

@@ -13,6 +13,7 @@ from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
 from brian2.utils.stringtools import deindent, get_identifiers, word_substitute
 
 __all__ = [
+    "SinceSpike",
     "differentiate",
     "evaluate",
     "expand",
@@ -136,6 +137,18 @@ def run_symbolically(code: str, values: dict[str, sympy.Expr]) -> dict[str, symp
     for variable, expression in statements(code):
         values[variable] = substitute(to_symbolic(expression), values)
     return values
+
+
+class SinceSpike(ast.NodeTransformer):
+    """``timestep(t - lastspike, dt)`` is an integer that is counted exactly: ``since_spike``."""
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "timestep":
+            elapsed = ast.unparse(node.args[0]).replace(" ", "")
+            if elapsed in ("t-lastspike", "-lastspike+t") and ast.unparse(node.args[1]) == "dt":
+                return ast.Name(id="since_spike", ctx=ast.Load())
+        return node
 
 
 def expand(code: str, subexpressions: dict[str, str]) -> str:

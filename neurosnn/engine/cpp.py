@@ -9,6 +9,7 @@ from collections.abc import Callable
 from brian2.parsing.rendering import CPPNodeRenderer
 
 from neurosnn.checks import did_you_mean, message
+from neurosnn.symbolic import SinceSpike
 
 __all__ = ["OWN", "Hoister", "c_type", "render"]
 
@@ -114,18 +115,6 @@ def c_type(node: ast.expr, integers: set[str] = frozenset()) -> str:
     return "real"
 
 
-class _SinceSpike(ast.NodeTransformer):
-    """``timestep(t - lastspike, dt)`` is an integer that the engine counts exactly."""
-
-    def visit_Call(self, node):
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "timestep":
-            elapsed = ast.unparse(node.args[0]).replace(" ", "")
-            if elapsed in ("t-lastspike", "-lastspike+t") and ast.unparse(node.args[1]) == "dt":
-                return ast.Name(id="since_spike", ctx=ast.Load())
-        return node
-
-
 class Hoister:
     """Translates expressions of one layer and collects the constants in them.
 
@@ -149,7 +138,7 @@ class Hoister:
 
     def expression(self, text: str) -> str:
         """A Brian2 expression as C++ for a loop body over the neurons j."""
-        tree = _SinceSpike().visit(ast.parse(text.strip(), mode="eval").body)
+        tree = SinceSpike().visit(ast.parse(text.strip(), mode="eval").body)
         return render(self._hoist(tree), "real")
 
     def is_fixed(self, text: str) -> bool:

@@ -1,0 +1,45 @@
+r"""Pseudo-derivatives psi of a spike as Brian2 strings, for the `surrogate` of a NeuronModel.
+
+Each function takes the margin of the threshold as a string, for example ``"v - v_th"``, and its
+scale: the margin over which psi falls off, a string or number in the unit of the margin. With
+:math:`x = margin/scale`,
+
+======================  ==========================================================================
+`triangle`              :math:`\max(0, 1 - |x|)` (Bellec et al. 2018)
+`arctan`                :math:`\frac{\alpha}{2} / (1 + (\frac{\pi}{2} \alpha x)^2)`, the derivative
+                        of :math:`\frac{1}{\pi}\arctan(\frac{\pi}{2}\alpha x)` (Fang et al. 2021)
+`fast_sigmoid`          :math:`1/(1 + |x|)^2` (Zenke & Ganguli 2018)
+`straight_through`      1 where :math:`|x| < 1`, else 0 (Bengio et al. 2013)
+======================  ==========================================================================
+
+times height/scale.
+"""
+
+__all__ = ["arctan", "fast_sigmoid", "straight_through", "triangle"]
+
+
+def triangle(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
+    """Triangle of width `scale` on both sides.
+
+    >>> from neurosnn.equations.surrogates import triangle
+    >>> triangle("v - v_th", "v_th", height=0.3)
+    '0.3/(v_th)*clip(1 - abs((v - v_th)/(v_th)), 0, 1)'
+    """
+    return f"{height}/({scale})*clip(1 - abs(({margin})/({scale})), 0, 1)"
+
+
+def arctan(
+    margin: str, scale: str | float = "1", *, alpha: float = 2.0, height: float = 1.0
+) -> str:
+    """Derivative of an arcus tangens; `alpha` is its slope in units of 1/scale times two."""
+    return f"{height * alpha / 2}/({scale})/(1 + ({alpha / 2}*pi*({margin})/({scale}))**2)"
+
+
+def fast_sigmoid(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
+    """Derivative of x/(1 + abs(x))."""
+    return f"{height}/({scale})/(1 + abs(({margin})/({scale})))**2"
+
+
+def straight_through(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
+    """The same slope wherever the margin is smaller than the scale."""
+    return f"{height}/({scale})*int(abs(({margin})/({scale})) < 1)"

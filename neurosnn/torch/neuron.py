@@ -1,0 +1,439 @@
+"""A NeuronModel as a torch module: the same strings, the same order of events, torch's gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from brian2.units.allunits import msecond as ms
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import Quantity, get_dimensions
+from brian2.utils.stringtools import get_identifiers, word_substitute
+
+from neurosnn.calculus import (
+    margin_of,
+    model_code,
+    refuse_noise,
+    refuse_undifferentiable,
+    transmitted_slopes,
+)
+from neurosnn.checks import Range, check_value, did_you_mean, message
+from neurosnn.model import NeuronModel
+from neurosnn.symbolic import statements
+from neurosnn.torch.expressions import TYPE, Translator
+from neurosnn.torch.transforms import Transform, default_for, free_value, named
+
+__all__ = ["State", "TorchNeuron", "to_torch"]
+
+#: Brian2's lastspike before the first spike.
+LONG_AGO = 1e4
+
+
+class State(NamedTuple):
+    """What a step leaves for the next.
+
+    Attributes
+    ----------
+    values : dict of str to Tensor
+        The states of the model.
+    free : Tensor of bool or None
+        Brian2's ``not_refractory``; None without refractoriness.
+    since : Tensor of int64 or None
+        Steps since the last spike; None if no string asks for it.
+    step : int
+        Number of the next step.
+    """
+
+    values: dict[str, torch.Tensor]
+    free: torch.Tensor | None
+    since: torch.Tensor | None
+    step: int
+
+
+class _Spike(torch.autograd.Function):
+    """Forward what is sent, backward psi times the incoming gradient to the margin."""
+
+    @staticmethod
+    def forward(ctx, margin, sent, psi):
+        ctx.save_for_backward(psi)
+        return sent
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (psi,) = ctx.saved_tensors
+        return gradient * psi, None, None
+
+
+def _with_open_flag(line: tuple[str, str]) -> tuple[str, str]:
+    """A statement of the state update for a neuron that is not refractory."""
+    variable, text = line
+    return variable, word_substitute(text, {"not_refractory": "True"})
+
+
+class TorchNeuron(torch.nn.Module):
+    """Neurons of one model; made by :func:`to_torch`.
+
+    Attributes
+    ----------
+    model : NeuronModel
+        The model with its start values; :meth:`trained_model` has the learned ones.
+    dt : Quantity (second)
+        Time step.
+    """
+
+    def __init__(
+        self,
+        model: NeuronModel,
+        transforms: Mapping[str, Transform],
+        dt: Quantity,
+        dtype: torch.dtype,
+    ):
+        super().__init__()
+        (refuse_undifferentiable if model.spikes else refuse_noise)(model)
+        self.model, self.dt, self.transforms = model, dt, dict(transforms)
+        self.dtype = dtype
+        code = model_code(model)
+        translator = self._translator = Translator(model.parameters, model.name)
+        self._conditional = frozenset(code.conditional)
+        update = [
+            # such a variable is written only where the flag is 1; with 0 the unused value may be 0/0
+            _with_open_flag(line)
+            if line[0].endswith(tuple(f"_{v}" for v in code.conditional))
+            else line
+            for line in statements(code.update)
+        ]
+        self._update = [
+            (name, translator.expression(text)) for name, text in update + statements(code.step)
+        ]
+        self._reset = translator.lines(code.reset)
+        self._refractory = translator.expression(code.refractory) if code.refractory else None
+        self._threshold = self._margin = self._psi = None
+        self._slopes: dict[str, Callable] = {}
+        if model.spikes:
+            self._threshold = translator.expression(code.threshold)
+            self._margin = translator.expression(margin_of(code.threshold, model.name))
+            self._psi = translator.expression(code.surrogate)
+            if model.transmits:
+                slopes = transmitted_slopes(model)
+                self._slopes = {name: translator.expression(slopes[name]) for name in slopes}
+        self._initial = [
+            (name, translator.expression(value) if isinstance(value, str) else float(value))
+            for name, value in model.initial.items()
+        ]
+        text = " ".join([code.refractory, code.update, code.step, code.threshold, code.surrogate])
+        self._counts = "lastspike" in text + code.reset
+        #: Called with the new value of a state when the update or the step code assigns it.
+        self.observers: dict[str, Callable[[torch.Tensor, dict], None]] = {}
+        for name, value in model.parameters.items():
+            if name in self.transforms:
+                free = free_value(self.transforms[name], value, name, model.name)
+                self.register_parameter(
+                    f"free_{name}", torch.nn.Parameter(torch.as_tensor(free, dtype=dtype))
+                )
+            elif np.ndim(value):
+                values = torch.as_tensor(np.asarray(value, dtype=float), dtype=dtype)
+                self.register_buffer(f"given_{name}", values)
+
+    # -- parameters ---------------------------------------------------------------------------
+
+    def parameter(self, name: str) -> Any:
+        """The present value in SI units: a tensor if learned or per neuron, else a number."""
+        if name in self.transforms:
+            return self.transforms[name].value(getattr(self, f"free_{name}"))
+        given = getattr(self, f"given_{name}", None)
+        return float(self.model.parameters[name]) if given is None else given
+
+    def learned(self) -> dict[str, Quantity | float | np.ndarray]:
+        """Present values of the learned parameters with their units."""
+        result = {}
+        for name in self.transforms:
+            value = self.parameter(name).detach().cpu().double().numpy()
+            dim = get_dimensions(self.model.parameters[name])
+            result[name] = Quantity(value if value.ndim else float(value), dim=dim)
+        return result
+
+    def trained_model(self) -> NeuronModel:
+        """The model with the present values of all parameters."""
+        given = {
+            name: Quantity(
+                getattr(self, f"given_{name}").cpu().double().numpy(),
+                dim=get_dimensions(self.model.parameters[name]),
+            )
+            for name in self.model.parameters
+            if hasattr(self, f"given_{name}")
+        }
+        return self.model.with_parameters(**given, **self.learned())
+
+    def extra_repr(self) -> str:
+        learned = ", ".join(f"{name}={value}" for name, value in self.learned().items())
+        return self.model.name + (f", learned {learned}" if learned else "")
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def constants(self) -> dict[str, Any]:
+        """Everything that stays the same during a sequence, as functions of the parameters."""
+        environment = {name: self.parameter(name) for name in self.model.parameters}
+        environment["dt"] = float(self.dt)
+        environment |= self._translator.constants(environment)
+        return environment
+
+    def initial_state(self, like: torch.Tensor, constants: dict | None = None) -> State:
+        """The state before the first step, for input of the shape and type of `like`."""
+        environment = dict(self.constants() if constants is None else constants)
+        zero = torch.zeros_like(like)
+        values = dict.fromkeys(self.model.states, zero)
+        for name, value in self._initial:
+            value = value(environment | values) if callable(value) else value
+            values[name] = zero + value
+        free = None
+        if self._refractory is not None:
+            free = torch.ones_like(like, dtype=torch.bool)
+        since = None
+        if self._counts:
+            long_ago = round(LONG_AGO / float(self.dt)) - 1
+            since = torch.full(like.shape, long_ago, dtype=torch.int64, device=like.device)
+        return State(values, free, since, 0)
+
+    def step(
+        self, x: Any, state: State | None = None, constants: dict | None = None
+    ) -> tuple[torch.Tensor, State]:
+        """One step of a stock Brian2 network: update, threshold, arrival of `x`, reset.
+
+        Parameters
+        ----------
+        x : Tensor (..., n) or tuple of Tensor
+            What arrives in this step, after the threshold; one tensor for each input variable.
+        state : State, optional
+            What the last step returned; the initial state if None.
+        constants : dict, optional
+            What :meth:`constants` returned, to compute it once for many steps.
+
+        Returns
+        -------
+        sent : Tensor (..., n)
+            Spikes of this step, or the value they transmit; of a readout its first state at the
+            end of the step.
+        state : State
+            For the next step.
+        """
+        x = x if isinstance(x, tuple) else (x,)
+        constants = self.constants() if constants is None else constants
+        state = self.initial_state(x[0], constants) if state is None else state
+        sent, pending = self.fire(state, constants)
+        state = self.receive(x, sent, pending, constants)
+        return (sent if self.model.spikes else state.values[self.model.states[0]]), state
+
+    def forward(self, x: Any, *, ahead: bool = False) -> torch.Tensor:
+        """A whole sequence from the initial state.
+
+        Parameters
+        ----------
+        x : Tensor (n_steps, ..., n) or tuple of Tensor
+            What arrives in each step.
+        ahead : bool, optional
+            False: entry t is the spike of step t, which the input of step t cannot cause any more.
+            True: entry t is the spike of step t + 1, the first that the input of step t can cause;
+            so layers are stacked without counting one step of delay for each.
+
+        Returns
+        -------
+        Tensor (n_steps, ..., n)
+            As `step` returns it.
+        """
+        return self.run(x, ahead=ahead)[0]
+
+    def run(
+        self, x: Any, state: State | None = None, *, ahead: bool = False
+    ) -> tuple[torch.Tensor, State]:
+        """As calling the module, from a given state, and returning the last one."""
+        x = x if isinstance(x, tuple) else (x,)
+        constants = self.constants()
+        steps = list(zip(*(part.unbind(0) for part in x), strict=True))
+        state = self.initial_state(steps[0][0], constants) if state is None else state
+        out = []
+        if ahead and self.model.spikes:
+            sent, pending = self.fire(state, constants)
+            for arriving in steps:
+                state = self.receive(arriving, sent, pending, constants)
+                sent, pending = self.fire(state, constants)
+                out.append(sent)
+        else:
+            for arriving in steps:
+                sent, state = self.step(arriving, state, constants)
+                out.append(sent)
+        return torch.stack(out), state
+
+    def fire(self, state: State, constants: dict) -> tuple[torch.Tensor, tuple]:
+        """The first half of a step: state update, step code and threshold; `receive` ends it."""
+        values, model = dict(state.values), self.model
+        since = None if state.since is None else state.since + 1
+        kind = values[model.states[0]].dtype
+        environment = constants | values
+        environment[TYPE], environment["t"] = kind, state.step * float(self.dt)
+        if since is not None:
+            self._note_spikes(environment, since)
+        free = state.free
+        if self._refractory is not None:
+            environment["not_refractory"] = free
+            free = self._refractory(environment)
+            environment["not_refractory"] = free
+        for name, function in self._update:
+            value = function(environment)
+            if name in values:
+                if name in self._conditional:
+                    value = torch.where(free, value, values[name])
+                elif not isinstance(value, torch.Tensor):
+                    value = torch.full_like(values[name], value)
+                values[name] = value
+                if name in self.observers:
+                    self.observers[name](value, environment)
+            environment[name] = value
+        if not model.spikes:
+            return values[model.states[0]], (values, free, since, state.step, None)
+        fired = self._threshold(environment)
+        if free is not None:
+            fired = fired & free
+            environment["not_refractory"] = free = free & ~fired
+        if since is not None:
+            since = torch.where(fired, 0, since)
+            self._note_spikes(environment, since)
+        sent = fired.to(kind)
+        if model.transmits:
+            sent = torch.where(fired, values[model.transmits], torch.zeros((), dtype=kind)).detach()
+        if torch.is_grad_enabled():
+            margin = self._margin(environment)
+            if margin.requires_grad:
+                with torch.no_grad():
+                    psi = self._psi(environment)
+                    psi = torch.as_tensor(psi, dtype=kind, device=sent.device)
+                sent = _Spike.apply(margin, sent, psi.expand_as(sent))
+        return sent, (values, free, since, state.step, fired)
+
+    def _note_spikes(self, environment: dict, since: torch.Tensor) -> None:
+        environment["since_spike"] = steps = since.to(environment[TYPE])
+        environment["lastspike"] = environment["t"] - steps * float(self.dt)
+
+    def receive(self, x: tuple, sent: torch.Tensor, pending: tuple, constants: dict) -> State:
+        """The second half of a step: arrival of the presynaptic input, then the resets."""
+        values, free, since, step, fired = pending
+        for name, part in zip(self.model.inputs, x, strict=True):
+            arrived = values[name] + part
+            if name in self._conditional:
+                arrived = torch.where(free, arrived, values[name])
+            values[name] = arrived
+        if self._reset:
+            environment = constants | values
+            environment[TYPE], environment["t"] = sent.dtype, step * float(self.dt)
+            if since is not None:
+                self._note_spikes(environment, since)
+            if free is not None:
+                environment["not_refractory"] = free
+            for name, function in self._reset:
+                environment[name] = function(environment)
+            # the spike as the gradient sees it, which adds exactly zero
+            follows = sent - sent.detach() if sent.requires_grad else None
+            for name in {name for name, _ in self._reset} & values.keys():
+                old, new = values[name], environment[name]
+                values[name] = torch.where(fired, new, old)
+                if follows is not None and name in self.model.spike_gradient:
+                    slope = self._slopes[name](environment) if self._slopes else new - old
+                    values[name] = values[name] + follows * slope
+        return State(values, free, since, step + 1)
+
+
+def _still_used(model: NeuronModel, surrogate: str) -> dict[str, Any]:
+    """The parameters without those that only the old surrogate has."""
+    texts = [model.equations, model.threshold, model.reset, model.step, str(model.refractory)]
+    texts += [value for value in model.initial.values() if isinstance(value, str)]
+    used = get_identifiers(" ".join([*texts, surrogate]))
+    return {name: value for name, value in model.parameters.items() if name in used}
+
+
+def to_torch(
+    model: NeuronModel,
+    learn: Iterable[str] | Mapping[str, str | Transform] = (),
+    *,
+    dt: Quantity = 1 * ms,
+    detach_reset: bool | None = None,
+    surrogate: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> TorchNeuron:
+    r"""Neurons of a model as a torch module, from the model's own strings.
+
+    One step is a step of a stock Brian2 network with time step `dt`: state update, `step` code,
+    threshold, arrival of the presynaptic input, reset. The derivative of a spike with respect to
+    the margin of the threshold is the model's `surrogate`, everything else is differentiated by
+    torch.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        Any deterministic model, or a readout.
+    learn : iterable of str, or mapping of str to str or Transform, optional
+        Parameters that become torch parameters, one for the layer or, where the model has an array,
+        one for each neuron. Each is a transform of a free number: by default one that keeps it in
+        the range that the model declares; "identity", "positive" (:math:`e^a`) or "leak_rate"
+        (:math:`dt/\tau = \sigma(a)`, Fang et al. 2021) by name.
+    dt : Quantity (second), default 1 ms
+        Time step.
+    detach_reset : bool, optional
+        None: the gradient follows the neuron's own spike through the variables in the model's
+        ``spike_gradient``. True: through none. False: through all that the reset changes.
+    surrogate : str, optional
+        Another pseudo-derivative than the model's, see :mod:`neurosnn.equations.surrogates`.
+    dtype : torch.dtype, optional
+        Type of the parameters, torch's default if None; states have the type of the input.
+
+    Returns
+    -------
+    TorchNeuron
+        Call it with a sequence (n_steps, ..., n), or its `step` with one step.
+
+    Raises
+    ------
+    ValueError
+        If no gradient can be derived from the model, a name is not a parameter, a start value is at
+        the edge of its range, or `dt` is not a positive time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosnn import equations
+    >>> from neurosnn.torch import to_torch
+    >>> neuron = to_torch(equations.LIF(), learn=("tau_m",), dtype=torch.float64)
+    >>> neuron(torch.full((5, 2), 0.6, dtype=torch.float64)).sum(1).tolist()
+    [0.0, 0.0, 2.0, 0.0, 2.0]
+    >>> neuron.learned()["tau_m"]
+    20. * msecond
+    """
+    check_value("dt", dt, Range(0 * second), where="to_torch")
+    changes: dict[str, Any] = {}
+    if surrogate is not None:
+        changes = {"surrogate": surrogate, "parameters": _still_used(model, surrogate)}
+    if detach_reset is not None and model.spikes:
+        written = {line.split("=")[0].strip(" +-*/") for line in model.reset.splitlines()}
+        follow = () if detach_reset else tuple(n for n in model.states if n in written)
+        changes["spike_gradient"] = follow
+    if changes:
+        model = dataclasses.replace(model, **changes)
+    chosen = dict(learn) if isinstance(learn, Mapping) else dict.fromkeys(learn)
+    transforms: dict[str, Transform] = {}
+    for name, transform in chosen.items():
+        if name not in model.parameters:
+            raise ValueError(
+                message(
+                    f"'{name}' is not a parameter and cannot be learned.",
+                    model.name,
+                    "",
+                    did_you_mean(name, model.parameters),
+                )
+            )
+        if transform is None:
+            transform = default_for(model.ranges.get(name))
+        elif isinstance(transform, str):
+            transform = named(transform, dt=float(dt), where="to_torch")
+        transforms[name] = transform
+    return TorchNeuron(model, transforms, dt, dtype or torch.get_default_dtype())
