@@ -1,6 +1,28 @@
-"""What a plasticity rule does: windows, curves, traces, and how to draw them."""
+"""What a plasticity rule does: windows, curves, traces, gradients, and how to draw them."""
 
+from neurosnn.analysis.activity import (
+    Activity,
+    Distribution,
+    network_activity,
+    rate_distribution,
+    weight_distribution,
+)
 from neurosnn.analysis.curves import FrequencyCurve, pairing_frequency_curve
+from neurosnn.analysis.gradients import AlignmentRecorder, CreditCurve, alignment, credit_curve
+from neurosnn.analysis.locality import Locality, locality, locality_table, register_locality
+from neurosnn.analysis.measured import (
+    LearningTrial,
+    MeasuredWindow,
+    learning_trials,
+    measured_window,
+)
+from neurosnn.analysis.patterns import (
+    QuadrupletCurve,
+    TripletChanges,
+    pattern_change,
+    quadruplet_curve,
+    triplet_changes,
+)
 from neurosnn.analysis.plotting import (
     plot_eligibility,
     plot_learning_curve,
@@ -8,6 +30,18 @@ from neurosnn.analysis.plotting import (
     plot_state,
     plot_stdp_window,
 )
+from neurosnn.analysis.plotting_curves import (
+    plot_alignment,
+    plot_credit,
+    plot_distribution,
+    plot_frequency_curve,
+    plot_locality,
+    plot_measured_window,
+    plot_quadruplets,
+    plot_rate_curve,
+    plot_triplets,
+)
+from neurosnn.analysis.rates import RateCurve, rate_curve
 from neurosnn.analysis.windows import (
     EligibilityTrace,
     StdpWindow,
@@ -16,15 +50,48 @@ from neurosnn.analysis.windows import (
 )
 
 __all__ = [
+    "Activity",
+    "AlignmentRecorder",
+    "CreditCurve",
+    "Distribution",
     "EligibilityTrace",
     "FrequencyCurve",
+    "LearningTrial",
+    "Locality",
+    "MeasuredWindow",
+    "QuadrupletCurve",
+    "RateCurve",
     "StdpWindow",
+    "TripletChanges",
+    "alignment",
+    "credit_curve",
     "eligibility_trace",
+    "learning_trials",
+    "locality",
+    "locality_table",
+    "measured_window",
+    "network_activity",
     "pairing_frequency_curve",
+    "pattern_change",
+    "plot_alignment",
+    "plot_credit",
+    "plot_distribution",
     "plot_eligibility",
+    "plot_frequency_curve",
     "plot_learning_curve",
+    "plot_locality",
+    "plot_measured_window",
+    "plot_quadruplets",
     "plot_raster",
+    "plot_rate_curve",
     "plot_state",
     "plot_stdp_window",
+    "plot_triplets",
+    "quadruplet_curve",
+    "rate_curve",
+    "rate_distribution",
+    "register_locality",
     "stdp_window",
+    "triplet_changes",
+    "weight_distribution",
 ]

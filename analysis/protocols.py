@@ -127,14 +127,16 @@ class Pairs:
         Where it is held.
     dt : Quantity (second)
         Time step.
+    n : int, optional
+        Number of pairs; None: up to the last neuron with a presynaptic spike.
     **connect
         Weight and delay of the synapses.
     """
 
-    def __init__(self, learn, pre: Train, post: Train, model, background, dt, **connect):
+    def __init__(self, learn, pre: Train, post: Train, model, background, dt, n=None, **connect):
         self.learn, self.post, self.dt = learn, post, float(dt)
         self.model = model
-        n = int(pre.neuron.max()) + 1
+        n = int(pre.neuron.max()) + 1 if n is None else n
         group, objects = postsynaptic(post, n, dt, model, background)
         source = generator(pre, n, dt)
         self.spikes = SpikeMonitor(group, name="neurosnn_monitor*")

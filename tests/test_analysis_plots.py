@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brian2 import ms, mV, nS, second
+from brian2 import Hz, ms, mV, nS, second
 from matplotlib import colors, pyplot
 
-from neurosnn import analysis, equations
+from neurosnn import EProp, EventProp, analysis, equations
 from neurosnn.analysis.plotting import COLORS
 
 
@@ -30,6 +30,24 @@ def drawn(ax):
     return [line for line in ax.lines if line.get_gid() != "neurosnn-zero"]
 
 
+MEASURED = analysis.MeasuredWindow(
+    [-1, 0, 1] * ms,
+    np.array([-1.0, np.nan, 2.0]) * nS,
+    np.array([3, 0, 5]),
+    np.array([[0.5, np.nan, 0.1], [-0.5, np.nan, 0.3]]) * nS,
+)
+
+
+def recorded(n=1):
+    """A recorder as it is after a training."""
+    recorder = analysis.AlignmentRecorder({f"rule {k}": EProp() for k in range(n)}, None)
+    recorder.epochs = [0, 1]
+    recorder.cosines = {
+        f"rule {k}": [{"all": 0.1 * k, "w": -0.3}, {"all": 0.5, "w": 0.9}] for k in range(n)
+    }
+    return recorder
+
+
 def every_plot(window, trace):
     return {
         "plot_stdp_window": (window,),
@@ -37,6 +55,11 @@ def every_plot(window, trace):
         "plot_raster": ([1, 2] * ms, [0, 3]),
         "plot_state": ([1, 2] * ms, [-70, -60] * mV),
         "plot_learning_curve": ({"loss": [2.0, 1.0]},),
+        "plot_frequency_curve": (([10, 20] * Hz, [0.1, 0.2]),),
+        "plot_quadruplets": (analysis.QuadrupletCurve([-9, 9] * ms, [0.1, 0.2]),),
+        "plot_credit": (analysis.CreditCurve([1, 9] * ms, [1.0, 0.2]),),
+        "plot_measured_window": (MEASURED,),
+        "plot_alignment": (recorded(),),
     }
 
 
@@ -162,9 +185,94 @@ def test_learning_curve_of_a_history():
     assert line.get_ydata().tolist() == [2, 1.5]
 
 
+def test_frequencies_and_quadruplets_are_drawn():
+    (line,) = drawn(analysis.plot_frequency_curve(([10, 50] * Hz, [-0.1, 0.2] * nS), color="k"))
+    assert line.get_xdata().tolist() == [10, 50]
+    assert line.get_ydata() == pytest.approx([-100, 200])
+    assert line.axes.get_ylabel() == "Δw (pS)"
+    ax = analysis.plot_quadruplets(
+        analysis.QuadrupletCurve([-9, -6, 6] * ms, [1.0, 2.0, 3.0]), ax=pyplot.figure().gca()
+    )
+    x, y = drawn(ax)[0].get_data()
+    assert x.tolist()[:2] == pytest.approx([-9, -6])
+    assert np.isnan(x[2])
+    assert np.isnan(y[2])
+    assert y[3] == 3
+
+
+def test_triplets_are_drawn_as_bars():
+    changes = analysis.TripletChanges([5, 10] * ms, [-5, -15] * ms, [0.1, -0.2], "pre-post-pre")
+    ax = analysis.plot_triplets(changes)
+    assert [patch.get_height() for patch in ax.patches] == [0.1, -0.2]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["(+5, -5)", "(+10, -15)"]
+    assert ax.get_xlabel() == "t_post - t_pre (ms), pre-post-pre"
+
+
+def test_rate_curve_is_drawn_with_its_error_and_threshold():
+    curve = analysis.RateCurve([5, 10] * Hz, [-1, 1] * Hz, [0.1, 0.2] * Hz, 7.5 * Hz)
+    ax = analysis.plot_rate_curve(curve, label="triplet")
+    line = next(line for line in drawn(ax) if line.get_gid() == "neurosnn")
+    mark = next(line for line in ax.lines if line.get_gid() == "neurosnn-threshold")
+    assert line.get_ydata().tolist() == [-1, 1]
+    assert mark.get_xdata() == [7.5]
+    low, high = ax.collections[0].get_datalim(ax.transData).intervaly
+    assert (low, high) == pytest.approx((-1.2, 1.4))
+    assert ax.get_ylabel() == "mean dw/dt (1/s)"
+    none = curve._replace(threshold=np.nan * Hz)
+    ax = analysis.plot_rate_curve(none, ax=pyplot.figure().gca())
+    assert not [line for line in ax.lines if line.get_gid() == "neurosnn-threshold"]
+
+
+def test_measured_window_is_drawn_with_its_control():
+    ax = analysis.plot_measured_window(MEASURED)
+    (line,) = drawn(ax)
+    assert line.get_ydata()[[0, 2]] == pytest.approx([-1, 2])
+    assert ax.get_ylabel() == "Δw per pair (nS)"
+    low, high = ax.collections[0].get_datalim(ax.transData).intervaly
+    assert low == pytest.approx(-0.475)
+    assert high == pytest.approx(0.475)
+
+
+def test_alignment_is_drawn_for_each_reference():
+    ax = analysis.plot_alignment(recorded(2), block="all")
+    assert [list(line.get_ydata()) for line in drawn(ax)] == [[0.0, 0.5], [0.1, 0.5]]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["with rule 0", "with rule 1"]
+    assert ax.get_ylim()[1] == 1.05
+    assert analysis.plot_alignment(recorded(), block="w").get_ylim()[0] < -0.3
+
+
+def test_credit_is_drawn_on_a_logarithmic_axis_without_zeros():
+    ax = analysis.plot_credit(analysis.CreditCurve([1, 2, 3] * ms, np.array([1, 0, 0.1])))
+    assert np.isnan(drawn(ax)[0].get_ydata()[1])
+    assert ax.get_yscale() == "log"
+
+
+def test_distributions_are_drawn_with_their_unit():
+    weights = analysis.Distribution([0, 1, 2] * nS, np.array([3, 4]))
+    ax = analysis.plot_distribution(weights, name="weight")
+    assert ax.patches[0].get_data().values.tolist() == [3, 4]
+    assert ax.patches[0].get_data().edges == pytest.approx([0, 1, 2])
+    assert ax.get_xlabel() == "weight (nS)"
+    rates = analysis.Distribution([0, 5, 10] * Hz, np.array([3, 4]))
+    ax = analysis.plot_distribution(rates, name="rate", ax=pyplot.figure().gca())
+    assert ax.get_xlabel() == "rate (Hz)"
+
+
+def test_locality_is_drawn_as_squares():
+    rules = {"pairs": equations.PairSTDP(), "EventProp": EventProp()}
+    ax = analysis.plot_locality(rules)
+    filled = [line for line in ax.lines if line.get_markerfacecolor() != "none"]
+    assert len(ax.lines) == 16
+    assert len(filled) == sum(sum(analysis.locality(rule)) for rule in rules.values())
+    assert {line.get_markerfacecolor() for line in filled} == {COLORS[0], COLORS[1]}
+
+
 @pytest.mark.parametrize(
     ("draw", "match"),
     [
+        (lambda: analysis.plot_frequency_curve(([1] * ms, [0])), "the rates are in"),
+        (lambda: analysis.plot_alignment(recorded(), block="v"), "no block 'v'"),
         (lambda: analysis.plot_stdp_window(([1, 2] * mV, [0, 0])), "the times are in V"),
         (lambda: analysis.plot_raster([1, 2, 3] * ms, [0, 1]), "3 times for 2 units"),
         (lambda: analysis.plot_state([1, 2] * ms, [1, 2, 3]), "3 values for 2 times"),

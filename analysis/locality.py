@@ -1,0 +1,229 @@
+"""What each learning rule needs to know at a synapse: the table of locality."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from neurosnn.checks import message
+from neurosnn.plasticity import PlasticityRule
+
+__all__ = ["COLUMNS", "Locality", "locality", "locality_table", "register_locality"]
+
+
+class Locality(NamedTuple):
+    """What the update of one synapse depends on.
+
+    Attributes
+    ----------
+    pre_trace : bool
+        A memory of the synapse's own presynaptic spikes.
+    post_state : bool
+        The state of the postsynaptic neuron beyond its spikes, such as its voltage.
+    third_factor : bool
+        One signal that is the same for all synapses, such as a reward.
+    neuron_error : bool
+        A signal of its own for each postsynaptic neuron: where does it come from?
+    weight_transport : bool
+        That signal uses the very weights of other synapses (backwards).
+    second_phase : bool
+        The network runs twice, free and nudged.
+    backward_in_time : bool
+        Something is computed from the end of the trial back to its beginning.
+    other_synapses : bool
+        Signals travel backwards through the synapses between hidden neurons.
+    """
+
+    pre_trace: bool
+    post_state: bool
+    third_factor: bool
+    neuron_error: bool
+    weight_transport: bool
+    second_phase: bool
+    backward_in_time: bool
+    other_synapses: bool
+
+    @property
+    def n_non_local(self) -> int:
+        """How many things it needs that are neither at the synapse nor in its two neurons."""
+        return sum(self[2:])
+
+
+#: Headings of the columns, in the order of :class:`Locality`.
+COLUMNS = {
+    "pre_trace": "presynaptic trace",
+    "post_state": "postsynaptic state",
+    "third_factor": "global third factor",
+    "neuron_error": "error of the neuron",
+    "weight_transport": "weight transport",
+    "second_phase": "second phase",
+    "backward_in_time": "backward in time",
+    "other_synapses": "through other synapses",
+}
+
+_NEEDS: dict[str, frozenset[str]] = {
+    "eprop": frozenset({"pre_trace", "post_state", "neuron_error"}),
+    "eventprop": frozenset(
+        {
+            "pre_trace",
+            "post_state",
+            "neuron_error",
+            "weight_transport",
+            "backward_in_time",
+            "other_synapses",
+        }
+    ),
+}
+
+
+def register_locality(method: str, needs: set[str]) -> None:
+    """Say what a rule of your own needs.
+
+    Parameters
+    ----------
+    method : str
+        The attribute ``method`` of the rule.
+    needs : set of str
+        Names of fields of :class:`Locality` that are true.
+
+    Raises
+    ------
+    ValueError
+        For a name that is no such field.
+
+    Examples
+    --------
+    >>> from neurosnn import analysis
+    >>> analysis.register_locality("my_rule", {"pre_trace", "third_factor"})
+    """
+    unknown = set(needs) - set(Locality._fields)
+    if unknown:
+        raise ValueError(
+            message(
+                f"'{sorted(unknown)[0]}' is not a column of the table of locality.",
+                "register_locality",
+                "",
+                f"Choose from {', '.join(Locality._fields)}.",
+            )
+        )
+    _NEEDS[method] = frozenset(needs)
+
+
+def locality(rule: Any) -> Locality:
+    """What the update of a synapse by a rule depends on.
+
+    For a PlasticityRule it is read from its strings, for a rule of a trainer from its kind and its
+    feedback.
+
+    Parameters
+    ----------
+    rule : PlasticityRule, EProp, EventProp or another rule
+        The rule.
+
+    Returns
+    -------
+    Locality
+        One flag a need.
+
+    Raises
+    ------
+    TypeError
+        If nothing is known about the rule.
+
+    Notes
+    -----
+    EventProp and e-prop with symmetric feedback have the same columns only up to ``neuron_error``:
+    e-prop needs weight transport from the readout alone, and nothing backward in time.
+
+    Examples
+    --------
+    >>> from neurosnn import EProp, analysis, equations
+    >>> analysis.locality(EProp(feedback="random")).weight_transport
+    False
+    >>> analysis.locality(equations.RewardSTDP()).third_factor
+    True
+    """
+    if isinstance(rule, PlasticityRule):
+        return Locality(
+            pre_trace=_has_pre_trace(rule),
+            post_state=bool(rule.requires),
+            third_factor=bool(rule.third_factor),
+            neuron_error=False,
+            weight_transport=False,
+            second_phase=False,
+            backward_in_time=False,
+            other_synapses=False,
+        )
+    method = getattr(rule, "method", None)
+    if method not in _NEEDS:
+        raise TypeError(
+            message(
+                f"nothing is known about {rule!r}.",
+                "locality",
+                "What a rule needs cannot be read from its gradient.",
+                "Call analysis.register_locality(rule.method, {...}) first.",
+            )
+        )
+    needs = set(_NEEDS[method])
+    feedback = getattr(rule, "feedback", None)
+    if method == "eprop":
+        # "global" broadcasts one number to all neurons: a third factor.
+        if feedback == "symmetric":
+            needs.add("weight_transport")
+        if feedback == "global":
+            needs = (needs - {"neuron_error"}) | {"third_factor"}
+    return Locality(**{name: name in needs for name in Locality._fields})
+
+
+def locality_table(rules: Mapping[str, Any], *, style: str = "text") -> str:
+    """The table of locality of some rules.
+
+    Parameters
+    ----------
+    rules : mapping of str to rule
+        Rules by the name that they have in the table.
+    style : {"text", "markdown"}, optional
+        Aligned columns, or a Markdown table.
+
+    Returns
+    -------
+    str
+        One row a rule, one column a need.
+
+    Raises
+    ------
+    ValueError
+        For another style.
+
+    Examples
+    --------
+    >>> from neurosnn import EProp, analysis
+    >>> print(analysis.locality_table({"e-prop": EProp()}, style="markdown").splitlines()[2])
+    | e-prop | yes | yes |  | yes | yes |  |  |  |
+    """
+    if style not in ("text", "markdown"):
+        raise ValueError(
+            message(f"style={style!r} is not known.", "locality_table", "", "Use 'text'.")
+        )
+    rows = [["rule", *COLUMNS.values()]]
+    for name, rule in rules.items():
+        rows.append([name, *("yes" if flag else "" for flag in locality(rule))])
+    if style == "markdown":
+        lines = ["| " + " | ".join(row) + " |" for row in rows]
+        return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _has_pre_trace(rule: PlasticityRule) -> bool:
+    """Whether a variable that presynaptic spikes change is read when a postsynaptic one arrives."""
+    changed = {
+        match.group(1)
+        for match in re.finditer(r"^\s*(\w+)\s*[-+*/]?=(?!=)", rule.on_pre, flags=re.MULTILINE)
+    } - {"w"}
+    elsewhere = f"{rule.on_post}\n{rule.step}\n{rule.equations}"
+    return any(re.search(rf"\b{name}\b", elsewhere) for name in changed)

@@ -1,0 +1,337 @@
+"""How a plasticity rule answers to triplets, quadruplets and any other pattern of spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from brian2.units.allunits import hertz
+from brian2.units.allunits import msecond as ms
+from brian2.units.fundamentalunits import Quantity
+
+from neurosnn.analysis.learners import learner
+from neurosnn.analysis.protocols import (
+    POSITIVE_TIME,
+    Pairs,
+    Train,
+    private_brian,
+    steps_of,
+    with_unit,
+)
+from neurosnn.checks import Range, check_value, message
+from neurosnn.model import NeuronModel
+
+__all__ = [
+    "QuadrupletCurve",
+    "TripletChanges",
+    "pattern_change",
+    "quadruplet_curve",
+    "triplet_changes",
+]
+
+
+class TripletChanges(NamedTuple):
+    """Change of a weight by triplets of spikes.
+
+    Attributes
+    ----------
+    first : Quantity (second), shape (n,)
+        ``t_post - t_pre`` of the first two spikes.
+    second : Quantity (second), shape (n,)
+        ``t_post - t_pre`` of the last two spikes.
+    dw : ndarray or Quantity, shape (n,)
+        Change of the weight by all repetitions together.
+    order : str
+        "pre-post-pre" or "post-pre-post".
+    """
+
+    first: Quantity
+    second: Quantity
+    dw: np.ndarray
+    order: str
+
+
+class QuadrupletCurve(NamedTuple):
+    """Change of a weight by quadruplets of spikes.
+
+    Attributes
+    ----------
+    separation : Quantity (second), shape (n,)
+        Time from the middle of the post-pre pair to the middle of the pre-post pair.
+    dw : ndarray or Quantity, shape (n,)
+        Change of the weight by all repetitions together.
+    """
+
+    separation: Quantity
+    dw: np.ndarray
+
+
+def pattern_change(
+    rule,
+    pre_spikes: Sequence[Quantity],
+    post_spikes: Sequence[Quantity],
+    *,
+    n_repeats: int = 60,
+    rate=1 * hertz,
+    post: NeuronModel | None = None,
+    background: float = 0.6,
+    weight=None,
+    delay=None,
+    dt=1 * ms,
+) -> np.ndarray:
+    """Change of a weight by patterns of spikes that are repeated.
+
+    All patterns are independent pairs of neurons in one Brian2 simulation.
+
+    Parameters
+    ----------
+    rule : PlasticityRule or EProp
+        The rule.
+    pre_spikes, post_spikes : sequence of Quantity (second)
+        Presynaptic and postsynaptic times of each pattern, from a common origin; may be negative.
+    n_repeats : int, default 60
+        How often each pattern is repeated (Wang et al. 2005: 60).
+    rate : Quantity (hertz), default 1 Hz
+        How often a second.
+    post : NeuronModel, optional
+        Postsynaptic neuron; needed by rules that read its state.
+    background : float, default 0.6
+        Where v of `post` is held, see :func:`stdp_window`.
+    weight : float or Quantity, optional
+        Weight before the first spike; the middle between the bounds if None.
+    delay : Quantity (second), optional
+        Delay of the synapse.
+    dt : Quantity (second), default 1 ms
+        Time step.
+
+    Returns
+    -------
+    ndarray or Quantity, shape (n_patterns,)
+        Changes of the weight by all repetitions together.
+
+    Raises
+    ------
+    ValueError
+        If patterns would overlap, a pattern has two spikes of a neuron at a time, or as
+        :func:`stdp_window`.
+
+    Examples
+    --------
+    >>> from brian2 import Hz, ms
+    >>> from neurosnn import analysis, equations
+    >>> rule = equations.PairSTDP(A_plus=0.01)
+    >>> analysis.pattern_change(rule, [[0]*ms], [[10, 12]*ms], n_repeats=1).round(5)
+    array([0.01155])
+    """
+    where = "pattern_change"
+    check_value("rate", rate, Range(0 * hertz), where=where)
+    delay_steps = 0 if delay is None else steps_of("delay", delay, dt, where=where)
+    if not isinstance(n_repeats, int | np.integer) or n_repeats < 1:
+        raise ValueError(
+            message(
+                f"n_repeats must be a whole number from 1, got {n_repeats!r}.",
+                where,
+                "",
+                "Choose for example 60.",
+            )
+        )
+    if len(pre_spikes) != len(post_spikes) or not len(pre_spikes):
+        raise ValueError(
+            message(
+                f"{len(pre_spikes)} patterns of presynaptic and {len(post_spikes)} of "
+                "postsynaptic spikes.",
+                where,
+                "Each pattern has both.",
+                "Pass two lists of the same length, at least one.",
+            )
+        )
+    steps = [[_steps(times, dt, where) for times in side] for side in (pre_spikes, post_spikes)]
+    used = np.concatenate([one for side in steps for one in side])
+    period = round(1 / (float(np.asarray(rate)) * float(dt)))
+    if np.ptp(used) >= period:
+        raise ValueError(
+            message(
+                f"a pattern takes {np.ptp(used)} steps and comes every {period}.",
+                where,
+                "Patterns would overlap and be others.",
+                "Choose a lower rate or shorter patterns.",
+            )
+        )
+    learn = learner(rule, post, 1.0)
+    first = learn.lead(dt) - used.min()
+    with private_brian(dt):
+        trains = (_train(side, first, period, n_repeats) for side in steps)
+        pairs = Pairs(learn, *trains, post, background, dt, weight=weight, delay=delay)
+        pairs.run(first + used.max() + period * (n_repeats - 1) + delay_steps + 2)
+        pairs.check_spikes()
+        return with_unit(learn.change(), learn.dimensions)
+
+
+def triplet_changes(
+    rule, intervals, *, order: str = "pre-post-pre", n_repeats: int = 60, rate=1 * hertz, **options
+) -> TripletChanges:
+    """Change of a weight by triplets of spikes (Wang et al. 2005).
+
+    Parameters
+    ----------
+    rule : PlasticityRule or EProp
+        The rule.
+    intervals : Quantity (second), shape (n, 2)
+        For each triplet the time from its first to its second spike, and from there to the third;
+        both positive.
+    order : {"pre-post-pre", "post-pre-post"}, optional
+        Which neuron spikes when.
+    n_repeats : int, default 60
+        How often each triplet is repeated.
+    rate : Quantity (hertz), default 1 Hz
+        How often a second.
+    **options
+        post, background, weight, delay and dt, as for :func:`pattern_change`.
+
+    Returns
+    -------
+    TripletChanges
+        With intervals as ``t_post - t_pre``: for pre-post-pre the first is positive and the second
+        negative, for post-pre-post the other way round.
+
+    Raises
+    ------
+    ValueError
+        If an interval is not positive, the order is unknown, or as :func:`pattern_change`.
+
+    References
+    ----------
+    Wang, Gerkin, Nauen & Bi, Nat. Neurosci. 8:187-193 (2005); as simulated by Pfister & Gerstner,
+    J. Neurosci. 26:9673-9682 (2006).
+
+    Examples
+    --------
+    >>> from brian2 import Hz, ms
+    >>> from neurosnn import analysis, equations
+    >>> rule = equations.TripletSTDP(data_set="hippocampus", minimal=True)
+    >>> both = [
+    ...     analysis.triplet_changes(rule, [[10, 10]]*ms, order=order, n_repeats=10, rate=5*Hz)
+    ...     for order in ("pre-post-pre", "post-pre-post")
+    ... ]
+    >>> bool(both[1].dw[0] > both[0].dw[0])
+    True
+    """
+    where = "triplet_changes"
+    check_value("intervals", intervals, POSITIVE_TIME, where=where)
+    values = np.atleast_2d(np.asarray(intervals, dtype=float))
+    if values.shape[1:] != (2,):
+        raise ValueError(
+            message(
+                f"intervals must have the shape (n, 2), got {np.shape(intervals)}.",
+                where,
+                "Each triplet has two intervals.",
+                "Write for example [[5, 5], [10, 10]]*ms.",
+            )
+        )
+    if order not in ("pre-post-pre", "post-pre-post"):
+        raise ValueError(
+            message(
+                f"order={order!r} is not known.",
+                where,
+                "",
+                "Choose 'pre-post-pre' or 'post-pre-post'.",
+            )
+        )
+    second = 1 * ms / float(ms)
+    outer = [np.array([-a, b]) * second for a, b in values]
+    inner = [np.array([0.0]) * second for _ in values]
+    sides = (outer, inner) if order == "pre-post-pre" else (inner, outer)
+    dw = pattern_change(rule, *sides, n_repeats=n_repeats, rate=rate, **options)
+    sign = 1 if order == "pre-post-pre" else -1
+    return TripletChanges(sign * values[:, 0] * second, -sign * values[:, 1] * second, dw, order)
+
+
+def quadruplet_curve(
+    rule, separations, *, lag=5 * ms, n_repeats: int = 60, rate=1 * hertz, **options
+) -> QuadrupletCurve:
+    """Change of a weight by a post-pre pair and a pre-post pair, by the time between them.
+
+    Parameters
+    ----------
+    rule : PlasticityRule or EProp
+        The rule.
+    separations : Quantity (second), shape (n,)
+        Time from the middle of the post-pre pair to the middle of the pre-post pair; negative if the
+        pre-post pair comes first.
+    lag : Quantity (second), default 5 ms
+        Time between the two spikes of a pair (Wang et al. 2005: 5 ms).
+    n_repeats : int, default 60
+        How often each quadruplet is repeated.
+    rate : Quantity (hertz), default 1 Hz
+        How often a second.
+    **options
+        post, background, weight, delay and dt, as for :func:`pattern_change`.
+
+    Returns
+    -------
+    QuadrupletCurve
+        Separations and weight changes.
+
+    Raises
+    ------
+    ValueError
+        If the two pairs would overlap, or as :func:`pattern_change`.
+
+    References
+    ----------
+    Wang, Gerkin, Nauen & Bi, Nat. Neurosci. 8:187-193 (2005); as simulated by Pfister & Gerstner,
+    J. Neurosci. 26:9673-9682 (2006).
+
+    Examples
+    --------
+    >>> from brian2 import Hz, ms
+    >>> from neurosnn import analysis, equations
+    >>> rule = equations.PairSTDP()
+    >>> curve = analysis.quadruplet_curve(rule, [-20, 20]*ms, n_repeats=5, rate=5*Hz)
+    >>> curve.dw.shape
+    (2,)
+    """
+    where = "quadruplet_curve"
+    check_value("lag", lag, POSITIVE_TIME, where=where)
+    times = np.atleast_1d(separations)
+    if np.min(np.abs(np.asarray(times))) <= float(lag):
+        raise ValueError(
+            message(
+                f"the pairs are {np.min(np.abs(np.asarray(times))) * 1000:g} ms apart at a lag of "
+                f"{lag}.",
+                where,
+                "The two pairs would overlap.",
+                "Choose separations longer than the lag.",
+            )
+        )
+    pre = [Quantity([0 * ms, time - lag]) for time in times]
+    post = [Quantity([-lag, time]) for time in times]
+    dw = pattern_change(rule, pre, post, n_repeats=n_repeats, rate=rate, **options)
+    return QuadrupletCurve(times, dw)
+
+
+def _steps(times, dt, where: str) -> np.ndarray:
+    """Times of one neuron in a pattern as different whole steps."""
+    steps = np.array(
+        [steps_of("a spike time", time, dt, where=where) for time in np.atleast_1d(times)],
+        dtype=int,
+    )
+    if len(np.unique(steps)) != len(steps):
+        raise ValueError(
+            message(
+                "a neuron has two spikes in one time step.",
+                where,
+                "It can emit one.",
+                "Move one of them or choose a shorter dt.",
+            )
+        )
+    return np.sort(steps)
+
+
+def _train(patterns: list[np.ndarray], first: int, period: int, n_repeats: int) -> Train:
+    """All repetitions of all patterns, one neuron a pattern."""
+    starts = first + period * np.arange(n_repeats)
+    neuron = np.concatenate([np.full(len(p) * n_repeats, k) for k, p in enumerate(patterns)])
+    step = np.concatenate([(starts[:, None] + p).ravel() for p in patterns])
+    return Train(neuron, step)
