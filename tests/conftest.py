@@ -78,6 +78,13 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture
+def derived_anew(monkeypatch):
+    """The engine neither reads nor keeps derivations: for tests that change one."""
+    monkeypatch.setattr("neurosnn.engine.backend.read_derivation", lambda key: None)
+    monkeypatch.setattr("neurosnn.engine.backend.write_derivation", lambda *_: None)
+
+
 @pytest.fixture(autouse=True)
 def clean_brian2(request, monkeypatch):
     """Every test gets Brian2 as it is right after its import, and leaves it so."""

@@ -145,6 +145,7 @@ def without(found, field, key):
     "name",
     [name if name == "LIF" else pytest.param(name, marks=pytest.mark.slow) for name in MODELS],
 )
+@pytest.mark.usefixtures("derived_anew")
 def test_no_term_can_be_left_out(name, monkeypatch):
     # a library a term: the compiler takes most of the time
     monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
@@ -163,6 +164,7 @@ def test_no_term_can_be_left_out(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["exponential", "Izhikevich"])
+@pytest.mark.usefixtures("derived_anew")
 def test_initial_values_cannot_be_left_out(name, monkeypatch):
     monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
     monkeypatch.setattr(eprop_adjoint, "_through_initial_values", lambda *_: [])

@@ -140,6 +140,7 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.usefixtures("derived_anew")
 def test_leaving_out_a_term_is_noticed(mutation, monkeypatch):
     case = lif_case(5, **({} if mutation.startswith("flow after") else RESTING))
     right = exact_and_grid(case, FINE)

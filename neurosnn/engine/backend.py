@@ -14,6 +14,7 @@ from neurosnn.checks import did_you_mean, message
 from neurosnn.engine.batches import BatchInput, read_batch
 from neurosnn.engine.build import load_library
 from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
+from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.engine.eprop_adjoint import add_eprop
 from neurosnn.engine.eventprop_adjoint import add_eventprop
 from neurosnn.engine.layout import batch_fields, neuron_values
@@ -117,21 +118,24 @@ class Engine:
             and connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
             for name, connection in net.connections.items()
         }
-        self._layers = [
-            self._layer_code(k, name, part.model)
-            for k, (name, part) in enumerate(self.parts.items())
-        ]
+        key = self._key()
+        kept = read_derivation(key)
+        self._layers = kept[0] if kept else self._derive_layers()
         self._index = {code.name: code for code in self._layers}
         self._connections = [self._connection_code(c) for c in net.connections.values()]
         self._fields = batch_fields(self._layers, self._connections)
-        source = network_source(
-            self._layers,
-            self._connections,
-            self._fields,
-            rule=self._method,
-            real=REAL[dtype],
-            real_input=net.input.real_valued,
-        )
+        if kept:
+            source = kept[1]
+        else:
+            source = network_source(
+                self._layers,
+                self._connections,
+                self._fields,
+                rule=self._method,
+                real=REAL[dtype],
+                real_input=net.input.real_valued,
+            )
+            write_derivation(key, self._layers, source)
         self._library = load_library(source, real=REAL[dtype])
         self._library.engine_create.restype = ctypes.c_void_p
         self._library.engine_destroy.argtypes = [ctypes.c_void_p]
@@ -266,6 +270,34 @@ class Engine:
         )
 
     # -- the structure handed to C++ --------------------------------------------------------
+
+    def _key(self) -> str:
+        """Where the cache folder keeps what is derived for this network."""
+        wiring = [
+            {
+                "name": connection.name,
+                "source": connection.source,
+                "target": connection.target,
+                "channels": np.unique(connection.channel).tolist(),
+                "delayed": bool(connection.delay.any()),
+                "sparse": self._sparse[connection.name],
+            }
+            for connection in self.net.connections.values()
+        ]
+        return derivation_key(
+            {name: part.model for name, part in self.parts.items()},
+            wiring=wiring,
+            learn=self.learn,
+            rule=self._method,
+            real=self.dtype.name,
+            real_input=self.net.input.real_valued,
+        )
+
+    def _derive_layers(self) -> list[LayerCode]:
+        return [
+            self._layer_code(k, name, part.model)
+            for k, (name, part) in enumerate(self.parts.items())
+        ]
 
     def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
         learn = self.learn.get(name, ())

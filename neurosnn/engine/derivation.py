@@ -1,0 +1,123 @@
+"""What was derived for a network, kept in the cache folder: a second start needs no sympy.
+
+A file holds the pieces of C++ of all layers and the whole source, as JSON. It is found by a hash of
+everything that the derivation reads: the models' strings, names and units, the wiring, the rule, and the
+program itself with the versions of what it calls. Values of parameters and weights are not part of it:
+they reach the compiled code at every call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import brian2
+import jinja2
+import sympy
+
+from neurosnn.engine.build import cache_folder
+from neurosnn.engine.codegen import LayerCode
+from neurosnn.files import atomic_file
+from neurosnn.model import NeuronModel
+from neurosnn.units import si_unit, to_plain
+
+__all__ = ["derivation_key", "read_derivation", "write_derivation"]
+
+#: Fields of a model that hold values, or texts for people.
+NOT_DERIVED_FROM = ("parameters", "initial", "ranges", "sources", "eligibility_bounds", "reference")
+
+
+def derivation_key(models: dict[str, NeuronModel], **settings: Any) -> str:
+    """Name of the file for a network.
+
+    Parameters
+    ----------
+    models : dict of str to NeuronModel
+        Layers and readout in their order.
+    **settings
+        All else that the source depends on, as JSON can hold it.
+
+    Returns
+    -------
+    str
+        Hexadecimal digits.
+    """
+    strings = {name: _strings(model) for name, model in models.items()}
+    text = json.dumps([_program(), list(strings.items()), settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def read_derivation(key: str) -> tuple[list[LayerCode], str] | None:
+    """Layers and source that :func:`write_derivation` kept, None if there are none or they are broken."""
+    try:
+        data = json.loads(_file(key).read_text(encoding="utf-8"))
+        return [_layer(fields) for fields in data["layers"]], str(data["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_derivation(key: str, layers: list[LayerCode], source: str) -> None:
+    """Keep layers and source; two processes may do so at once.
+
+    Parameters
+    ----------
+    key : str
+        From :func:`derivation_key`.
+    layers : list of LayerCode
+        The pieces of all layers.
+    source : str
+        The C++ file made of them.
+    """
+    data = {"layers": [dataclasses.asdict(layer) for layer in layers], "source": source}
+    with atomic_file(_file(key)) as file:
+        file.write(json.dumps(data).encode())
+
+
+def _file(key: str) -> Path:
+    return cache_folder() / f"{key}.json"
+
+
+def _strings(model: NeuronModel) -> dict[str, Any]:
+    """All of a model that the derivation reads."""
+    fields = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(model)
+        if field.name not in NOT_DERIVED_FROM
+    }
+    return fields | {
+        "refractory": to_plain(model.refractory),
+        "parameters": [
+            (name, si_unit(model.dimensions[name]), model.per_neuron(name))
+            for name in model.parameters
+        ],
+        "initial": {name: value for name, value in model.initial.items() if isinstance(value, str)},
+    }
+
+
+@lru_cache(maxsize=1)
+def _program() -> str:
+    """Fingerprint of the program, since a version number stays the same while one works on it."""
+    found = hashlib.sha256()
+    for package in (brian2, sympy, jinja2):
+        found.update(f"{package.__name__} {package.__version__}\n".encode())
+    own = Path(__file__).parent
+    for file in sorted([*own.parent.glob("*.py"), *own.glob("*.py"), *own.glob("*.jinja")]):
+        found.update(file.name.encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()
+
+
+def _layer(fields: dict[str, Any]) -> LayerCode:
+    """A LayerCode from JSON, which knows lists only."""
+    layer = LayerCode(**fields)
+    for field in dataclasses.fields(layer):
+        value = getattr(layer, field.name)
+        if str(field.type).startswith("tuple"):
+            setattr(layer, field.name, tuple(value))
+        elif isinstance(value, list):
+            pairs = [tuple(entry) if isinstance(entry, list) else entry for entry in value]
+            setattr(layer, field.name, pairs)
+    return layer

@@ -1,0 +1,158 @@
+"""A second start of the engine: what was derived is kept, and only where it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from brian2 import ms
+from engine_cases import MODELS, spike_trials
+
+from neurosnn import CrossEntropy, EProp, EventProp, equations
+from neurosnn.engine import Engine, backend, build, cache_folder
+from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
+from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+
+MODEL = equations.ALIF()
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """Derivations go to a folder of their own, compiled libraries to the usual one."""
+    usual, load = cache_folder(), backend.load_library
+
+    def loaded(source, *, real):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NEUROSNN_CACHE", str(usual.parent))
+            return load(source, real=real)
+
+    monkeypatch.setenv("NEUROSNN_CACHE", str(tmp_path))
+    monkeypatch.setattr(backend, "load_library", loaded)
+    # compiled quickly, since little is computed here
+    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
+
+
+def no_derivation(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("derived again")
+
+    for name in ("step_map", "hybrid_map", "Translator", "network_source"):
+        monkeypatch.setattr(backend, name, refuse)
+
+
+def engine(model=MODEL, rule=None, scale=3.0, **settings):
+    options = {"delay": np.arange(20) % 3 * ms, "weight_scale": scale}
+    layers = [Layer(model, 20, recurrent=True, **options) for _ in range(2)]
+    net = SpikingNetwork(Input(30), *layers, Readout(3), seed=1)
+    return Engine(net, rule or EProp(), CrossEntropy(), dtype="float64", **settings)
+
+
+def gradient(found):
+    result = found.run(spike_trials(3, n_steps=150, rate=60), gradient=True)
+    assert min(result.spikes.values()) > 20
+    assert all(np.abs(block).max() > 0 for block in result.gradient.values())
+    return result.gradient
+
+
+@pytest.mark.parametrize(
+    ("model", "rule", "learn", "scale"),
+    [
+        (MODEL, EProp(), ("tau_m", "v_th"), 3.0),
+        (equations.CurrentLIF(), EventProp(), ("tau_m",), 10.0),
+    ],
+)
+@pytest.mark.usefixtures("empty_cache")
+def test_a_second_start_derives_nothing_and_gives_the_same_bits(
+    monkeypatch, model, rule, learn, scale
+):
+    settings = {"scale": scale, "learn": {"hidden1": learn, "hidden2": learn}}
+    first = engine(model, rule, **settings)
+    no_derivation(monkeypatch)
+    again = engine(model, rule, **settings)
+    assert again._layers == first._layers
+    assert again._fields == first._fields
+    expected, found = gradient(first), gradient(again)
+    assert expected.keys() == found.keys()
+    for key, block in expected.items():
+        np.testing.assert_array_equal(found[key], block)
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_values_of_parameters_need_no_new_derivation(monkeypatch):
+    slow = gradient(engine(equations.ALIF(tau_m=40 * ms)))
+    engine()
+    no_derivation(monkeypatch)
+    monkeypatch.setattr(backend, "write_derivation", None)
+    for key, block in gradient(engine(equations.ALIF(tau_m=40 * ms))).items():
+        np.testing.assert_array_equal(block, slow[key])
+    assert any(np.any(block != slow[key]) for key, block in gradient(engine()).items())
+
+
+CHANGES = {
+    "equations": MODEL.equations + "\nspare : 1",
+    "threshold": MODEL.threshold.replace(">=", ">") if ">=" in MODEL.threshold else "v >= v_th",
+    "reset": MODEL.reset + "\na += 0",
+    "step": "a += 0",
+    "method": "euler",
+    "surrogate": "2*(" + MODEL.surrogate + ")",
+    "spike_gradient": (),
+    "initial": {"v": "0.5*v_th"},
+    "name": "Another",
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_every_string_of_a_model_counts(field):
+    assert getattr(MODEL, field) != CHANGES[field]
+    changed = dataclasses.replace(MODEL, **{field: CHANGES[field]})
+    keys = [derivation_key({"hidden": model}, rule="eprop") for model in (MODEL, changed)]
+    assert keys[0] != keys[1]
+    assert derivation_key({"hidden": MODEL}, rule="eventprop") not in keys
+
+
+def test_refractoriness_and_parameters_by_neuron_count():
+    base = equations.STDP_LIF()
+    models = [base, base.with_parameters(tau_m=np.full(20, 20.0) * ms)]
+    models.append(dataclasses.replace(equations.CurrentLIF(), refractory=2 * ms))
+    models.append(dataclasses.replace(models[-1], refractory=3 * ms))
+    keys = {derivation_key({"hidden": model}) for model in models}
+    assert len(keys) == len(models)
+    assert derivation_key({"hidden": base.with_parameters(tau_m=19 * ms)}) in keys
+
+
+def test_each_model_has_its_own_file():
+    keys = {derivation_key({"hidden": model}, rule="eprop") for model in MODELS.values()}
+    assert len(keys) == len(MODELS)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[1, 2]",
+        lambda text: json.dumps({"layers": [{"index": 0}], "source": ""}),
+        lambda text: json.dumps({**json.loads(text), "layers": 3}),
+    ],
+)
+@pytest.mark.usefixtures("empty_cache")
+def test_a_broken_file_is_derived_anew(tmp_path, damage):
+    expected = gradient(engine())
+    (file,) = tmp_path.glob("engine/*.json")
+    good = file.read_text()
+    file.write_text(damage(good))
+    assert read_derivation(file.stem) is None
+    for key, block in gradient(engine()).items():
+        np.testing.assert_array_equal(block, expected[key])
+    assert file.read_text() == good
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_what_is_kept_comes_back(tmp_path):
+    layers = engine()._layers
+    write_derivation("a", layers, "source")
+    assert read_derivation("a") == (layers, "source")
+    assert read_derivation("b") is None
+    assert {file.suffix for file in tmp_path.glob("engine/*")} == {".json"}
