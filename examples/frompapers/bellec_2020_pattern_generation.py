@@ -123,7 +123,7 @@ def main():
     bar = tqdm(range(30 if options.quick else options.iterations), mininterval=1, leave=False)
     for _ in bar:
         losses.append(trainer.step(trial, target)["loss"])
-        bar.set_postfix(loss=f"{losses[-1]:.2f}")
+        bar.set_postfix(loss=f"{losses[-1]:.2f}", refresh=False)
     result = trainer.evaluate(trial, targets=target)
     share = 2 * result["loss"] / ((target - target.mean()) ** 2).sum()
     print(

@@ -75,6 +75,7 @@ def one_synapse(path, seed, duration=1000 * ms):
     _, axes = plt.subplots(5, 1, figsize=(7, 8), sharex=True, layout="constrained")
     for monitor, name in zip(voltages, ("presynaptic", "postsynaptic"), strict=True):
         analysis.plot_state(monitor.t, monitor.v, ax=axes[0], name="v", label=name, lw=0.8)
+    axes[0].set_ylim(top=2.7)
     axes[0].legend(loc="upper left", ncols=2)
     rows = [("ε", traces.eps_v), ("ψ", psi.psi), ("e", traces.etrace), ("Σ L e", traces.G)]
     for ax, (name, values) in zip(axes[1:], rows, strict=True):
