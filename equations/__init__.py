@@ -6,6 +6,7 @@ from neurosnn.equations.current_lif import CurrentLIF, CurrentReadout
 from neurosnn.equations.izhikevich import Izhikevich
 from neurosnn.equations.lif import LIF, STDP_LIF
 from neurosnn.equations.pair_stdp import PairSTDP
+from neurosnn.equations.plif import PLIF
 from neurosnn.equations.readout import LeakyReadout
 from neurosnn.equations.reward_stdp import RewardSTDP
 from neurosnn.equations.triplet_stdp import TripletSTDP
@@ -14,6 +15,7 @@ from neurosnn.equations.vogels import InhibitorySTDP
 __all__ = [
     "ALIF",
     "LIF",
+    "PLIF",
     "STDP_ALIF",
     "STDP_LIF",
     "CurrentLIF",

@@ -18,28 +18,39 @@ times height/scale.
 __all__ = ["arctan", "fast_sigmoid", "straight_through", "triangle"]
 
 
+def _scaled(margin: str, scale: str | float, height: float) -> tuple[str, str]:
+    """x, and the factor in front; a scale of 1 is left out."""
+    if str(scale) == "1":
+        return f"({margin})", f"{height}"
+    return f"(({margin})/({scale}))", f"{height}/({scale})"
+
+
 def triangle(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
     """Triangle of width `scale` on both sides.
 
     >>> from neurosnn.equations.surrogates import triangle
     >>> triangle("v - v_th", "v_th", height=0.3)
-    '0.3/(v_th)*clip(1 - abs((v - v_th)/(v_th)), 0, 1)'
+    '0.3/(v_th)*clip(1 - abs(((v - v_th)/(v_th))), 0, 1)'
     """
-    return f"{height}/({scale})*clip(1 - abs(({margin})/({scale})), 0, 1)"
+    x, factor = _scaled(margin, scale, height)
+    return f"{factor}*clip(1 - abs({x}), 0, 1)"
 
 
 def arctan(
     margin: str, scale: str | float = "1", *, alpha: float = 2.0, height: float = 1.0
 ) -> str:
-    """Derivative of an arcus tangens; `alpha` is its slope in units of 1/scale times two."""
-    return f"{height * alpha / 2}/({scale})/(1 + ({alpha / 2}*pi*({margin})/({scale}))**2)"
+    """Derivative of an arcus tangens, alpha/2 high at x = 0."""
+    x, factor = _scaled(margin, scale, height * alpha / 2)
+    return f"{factor}/(1 + ({alpha / 2}*pi*{x})**2)"
 
 
 def fast_sigmoid(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
     """Derivative of x/(1 + abs(x))."""
-    return f"{height}/({scale})/(1 + abs(({margin})/({scale})))**2"
+    x, factor = _scaled(margin, scale, height)
+    return f"{factor}/(1 + abs({x}))**2"
 
 
 def straight_through(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
     """The same slope wherever the margin is smaller than the scale."""
-    return f"{height}/({scale})*int(abs(({margin})/({scale})) < 1)"
+    x, factor = _scaled(margin, scale, height)
+    return f"{factor}*int(abs({x}) < 1)"

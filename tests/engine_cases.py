@@ -124,11 +124,19 @@ USER_WRITTEN = {
     "gated": GATED,
     "two_conductances": TWO_CONDUCTANCES,
 }
-MODELS = {**NAMED, **USER_WRITTEN}
+#: A recursion with Euler steps; the published recursions of NAMED have numpy oracles of their own.
+RECURSIONS = {"PLIF": equations.PLIF(tau_m=4 * ms)}
+MODELS = {**NAMED, **USER_WRITTEN, **RECURSIONS}
 
 #: `weight_scale` at which most neurons of two layers spike, and none in every step it could; 1.5
 #: for all others. In units of v_th or, if there is none in the unit of the input, 1 mV or 1 nS.
-SCALE = {"Izhikevich": 35.0, "exponential": 42.0, "conductance": 5.0, "two_conductances": 5.0}
+SCALE = {
+    "PLIF": 15.0,
+    "Izhikevich": 35.0,
+    "exponential": 42.0,
+    "conductance": 5.0,
+    "two_conductances": 5.0,
+}
 
 
 def spike_trials(n_trials=2, n_channels=30, n_steps=1000, rate=20.0, n_classes=3, seed=0):

@@ -21,7 +21,13 @@ N_IN, N_OUT, N, N_STEPS = 12, 3, 10, 200
 #: Everything but what only psi contains, which is no part of the graph.
 WITHOUT_GRADIENT = ("t_ref", "gamma", "psi_refractory")
 #: Scale of the weights, see SCALE in engine_cases.
-DRIVE = {"Izhikevich": 30.0, "exponential": 40.0, "conductance": 5.0, "two_conductances": 8.0}
+DRIVE = {
+    "PLIF": 8.0,
+    "Izhikevich": 30.0,
+    "exponential": 40.0,
+    "conductance": 5.0,
+    "two_conductances": 8.0,
+}
 
 
 def learnable(model):

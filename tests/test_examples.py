@@ -44,6 +44,8 @@ def run(arguments, folder):
     ],
 )
 def test_example_runs(script, project_root, tmp_path):
+    if "neurosnn.torch" in (project_root / script).read_text(encoding="utf-8"):
+        pytest.importorskip("torch", reason="PyTorch is not installed (extra neurosnn[torch])")
     run([project_root / script, "--quick", "--output", tmp_path / "out"], tmp_path)
     for picture in tmp_path.rglob("*.png"):
         content = picture.read_bytes()

@@ -36,7 +36,7 @@ DRIVE = {
     "CurrentLIF": 1.5,
 }
 N, STEPS = 8, 150
-TORCH_MODULES = ("neurosnn.torch.neuron", "neurosnn.equations.surrogates")
+TORCH_MODULES = ("neurosnn.torch.neuron", "neurosnn.torch.plif", "neurosnn.equations.surrogates")
 
 
 def arriving(model, name, seed=0):

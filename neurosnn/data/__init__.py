@@ -15,6 +15,7 @@ from .read_idx import read_fashion_mnist, read_idx, read_mnist
 from .read_nmnist import read_nmnist
 from .read_shd import read_shd, read_ssc
 from .read_timit import read_timit
+from .slices import slice_by_number
 from .spike_trials import SpikeTrials, Steps, Trial
 from .spoken_digits import spoken_digit_frames, spoken_digit_labels, spoken_digits
 
@@ -48,6 +49,7 @@ __all__ = [
     "read_ssc",
     "read_timit",
     "shift_channels",
+    "slice_by_number",
     "spoken_digit_frames",
     "spoken_digit_labels",
     "spoken_digits",

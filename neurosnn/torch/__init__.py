@@ -8,6 +8,25 @@ except ImportError as error:
         "without. Install it with pip install 'neurosnn[torch]'."
     ) from error
 
+from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting
 from neurosnn.torch.neuron import State, TorchNeuron, to_torch
+from neurosnn.torch.plif import Architecture, PLIFNetwork, plif_network, rate_loss
+from neurosnn.torch.training import accuracy, fit, image_tensors
 
-__all__ = ["State", "TorchNeuron", "to_torch"]
+__all__ = [
+    "Ahead",
+    "Architecture",
+    "EveryStep",
+    "FixedDropout",
+    "PLIFNetwork",
+    "State",
+    "StepBatchNorm",
+    "TorchNeuron",
+    "Voting",
+    "accuracy",
+    "fit",
+    "image_tensors",
+    "plif_network",
+    "rate_loss",
+    "to_torch",
+]

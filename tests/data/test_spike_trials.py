@@ -6,6 +6,7 @@ from neurosnn.data import (
     FrameTrials,
     SpikeTrials,
     equalize_bands,
+    slice_by_number,
     standardize,
     validation_split,
 )
@@ -321,3 +322,23 @@ def test_standardize_uses_the_training_statistics_only():
         standardize(data, flat)
     with pytest.raises(ValueError, match="training set has no frames"):
         standardize(data[:0])
+
+
+def test_slices_of_equally_many_events():
+    """Trial 0 has 7 events in 3 slices of 2, 2 and 3; trial 1 has none; trial 2 fewer than slices."""
+    trials = SpikeTrials(
+        times=[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.1, 0.2],
+        units=[0, 1, 1, 1, 0, 0, 1, 2, 0],
+        offsets=[0, 7, 7, 9],
+        labels=[0, 1, 0],
+        n_channels=3,
+        duration=1000 * ms,
+    )
+    frames = slice_by_number(trials, 3)
+    assert frames.tolist() == [
+        [[1, 1, 0], [0, 2, 0], [2, 1, 0]],
+        [[0, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 1], [1, 0, 0], [0, 0, 0]],
+    ]
+    with pytest.raises(ValueError, match="n_slices"):
+        slice_by_number(trials, 0)

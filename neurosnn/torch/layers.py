@@ -1,0 +1,116 @@
+"""Layers for sequences (n_steps, n_trials, ...) that torch does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+__all__ = ["EveryStep", "FixedDropout", "StepBatchNorm", "Voting"]
+
+
+class EveryStep(nn.Module):
+    """A layer without memory, for all steps of a sequence at once.
+
+    Parameters
+    ----------
+    layer : Module
+        Takes (n, ...).
+    """
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+class StepBatchNorm(nn.Module):
+    """Batch normalization with the statistics of each time step, and parameters shared by all.
+
+    As in code that goes through a network step by step (Fang et al. 2021); with ``merge=True`` over
+    all steps together, as in code that goes through it layer by layer.
+
+    Parameters
+    ----------
+    norm : BatchNorm1d or BatchNorm2d
+        Its momentum counts steps.
+    merge : bool
+        One normalization for all steps.
+    """
+
+    def __init__(self, norm: nn.Module, *, merge: bool = False):
+        super().__init__()
+        self.norm, self.merge = norm, merge
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.merge or not self.training:
+            return self.norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return torch.stack([self.norm(part) for part in x.unbind(0)])
+
+
+class FixedDropout(nn.Module):
+    """Dropout with one mask for each trial, the same in all steps; scale 1/(1 - p).
+
+    Parameters
+    ----------
+    p : float
+        Share of the neurons that are silenced.
+    """
+
+    def __init__(self, p: float = 0.5):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.p == 0:
+            return x
+        mask = torch.empty_like(x[0]).bernoulli_(1 - self.p) / (1 - self.p)
+        return x * mask
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Voting(nn.Module):
+    """Mean over the `voters` neurons of each class, (..., classes*voters) to (..., classes).
+
+    Parameters
+    ----------
+    voters : int
+        Neurons of each class.
+    """
+
+    def __init__(self, voters: int = 10):
+        super().__init__()
+        self.voters = voters
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(-1, (-1, self.voters)).mean(-1)
+
+    def extra_repr(self) -> str:
+        return f"voters={self.voters}"
+
+
+class Ahead(nn.Module):
+    """Neurons in a stack of layers: entry t is the answer to the input of step t.
+
+    Parameters
+    ----------
+    neuron : TorchNeuron
+        The neurons.
+    """
+
+    def __init__(self, neuron: nn.Module):
+        super().__init__()
+        self.neuron = neuron
+        #: Called with the spikes of a sequence, for example to count them.
+        self.watch: Callable[[torch.Tensor], None] | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spikes = self.neuron(x, ahead=True)
+        if self.watch is not None:
+            self.watch(spikes)
+        return spikes

@@ -1,0 +1,164 @@
+"""A training loop for classifiers: Adam, cosine schedule, validation, the best weights kept."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurosnn.checks import message
+
+__all__ = ["accuracy", "fit", "image_tensors"]
+
+
+def image_tensors(images: Any, *, mean: float = 0.0, deviation: float = 1.0) -> tuple:
+    """Images as float32 (n, c, h, w), scaled to 0..1 and standardized, and labels.
+
+    Parameters
+    ----------
+    images : neurosnn.data.Images
+        Images (n, h, w) or (n, h, w, c).
+    mean, deviation : float
+        Subtracted, and divided by.
+
+    Returns
+    -------
+    x : Tensor of float32 (n, c, h, w)
+    labels : Tensor of int64 (n,)
+    """
+    x = np.asarray(images.images, dtype=np.float32) / images.maximum
+    x = x[:, None] if x.ndim == 3 else np.moveaxis(x, 3, 1)
+    x = torch.from_numpy(np.ascontiguousarray(x))
+    return (x - mean) / deviation, torch.from_numpy(np.array(images.labels))
+
+
+@torch.no_grad()
+def accuracy(net: torch.nn.Module, x: torch.Tensor, labels: torch.Tensor, batch: int = 250):
+    """Share of trials whose largest output is that of their class.
+
+    Parameters
+    ----------
+    net : Module
+        Takes a batch, returns (n, classes).
+    x : Tensor (n, ...)
+        Trials along the first axis.
+    labels : Tensor of int64 (n,)
+        Classes.
+    batch : int
+        Trials at a time.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+    """
+    net.eval()
+    right = sum(
+        int((net(x[k : k + batch]).argmax(1) == labels[k : k + batch]).sum())
+        for k in range(0, len(labels), batch)
+    )
+    return right / len(labels)
+
+
+def fit(
+    net: torch.nn.Module,
+    train: tuple[torch.Tensor, torch.Tensor],
+    validation: tuple[torch.Tensor, torch.Tensor],
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    *,
+    epochs: int,
+    batch: int = 16,
+    learning_rate: float = 1e-3,
+    half_period: int = 64,
+    seed: int = 0,
+    report: Callable[[dict], None] | None = None,
+) -> list[dict]:
+    """Train with Adam and a cosine schedule; the net ends with its best validation weights.
+
+    The learning rate falls to 0 over `half_period` epochs and rises again over as many, as in the
+    published runs (Fang et al. 2021: Adam 1e-3, batch 16, half period 64).
+
+    Parameters
+    ----------
+    net : Module
+        Takes a batch, returns what `loss` takes.
+    train, validation : (x, labels)
+        Tensors with trials along the first axis.
+    loss : callable
+        ``loss(output, labels)``, one number.
+    epochs, batch : int
+        Passes, and trials of a step; the last incomplete batch of an epoch is left out.
+    learning_rate : float
+        At the start.
+    half_period : int
+        Epochs from the highest to the lowest learning rate.
+    seed : int
+        Order of the trials and dropout; weights are as the net comes.
+    report : callable, optional
+        Called with the row of each epoch.
+
+    Returns
+    -------
+    list of dict
+        For each epoch: epoch, loss, validation accuracy, seconds.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer trials than a batch has.
+    FloatingPointError
+        If the loss is not finite.
+    """
+    x, labels = train
+    if len(labels) < batch:
+        raise ValueError(
+            message(
+                f"{len(labels)} trials for a batch of {batch}.",
+                "fit",
+                "Incomplete batches are left out, so that there would be none.",
+                "Pass a smaller batch=.",
+            )
+        )
+    torch.manual_seed(seed)
+    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=half_period)
+    history: list[dict] = []
+    best, weights = -1.0, copy.deepcopy(net.state_dict())
+    for epoch in range(1, epochs + 1):
+        begin, total, steps = time.perf_counter(), 0.0, 0
+        net.train()
+        order = torch.randperm(len(labels))
+        for k in range(0, len(labels) - batch + 1, batch):
+            chosen = order[k : k + batch]
+            optimizer.zero_grad()
+            value = loss(net(x[chosen]), labels[chosen])
+            if not torch.isfinite(value):
+                raise FloatingPointError(
+                    message(
+                        f"the loss is {value.item()} in epoch {epoch}.",
+                        "fit",
+                        "Weights would not recover.",
+                        "Use a smaller learning_rate=.",
+                    )
+                )
+            value.backward()
+            optimizer.step()
+            total, steps = total + value.item(), steps + 1
+        schedule.step()
+        row = {
+            "epoch": epoch,
+            "loss": total / steps,
+            "validation_accuracy": accuracy(net, *validation),
+            "seconds": time.perf_counter() - begin,
+        }
+        history.append(row)
+        if row["validation_accuracy"] > best:
+            best, weights = row["validation_accuracy"], copy.deepcopy(net.state_dict())
+        if report is not None:
+            report(row)
+    net.load_state_dict(weights)
+    return history
