@@ -41,6 +41,7 @@ from neurosnn.analysis.plotting_curves import (
     plot_rate_curve,
     plot_triplets,
 )
+from neurosnn.analysis.plotting_study import plot_study
 from neurosnn.analysis.rates import RateCurve, rate_curve
 from neurosnn.analysis.windows import (
     EligibilityTrace,
@@ -86,6 +87,7 @@ __all__ = [
     "plot_rate_curve",
     "plot_state",
     "plot_stdp_window",
+    "plot_study",
     "plot_triplets",
     "quadruplet_curve",
     "rate_curve",

@@ -294,3 +294,30 @@ def test_analysis_imports_matplotlib_only_when_it_draws():
     names = [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert names
     assert not [name for name in names if "matplotlib" in name]
+
+
+def test_study_is_drawn_as_means_with_intervals():
+    from neurosnn.study import StudyTable
+
+    rows = [
+        {"n": n, "rule": rule, "seed": seed, "y": n * seed + (rule == "b"), "status": "done"}
+        for rule in "ab"
+        for n in (16, 8)
+        for seed in (1, 3)
+    ]
+    table = StudyTable([*rows, {"n": 8, "rule": "a", "seed": 5, "status": "failed"}])
+    ax = analysis.plot_study(table, "y", by="n", groups="rule")
+    line, _, (bars,) = ax.containers[1].lines
+    assert line.get_xdata().tolist() == [8, 16]
+    assert line.get_ydata().tolist() == [17, 33]
+    low, high = bars.get_segments()[0][:, 1]
+    assert (high - 17, 17 - low) == pytest.approx([12.706 * 8] * 2, rel=1e-4)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    names = analysis.plot_study(table, "y", by="rule", ax=pyplot.figure().gca())
+    assert [text.get_text() for text in names.get_xticklabels()] == ["a", "b"]
+    scattered = [line for line in names.lines if line.get_gid() == "neurosnn-points"]
+    assert len(scattered[0].get_xdata()) == 8
+    units = StudyTable([{"tau": tau * ms, "y": 1.0} for tau in (20, 10)])
+    ax = analysis.plot_study(units, "y", by="tau", ax=pyplot.figure().gca())
+    assert ax.get_xlabel() == "tau (ms)"
+    assert ax.containers[0].lines[0].get_xdata() == pytest.approx([10, 20])
