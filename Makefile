@@ -1,4 +1,4 @@
-# make setup | test | test-fast | demo | lint | format | wheel-test | bench | clean
+# make setup | test | test-fast | test-torch | demo | lint | format | wheel-test | bench | clean
 #
 #   make test PYTHON=python3.12 VENV=.venv312     another interpreter, its own environment
 #   make test PYTEST_ARGS="-k window -x"          more arguments for pytest
@@ -10,6 +10,11 @@ VENV ?= .venv
 JOBS ?= 2
 EXTRAS ?= test,lint
 PYTEST_ARGS ?=
+# More packages of the environment, for instance with a version that an extra leaves open
+PACKAGES ?=
+# test-torch: the PyTorch that the tests were written with, in an environment of its own
+TORCH ?= torch==2.13.0
+TORCH_VENV ?= .venv-torch
 # wheel-test: the interpreter and the extras of the fresh environment, and which tests run in it
 WHEEL_PYTHON ?= $(BIN)/python
 WHEEL_EXTRAS ?= test,lint
@@ -22,7 +27,7 @@ PIP_FLAGS := -qq --disable-pip-version-check
 MYPY_FLAGS := --strict --follow-imports=silent
 PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS)
 
-.PHONY: setup test test-fast demo lint format wheel-test bench clean
+.PHONY: setup test test-fast test-torch demo lint format wheel-test bench clean
 
 setup: $(STAMP)
 	@echo "==> setup: $(VENV) is ready"
@@ -34,7 +39,7 @@ $(STAMP): setup.cfg pyproject.toml
 	  { echo "neurosnn needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) "setuptools>=68" wheel
-	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[$(EXTRAS)]"
+	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[$(EXTRAS)]" $(PACKAGES)
 	@touch $(STAMP)
 
 test: $(STAMP)
@@ -44,6 +49,11 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	@echo "==> test-fast: without the slow tests and those that compile C++"
 	@$(BIN)/pytest $(PYTEST_FLAGS) -m "not slow and not standalone" tests $(PYTEST_ARGS)
+
+test-torch:
+	@$(MAKE) --no-print-directory setup VENV=$(TORCH_VENV) EXTRAS=test,torch PACKAGES=$(TORCH)
+	@echo "==> test-torch: the tests that need PyTorch"
+	@OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/pytest $(PYTEST_FLAGS) tests -m torch $(PYTEST_ARGS)
 
 demo: $(STAMP)
 	@echo "==> demo: examples/demo.py"
@@ -87,5 +97,5 @@ bench: $(STAMP)
 
 clean:
 	@echo "==> clean: $(VENV), builds and caches"
-	@rm -rf $(VENV) build dist output *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	@rm -rf $(VENV) $(TORCH_VENV) build dist output *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -40,6 +40,7 @@ MARKERS = {
     "cuda": "generates CUDA code: needs the cuda extra, no GPU",
     "needs_data": "reads public data sets in the folder that NEUROSNN_DATA names",
     "standalone": "builds a C++ program with Brian2's standalone mode; runs in a folder of its own",
+    "torch": "needs PyTorch: every test of a file with torch in its name, and of the examples that use it",
     "cython": "runs with Brian2's Cython target instead of numpy",
 }
 
@@ -65,6 +66,8 @@ def pytest_collection_modifyitems(items):
         lacking["cuda"] = (
             "brian2cuda is not installed: pip install 'neurosnn[cuda]' (Python 3.12 or newer)"
         )
+    if find_spec("torch") is None:
+        lacking["torch"] = "PyTorch is not installed: pip install 'neurosnn[torch]'"
     folder = os.environ.get("NEUROSNN_DATA", "")
     if not folder:
         lacking["needs_data"] = (
@@ -73,6 +76,8 @@ def pytest_collection_modifyitems(items):
     elif not Path(folder).is_dir():
         raise pytest.UsageError(f"NEUROSNN_DATA={folder} is not a folder")
     for item in items:
+        if "torch" in item.path.stem:
+            item.add_marker(pytest.mark.torch)
         for marker, reason in lacking.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))

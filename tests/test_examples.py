@@ -36,16 +36,16 @@ def run(arguments, folder):
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=Path(name).stem)
-        for name in SCRIPTS
-    ],
-)
+def marked(name):
+    """A parameter of the test with the markers of the script."""
+    marks = [] if name in QUICK else [pytest.mark.slow]
+    if "neurosnn.torch" in (ROOT / name).read_text(encoding="utf-8"):
+        marks.append(pytest.mark.torch)
+    return pytest.param(name, marks=marks, id=Path(name).stem)
+
+
+@pytest.mark.parametrize("script", [marked(name) for name in SCRIPTS])
 def test_example_runs(script, project_root, tmp_path):
-    if "neurosnn.torch" in (project_root / script).read_text(encoding="utf-8"):
-        pytest.importorskip("torch", reason="PyTorch is not installed (extra neurosnn[torch])")
     run([project_root / script, "--quick", "--output", tmp_path / "out"], tmp_path)
     for picture in tmp_path.rglob("*.png"):
         content = picture.read_bytes()
