@@ -4,7 +4,7 @@
 plasticity curves and plots; the names below build, train and export networks.
 """
 
-from neurosnn.export import export, read_results
+from neurosnn.export import export, read_results, write_inputs
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
 from neurosnn.model import NeuronModel, Range
 from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork
@@ -33,4 +33,5 @@ __all__ = [
     "Trainer",
     "export",
     "read_results",
+    "write_inputs",
 ]

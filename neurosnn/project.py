@@ -8,119 +8,282 @@ import shutil
 from importlib import metadata, resources
 from pathlib import Path
 from string import Template
+from typing import Any
+
+import numpy as np
 
 from neurosnn.checks import message
-from neurosnn.network import SpikingNetwork
-from neurosnn.results import MANIFEST
-from neurosnn.simulation import Schedule
-from neurosnn.storage import describe, versions
+from neurosnn.export_tables import cpp_tables, manifest_tables, timed_rows
+from neurosnn.results import MANIFEST, VERSION
+from neurosnn.storage import versions
 
-__all__ = ["finish", "harden"]
+__all__ = ["finish", "harden", "read_from_files"]
 
 LICENCES = {
-    "brian2": "brianlib/ and the C++ files made from Brian2's templates: CeCILL 2.1, compatible with the "
-    "GNU GPL\n(https://cecill.info), see LICENSE-brian2.txt.\n",
-    "brian2cuda": "The files made from brian2cuda's templates: GNU GPL 3, see LICENSE-brian2cuda.txt.\n",
+    "brian2": "brianlib/, code_objects/ and the other C++ files made from Brian2's templates: CeCILL 2.1,\n"
+    "compatible with the GNU GPL (https://cecill.info), see LICENSE-brian2.txt.\n",
+    "brian2cuda": "The CUDA files made from brian2cuda's templates: GNU GPL 3, see LICENSE-brian2cuda.txt.\n",
 }
+MINE = "neurosnn/, program.*, tables.h and the makefile: MIT licence, see neurosnn/LICENSE.txt.\n"
+#: Included once, before everything that is put into a namespace.
+HEADERS = ("cmath", "ctime", "climits", "cstdlib", "csignal", "cstdint", "cstdio", "iostream", "fstream",
+           "map", "random", "set", "string", "tuple", "utility", "vector", "algorithm")  # fmt: skip
+CUDA_HEADERS = ("time.h", "stdint.h", "chrono", "curand.h", "curand_kernel.h",
+                "thrust/host_vector.h", "thrust/device_vector.h")  # fmt: skip
 
 
 def finish(
-    net: SpikingNetwork,
+    source: Any,
     folder: Path,
-    schedule: Schedule,
-    files: list[dict],
+    target: Any,
+    *,
     device: str,
     arch: str,
+    threads: int,
     name: str,
+    arrays: dict[str, np.ndarray],
+    description: dict[str, Any],
+    text: str,
 ) -> None:
     """Make what Brian2 wrote portable, and describe it."""
-    shutil.rmtree(folder / "results", ignore_errors=True)
-    harden(folder)
     cuda = device == "cuda_standalone"
-    std = re.search(r"-std=(\S+)", (folder / "makefile").read_text(encoding="utf-8"))
-    values = {"std": "c++17" if cuda else std.group(1) if std else "c++11", "arch": arch}
-    _write(folder / "makefile", f"makefile.{'cuda' if cuda else 'cpp'}", values)
-    _write(folder / "run", "run.sh")
-    (folder / "run").chmod(0o755)
-    (folder / "results.list").write_text(
-        "".join(f"{file.pop('raw')} {file['file']}\n" for file in files), encoding="utf-8"
-    )
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    outputs = [(output.group, output.variable) for output in source.outputs]
+    outputs += [(value.group, value.variable) for value in source.values if value.saved]
+    wanted = {_cpp_name(target, group.variables[name]) for group, name in outputs}
+    harden(folder, wanted)
+    timed = list(source.timed.values())
+    read_from_files(folder, source, timed)
+    title = f"{name}: {text.splitlines()[0]}"
+    _write(folder / f"program.{'cu' if cuda else 'cpp'}", _program(folder, timed, cuda))
+    _write(folder / "tables.h", cpp_tables(source, target, title, cuda))
+    (folder / "neurosnn").mkdir()
+    for header in resources.files("neurosnn").joinpath("templates", "program").iterdir():
+        if header.is_file():
+            _write(folder / "neurosnn" / header.name, header.read_text(encoding="utf-8"))
+    values = {"arch": arch, "openmp": "-fopenmp" if threads else ""}
+    _fill(folder / "makefile", f"makefile.{'cuda' if cuda else 'cpp'}", values)
+    if arrays:
+        (folder / "inputs").mkdir()
+    for file, array in arrays.items():
+        np.save(folder / "inputs" / f"{file}.npy", array, allow_pickle=False)
     packages = ("brian2", "brian2cuda") if cuda else ("brian2",)
     for package in packages:
-        _copy_licence(package, folder)
+        _copy_licence(package, folder / f"LICENSE-{package}.txt")
     used = {**versions(), **{package: metadata.version(package) for package in packages}}
+    tables = manifest_tables(source)
     manifest = {
         "format": MANIFEST,
-        "version": 1,
+        "version": VERSION,
         "device": device,
         "versions": used,
-        "network": describe(net),
-        "trials": {
-            "n_steps": [int(n) for n in schedule.n_steps],
-            "period": schedule.period,
-            "dt": float(schedule.dt),
-        },
-        "results": files,
+        **description,
+        "dt": float(source.dt),
+        "trials": source.trials,
+        **tables,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    title = f"{name}: {' - '.join(layer.model.name for layer in net.layers)}"
-    n_trials = len(schedule.n_steps)
-    _write(
-        folder / "README.txt",
-        "README.txt",
-        {
-            "title": f"{title}\n{'=' * len(title)}",
-            "version": used["neurosnn"],
-            "brian2": used["brian2"],
-            "needs": "nvcc (CUDA)" if cuda else "a C++ compiler",
-            "trials": "one trial of"
-            if n_trials == 1
-            else f"{n_trials} trials, one after the other and each from the initial state, of",
-            "network": "\n".join(f"    {line}" for line in repr(net).splitlines()),
-            "period": schedule.period,
-            "licences": "".join(LICENCES[package] for package in packages),
-        },
+    _write(folder / "manifest.json", json.dumps(manifest, indent=1))
+    values = {
+        "title": f"{title}\n{'=' * len(title)}",
+        "version": used["neurosnn"],
+        "brian2": used["brian2"],
+        "needs": "nvcc (CUDA)" if cuda else "a C++ compiler (C++17)",
+        "network": "\n".join(f"    {line}" for line in text.splitlines()),
+        "inputs": _table(tables["inputs"]),
+        "parameters": _parameters(tables["parameters"]),
+        "results": _table(tables["results"]),
+        "times": _times(source.trials),
+        "licences": MINE + "".join(LICENCES[package] for package in packages),
+    }
+    _fill(folder / "README.txt", "README.txt", values)
+
+
+def _cpp_name(target: Any, variable: Any) -> str:
+    for arrays in (target.dynamic_arrays, target.dynamic_arrays_2d, target.arrays):
+        if variable in arrays:
+            return arrays[variable]
+    raise KeyError(variable.name)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _fill(path: Path, template: str, values: dict[str, str]) -> None:
+    text = resources.files("neurosnn").joinpath("templates", template).read_text(encoding="utf-8")
+    _write(path, Template(text).substitute(values))
+
+
+def _table(entries: list[dict]) -> str:
+    """One line for each file: name, type, shape, unit and meaning."""
+    lines = []
+    for entry in entries:
+        shape = ", ".join("n" if n is None else str(n) for n in entry["shape"])
+        kind = f"{np.dtype(entry['dtype']).name} ({shape})"
+        lines.append(
+            f"    {entry['file']:<28} {kind:<22} {entry['unit']:<8} {entry['meaning']}".rstrip()
+        )
+    return "\n".join(lines) or "    none"
+
+
+def _parameters(entries: list[dict]) -> str:
+    lines = [f"    {entry['name']:<28} {entry['value']} {entry['unit']}" for entry in entries]
+    return "\n".join(lines) or "    none"
+
+
+def _times(trials: dict[str, Any] | None) -> str:
+    if trials is None:
+        return "The time starts at 0 and ends at the parameter `duration`."
+    if not trials["several"]:
+        longest = trials["longest"]
+        limit = f" (at most {longest} steps)" if longest else ""
+        return f"There is one trial{limit}, which starts at time 0."
+    return (
+        f"Trials have at most {trials['longest']} steps and run one after the other, each from the initial\n"
+        f"state. Times run on from trial to trial: trial k starts at step k * {trials['period']}."
     )
 
 
-def _write(path: Path, template: str, values: dict | None = None) -> None:
-    text = resources.files("neurosnn").joinpath("templates", template).read_text(encoding="utf-8")
-    path.write_text(text if values is None else Template(text).substitute(values), encoding="utf-8")
-
-
-def _copy_licence(package: str, folder: Path) -> None:
+def _copy_licence(package: str, path: Path) -> None:
     for file in metadata.distribution(package).files or ():
         if file.name.upper().startswith(("LICENSE", "LICENCE", "COPYING")):
-            text = file.read_text(encoding="utf-8")
-            (folder / f"LICENSE-{package}.txt").write_text(text, encoding="utf-8")
+            _write(path, file.read_text(encoding="utf-8"))
             return
+    raise RuntimeError(
+        message(
+            f"the package {package} comes without its licence.",
+            "export",
+            "Parts of the project are under it, so it must go along.",
+            f"Install {package} from the package index again.",
+        )
+    )
 
 
-def harden(folder: Path) -> None:
-    """Brian2's program goes on when a file cannot be read or written; ours stops with an error."""
-    source = next(folder.glob("objects.c*"))
-    text = source.read_text(encoding="utf-8")
-    stop = 'std::cerr << "{}" << std::endl; std::exit(1);'
-    rules = (
+# -- Brian2's files ---------------------------------------------------------------------------
+
+
+def _substitute(path: Path, rules: list[tuple[str, str]]) -> None:
+    text = path.read_text(encoding="utf-8")
+    for pattern, replacement in rules:
+        text, count = re.subn(pattern, replacement, text, flags=re.DOTALL)
+        if not count:
+            raise RuntimeError(
+                message(
+                    f"nothing in {path.name} matches {pattern!r}.",
+                    "export",
+                    f"Brian2 {metadata.version('brian2')} writes other code than the versions known here.",
+                    "Use a supported version of Brian2.",
+                )
+            )
+    _write(path, text)
+
+
+def harden(folder: Path, wanted: set[str]) -> None:
+    """Brian2's program goes on when a file cannot be read or written; ours stops with an error.
+
+    Of all arrays it writes only those that are `wanted`.
+    """
+    path = next(folder.glob("objects.c*"))
+    stop = 'neurosnn::fail("{}");'
+    rules = [
         (r'std::cout << "(Error (?:opening|writing)[^"]*)" << (?:std::)?endl;', stop.format(r"\1")),
         (
-            r"(f_static_array_\w+)\.read\(([^;]*)\);",
+            r"(f_static_array_\w+|f\w+_values)\.read\(([^;]*)\);",
             r"\1.read(\2); if (!\1) { " + stop.format(r"Error: too short a file for \1") + " }",
         ),
         (
             r"(outfile_\w+)\.close\(\);",
             r"\1.close(); if (\1.fail()) { " + stop.format(r"Error writing \1 (disk full?)") + " }",
         ),
+    ]
+    text = path.read_text(encoding="utf-8")
+    if not re.search(rules[1][0], text):
+        del rules[1]  # nothing is read
+    _substitute(path, rules)
+    block = re.compile(
+        r"^    ofstream outfile_(_\w+);\n.*?^    \} else\n    \{\n.*?^    \}\n",
+        flags=re.DOTALL | re.MULTILINE,
     )
-    for pattern, replacement in rules:
-        text, count = re.subn(pattern, replacement, text)
-        if not count:
+    text = path.read_text(encoding="utf-8")
+    _write(path, block.sub(lambda found: found[0] if found[1] in wanted else "", text))
+
+
+def read_from_files(folder: Path, source: Any, timed: list[Any]) -> None:
+    """Let Brian2's program start from our inputs, for their duration, and report its steps to us."""
+    main = next(folder.glob("main.c*"))
+    name = re.escape(source.network.name)
+    clock = min((obj.clock for obj in source.network.sorted_objects), key=lambda c: float(c.dt))
+    text = main.read_text(encoding="utf-8")
+    first = re.search(rf"^ *(_before_run_\w+\(\);|{name}\.clear\(\);)", text, flags=re.MULTILINE)
+    if first:
+        begin = first.start()
+        _write(main, f"{text[:begin]}        neurosnn::start();\n{text[begin:]}")
+    _substitute(
+        main,
+        [
+            (r"int main\(int argc", "int simulate(int argc"),
+            (r"\n\s*std::signal\(SIGINT, _int_handler\);", ""),
+            (
+                r"\n *set_from_command_line\(args\);",
+                f"\n        {name}.add(&{clock.name}, neurosnn::step);",
+            ),
+            (rf"{name}\.run\([^,]+,", f"{name}.run(neurosnn::duration(),"),
+            (r"neurosnn::start\(\);", "neurosnn::start();"),  # it must be there
+        ],
+    )
+    code = [*folder.glob("code_objects/*.c*")]
+    for array in timed:
+        body = rf"(static inline \w+ {array.name}\(const double t.*?\n    \}})"
+        found = 0
+        for path in code:
+            text = path.read_text(encoding="utf-8")
+            if not re.search(body, text, flags=re.DOTALL):
+                continue
+            rows = f"neurosnn_rows::{array.name}()"
+            text = re.sub(
+                body,
+                lambda match, rows=rows: re.sub(
+                    r"(i|timestep) >= \d+\)\s*\1 = \d+-1;",
+                    rf"\1 >= {rows})\n\1 = {rows} - 1;",
+                    match[0],
+                ),
+                text,
+                flags=re.DOTALL,
+            )
+            found += text.count(rows) // 2
+            _write(path, text)
+        if not found:
             raise RuntimeError(
                 message(
-                    f"nothing in {source.name} matches {pattern!r}.",
+                    f"the number of rows of {array.name} is not in the program.",
                     "export",
-                    f"Brian2 {metadata.version('brian2')} writes other code than the versions known here.",
+                    "It must follow the input files.",
                     "Use a supported version of Brian2.",
                 )
             )
-    source.write_text("#include <cstdlib>\n#include <iostream>\n" + text, encoding="utf-8")
+
+
+def _program(folder: Path, timed: list[Any], cuda: bool) -> str:
+    """All of the program as one file, which compiles many times faster than Brian2's many files.
+
+    Each code object repeats the same helpers, so each gets a namespace of its own.
+    """
+    suffix = "cu" if cuda else "cpp"
+    lines = ["// The whole program; see README.txt for the licences of its parts."]
+    lines += [f"#include <{name}>" for name in (*HEADERS, *(CUDA_HEADERS if cuda else ()))]
+    lines += ['#include "neurosnn/npy.h"', '#include "objects.h"', '#include "run.h"']
+    lines += [f'#include "brianlib/{name}"' for name in ("common_math.h", "stdint_compat.h")]
+    if cuda:
+        lines += ['#include "rand.h"', '#include "brianlib/cuda_utils.h"']
+        lines += ['#include "brianlib/curand_buffer.h"', '#include "brianlib/cudaVector.h"']
+    lines += ['#include "neurosnn/start.h"', timed_rows(timed, cuda), '#include "tables.h"']
+    for k, path in enumerate(sorted(folder.glob(f"code_objects/*.{suffix}"))):
+        text = path.read_text(encoding="utf-8")
+        lines.append(f'#include "code_objects/{path.stem}.h"')
+        lines.append(f'namespace unit_{k} {{\n#include "code_objects/{path.name}"\n}}')
+        for function in re.findall(r"^void (_\w+)\(\)\n\{", text, flags=re.MULTILINE):
+            lines.append(f"void {function}() {{ unit_{k}::{function}(); }}")
+    for name in ("network", "objects", "synapses_classes", "rand", "run", "main"):
+        if (folder / f"{name}.{suffix}").exists():
+            lines.append(f'#include "{name}.{suffix}"')
+    return "\n".join(lines) + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +14,9 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_or_create
 from neurosnn.checks import message
 from neurosnn.simulation import Schedule
 
-__all__ = ["MANIFEST", "Results", "TrialSpikes", "read_results"]
+__all__ = ["MANIFEST", "VERSION", "Results", "TrialSpikes", "read_results"]
 
-MANIFEST = "neurosnn export"
+MANIFEST, VERSION = "neurosnn export", 2
 
 
 class TrialSpikes(NamedTuple):
@@ -30,12 +29,28 @@ class TrialSpikes(NamedTuple):
 class Results(NamedTuple):
     """What an exported program computed.
 
-    `spikes` has for each layer a list of one TrialSpikes per trial; `output` is a list of one array
-    (n_steps, n_out) per trial, the readout at the end of each step.
+    Attributes
+    ----------
+    spikes : dict of str to list of TrialSpikes
+        For each layer its spikes in each trial.
+    output : list of array (n_steps, n_out)
+        For each trial the readout at the end of each step.
+    parameters : dict of str to ndarray
+        What a network that learns has learned, as in ``net.parameters``.
+    losses : ndarray (n_trials,) or None
+        For a network that learns: the loss of each trial, before its update.
+    arrays : dict of str to Quantity or ndarray
+        All files by their names, without ".npy".
+    settings : dict
+        The duration in seconds, and the values given by ``--set``, in SI units.
     """
 
     spikes: dict[str, list[TrialSpikes]]
     output: list[Quantity | np.ndarray]
+    parameters: dict[str, np.ndarray]
+    losses: np.ndarray | None
+    arrays: dict[str, Quantity | np.ndarray]
+    settings: dict[str, Any]
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
@@ -49,7 +64,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     Returns
     -------
     Results
-        Spikes of each layer and trial, and the readout's output of each trial.
+        Spikes and outputs of each trial, learned weights, and every file as an array with its unit.
 
     Raises
     ------
@@ -59,7 +74,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         If a file is truncated or the folder was written by another program.
     """
     folder = Path(path)
-    if (folder / "results.list").is_file():
+    if (folder / "tables.h").is_file():
         folder = folder / "results"
     if not (folder / "manifest.json").is_file():
         raise FileNotFoundError(
@@ -72,20 +87,11 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         )
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["format"] != MANIFEST or manifest["version"] != 1:
+        if manifest["format"] != MANIFEST or manifest["version"] != VERSION:
             raise ValueError("another format or version")
-        trials = manifest["trials"]
-        schedule = Schedule(
-            np.array(trials["n_steps"], dtype=np.int64), trials["period"], trials["dt"] * second
-        )
-        arrays = {entry["file"]: _read(folder, entry) for entry in manifest["results"]}
-        layers = [layer["name"] for layer in manifest["network"]["layers"]]
-        spikes = {name: _split_spikes(arrays, name, schedule) for name in layers}
-        output = arrays["readout_states_output.bin"]
-        if len(output) != len(schedule.n_steps) * schedule.period:
-            raise ValueError(
-                "readout_states_output.bin has another number of steps than the trials"
-            )
+        settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        arrays = {entry["file"][:-4]: _read(folder, entry) for entry in manifest["results"]}
+        return _results(manifest, settings, arrays)
     except (KeyError, TypeError, ValueError, AttributeError, OSError, OverflowError) as error:
         raise ValueError(
             message(
@@ -95,34 +101,58 @@ def read_results(path: str | os.PathLike[str]) -> Results:
                 "Run the project again.",
             )
         ) from error
-    starts = np.arange(len(schedule.n_steps)) * schedule.period
-    return Results(
-        spikes, [output[a : a + n] for a, n in zip(starts, schedule.n_steps, strict=True)]
-    )
+
+
+def _results(manifest: dict, settings: dict, arrays: dict[str, Any]) -> Results:
+    trials = manifest["trials"]
+    if trials is None:
+        return Results({}, [], {}, None, arrays, settings)
+    n_steps = np.array(arrays["trials"], dtype=np.int64)
+    if n_steps.ndim != 1 or not len(n_steps) or n_steps.min() < 1:
+        raise ValueError("trials.npy has no trials")
+    period = trials["period"] or int(n_steps[0])
+    schedule = Schedule(n_steps, period, manifest["dt"] * second)
+    network = manifest["network"]
+    if manifest["learning"] is not None:
+        loss = np.asarray(arrays["readout_trials.loss"])
+        if len(loss) != len(n_steps) + 1:
+            raise ValueError("readout_trials.loss.npy has another number of trials")
+        names = [entry["file"][:-4] for entry in manifest["results"]]
+        learned = [name for name in names if name.endswith(".w") or name.startswith("feedback.")]
+        learned += ["readout.b"] if network["readout"]["bias"] else []
+        parameters = {name: np.array(arrays[name]) for name in learned}
+        return Results({}, [], parameters, loss[1:].sum(axis=1), arrays, settings)
+    names = [layer["name"] for layer in network["layers"]]
+    spikes = {name: _split_spikes(arrays, name, schedule) for name in names}
+    output = arrays["readout_states.output"]
+    if len(output) != len(n_steps) * period:
+        raise ValueError("readout_states.output.npy has another number of steps than the trials")
+    starts = np.arange(len(n_steps)) * period
+    parts = [output[a : a + n] for a, n in zip(starts, n_steps, strict=True)]
+    return Results(spikes, parts, {}, None, arrays, settings)
 
 
 def _read(folder: Path, entry: dict) -> Any:
-    name, dtype = entry["file"], np.dtype(entry["dtype"])
+    name, dtype, shape = entry["file"], np.dtype(entry["dtype"]), entry["shape"]
     if not isinstance(name, str) or os.path.basename(name) != name or dtype.kind not in "fiub":
         raise ValueError(f"{name!r} is not a file of results")
-    values = np.frombuffer((folder / name).read_bytes(), dtype=dtype)
-    fixed = [n for n in entry["shape"] if n is not None]
-    if values.size % math.prod(fixed) or (
-        len(fixed) == len(entry["shape"]) and values.size != math.prod(fixed)
-    ):
-        raise ValueError(f"{name} has {values.size} values for the shape {entry['shape']}")
-    values = values.reshape([-1 if n is None else n for n in entry["shape"]])
+    with (folder / name).open("rb") as file:
+        values = np.lib.format.read_array(file, allow_pickle=False)
+        if file.read(1):
+            raise ValueError(f"{name} holds more than it should")
+    fits = values.ndim == len(shape) and all(
+        n is None or n == found for n, found in zip(shape, values.shape, strict=True)
+    )
+    if values.dtype != dtype or not fits:
+        raise ValueError(f"{name} has the type {values.dtype} and the shape {values.shape}")
     dimensions = get_or_create_dimension(entry["dimensions"])
     return values if dimensions is DIMENSIONLESS else Quantity(values, dim=dimensions)
 
 
 def _split_spikes(arrays: dict, name: str, schedule: Schedule) -> list[TrialSpikes]:
-    i, t = arrays[f"{name}_spikes_i.bin"], arrays[f"{name}_spikes_t.bin"]
-    n = int(arrays[f"{name}_spikes_N.bin"][0])
-    if not len(i) == len(t) == n:
-        raise ValueError(
-            f"the files of the spikes of {name} hold {len(i)} and {len(t)} instead of {n}"
-        )
+    i, t = arrays[f"{name}_spikes.i"], arrays[f"{name}_spikes.t"]
+    if len(i) != len(t):
+        raise ValueError(f"the files of the spikes of {name} hold {len(i)} and {len(t)} spikes")
     place = schedule.locate(t)
     return [
         TrialSpikes(place.step[place.trial == k] * schedule.dt, i[place.trial == k])

@@ -30,9 +30,9 @@ from neurosnn.rules.traces import (
     online_equations,
     unit_text,
 )
-from neurosnn.simulation import Inputs, _input_group, _own_dt, _restarting, _with_output
+from neurosnn.simulation import Inputs, Schedule, _input_group, _own_dt, _restarting, _with_output
 
-__all__ = ["Errors", "LearningNetwork"]
+__all__ = ["Errors", "LearningNetwork", "times_of_trials"]
 
 #: Orders in slot "start" of the first step of a trial, when the trial before it is finished.
 RECORD, RATE_ERROR, FINISH, UPDATE, RESTART = -6, -5, -4, -3, -1
@@ -113,6 +113,11 @@ class LearningNetwork:
         self.dt = _own_dt(net)
         self.trial_clock = Clock(self.schedule.period * net.dt, name="trial_clock*")
         self.duration = self.schedule.duration + net.dt
+        steps = {"within_trial": net.dt, "trial_seconds": self.trial_clock.dt}
+        self.times = {
+            name: TimedArray(values, dt=steps[name], name=f"{name}*")
+            for name, values in times_of_trials(self.schedule).items()
+        }
         self.groups: dict[str, Any] = {"input": _input_group(net, given, self.dt, dtype)}
         for layer in net.layers:
             group = self._group(layer.model, layer.n, layer.name)
@@ -153,17 +158,10 @@ class LearningNetwork:
 
     def _count(self, group: NeuronGroup) -> None:
         """Filtered spikes for the readout's weights, and rates; nothing counts after a trial."""
-        schedule = self.schedule
         filtered = [f"zbar{state}" for state in self.filter.states]
         counted = dict.fromkeys((*filtered, "n_spikes", "rate_error"), DIMENSIONLESS)
         add_variables(group, counted)
-        within = np.zeros((len(schedule.n_steps), schedule.period))
-        for row, steps in zip(within, schedule.n_steps, strict=True):
-            row[:steps] = 1
-        # One step more than the trials, because a TimedArray keeps its last value for ever.
-        group.namespace["within_trial"] = TimedArray(
-            np.append(within, 0.0), dt=schedule.dt, name="within_trial*"
-        )
+        group.namespace["within_trial"] = self.times["within_trial"]
         values = {
             name: repr(self.filter.transition[key]) for key, name in self.filter.factors.items()
         }
@@ -175,10 +173,7 @@ class LearningNetwork:
             name=f"{group.name}_count",
         )
         if self.rule.rate_strength > 0:
-            seconds = schedule.n_steps * float(schedule.dt)
-            group.namespace["trial_seconds"] = TimedArray(
-                np.append(seconds[:1], seconds), dt=self.trial_clock.dt, name="trial_seconds*"
-            )
+            group.namespace["trial_seconds"] = self.times["trial_seconds"]
             strength, target = float(self.rule.rate_strength), float(self.rule.rate_target)
             error = f"(n_spikes/trial_seconds(t) - {target!r})/trial_seconds(t)"
             self.at_trials(group, f"rate_error = {strength!r}*{error}", RATE_ERROR, "rate")
@@ -307,6 +302,21 @@ class LearningNetwork:
                 self.at_trials(synapses, finish, FINISH, "rate")
             made.append(synapses)
         return made
+
+
+def times_of_trials(schedule: Schedule) -> dict[str, np.ndarray]:
+    """1 in each step of a trial and 0 between trials; and the length of each trial in seconds.
+
+    Both have one row more than the trials, because a TimedArray keeps its last row for ever.
+    """
+    within = np.zeros((len(schedule.n_steps), schedule.period))
+    for row, steps in zip(within, schedule.n_steps, strict=True):
+        row[:steps] = 1
+    seconds = schedule.n_steps * float(schedule.dt)
+    return {
+        "within_trial": np.append(within, 0.0),
+        "trial_seconds": np.append(seconds[:1], seconds),
+    }
 
 
 def _number(expression: str, unit: str) -> str:

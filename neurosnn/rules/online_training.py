@@ -22,7 +22,7 @@ from neurosnn.rules.online_updates import NOW, update_statements, update_variabl
 from neurosnn.rules.traces import GRADIENT, unit_text
 from neurosnn.simulation import read_inputs
 
-__all__ = ["OnlineTraining"]
+__all__ = ["OnlineTraining", "times_of_batches"]
 
 
 class OnlineTraining:
@@ -59,6 +59,8 @@ class OnlineTraining:
         All trials, and one step that finishes the last one.
     groups, synapses : dict
         Brian2 objects by the names of the parts, lists of Synapses by those of the connections.
+    record : StateMonitor
+        Loss and right decisions of each output in the trial before, read at the start of the next.
 
     Raises
     ------
@@ -139,10 +141,9 @@ class OnlineTraining:
         self.network, self.groups, self.synapses = built.network, built.groups, built.synapses
         self.duration = built.duration
         period = built.trial_clock.dt
-        share, number = _batches(batch.n_trials, batch_size)
         self._times = {
-            "batch_share": TimedArray(share, dt=period, name="batch_share*"),
-            "update_number": TimedArray(number, dt=period, name="update_number*"),
+            name: TimedArray(values, dt=period, name=f"{name}*")
+            for name, values in times_of_batches(batch.n_trials, batch_size).items()
         }
         for name, updates in code.items():
             for synapses in self.synapses[name]:
@@ -150,15 +151,16 @@ class OnlineTraining:
         readout = self.groups["readout"]
         if net.readout.bias:
             self._at_trial_ends(readout, _bias_statements(self.optimizer, readout))
-        self._record = StateMonitor(
+        self.record = StateMonitor(
             readout,
             ("loss", "correct"),
             record=True,
             clock=built.trial_clock,
             when="start",
             order=RECORD,
+            name="readout_trials",
         )
-        self.network.add(self._record)
+        self.network.add(self.record)
 
     def _at_trial_ends(self, obj: Any, statements: str) -> None:
         obj.namespace.update(self._times)
@@ -171,12 +173,12 @@ class OnlineTraining:
     @property
     def losses(self) -> np.ndarray:
         """Loss of each trial, with the weights it was simulated with."""
-        return np.array(self._record.loss_)[:, 1:].sum(axis=0)
+        return np.array(self.record.loss_)[:, 1:].sum(axis=0)
 
     @property
     def accuracy(self) -> float:
         """Share of the labelled steps in which the largest output was right; nan for a signal."""
-        correct = np.array(self._record.correct_)[:, 1:].sum()
+        correct = np.array(self.record.correct_)[:, 1:].sum()
         return float(correct / self._decisions) if "rivals" in self.network else float("nan")
 
     @property
@@ -247,10 +249,10 @@ def _bias_statements(optimizer: Any, readout: Any) -> str:
     return f"{NOW}\n{update}\nG_b *= (1 - now)"
 
 
-def _batches(n_trials: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+def times_of_batches(n_trials: int, batch_size: int) -> dict[str, np.ndarray]:
     """At the moment before each trial and after the last: 1/(size of the batch that ends), its number."""
     share, number = np.zeros(n_trials + 1), np.ones(n_trials + 1)
     for k, start in enumerate(range(0, n_trials, batch_size), start=1):
         size = min(batch_size, n_trials - start)
         share[start + size], number[start + size] = 1 / size, k
-    return share, number
+    return {"batch_share": share, "update_number": number}

@@ -1,22 +1,22 @@
-# make                                       builds ./main, then: ./run
-# make -j4 CXX=clang++                       another compiler, four files at a time
-# make CXXFLAGS="-O3 -march=native"          other flags; -ffast-math changes the results
+# make                                       builds ./run
+# make CXX=clang++                           another compiler (C++17); g++ 8 also needs LDLIBS=-lstdc++fs
+# make CXXFLAGS="-O3 -march=native -ffp-contract=off"   faster on this machine, same results
+# make FAST_MATH=-ffast-math                 faster; sums are reordered, so results differ by rounding,
+#                                            and in the long run spikes may
+# make OPENMP="-Xpreprocessor -fopenmp"      another flag for OpenMP, if the project has threads
 
 CXXFLAGS ?= -O3 -ffp-contract=off
-STD ?= $std
+FAST_MATH ?=
+OPENMP ?= $openmp
 
-SOURCES := $$(wildcard *.cpp code_objects/*.cpp brianlib/*.cpp)
-HEADERS := $$(wildcard *.h code_objects/*.h brianlib/*.h)
-OBJECTS := $$(SOURCES:.cpp=.o)
+HEADERS := $$(wildcard *.h *.cpp code_objects/* brianlib/* neurosnn/*)
 
 .PHONY: all clean
-all: main
+all: run
 
-main: $$(OBJECTS)
-	$$(CXX) $$(LDFLAGS) -o $$@ $$(OBJECTS) $$(LDLIBS)
-
-%.o: %.cpp $$(HEADERS) makefile
-	$$(CXX) -std=$$(STD) -w -I. $$(CPPFLAGS) $$(CXXFLAGS) -c -o $$@ $$<
+run: program.cpp $$(HEADERS) makefile
+	$$(CXX) -std=c++17 -w -I. $$(CPPFLAGS) $$(CXXFLAGS) $$(FAST_MATH) $$(OPENMP) $$(LDFLAGS) -o $$@.part program.cpp $$(LDLIBS)
+	mv $$@.part $$@
 
 clean:
-	rm -f $$(OBJECTS) main
+	rm -f run run.part
