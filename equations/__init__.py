@@ -3,6 +3,7 @@
 from neurosnn.equations.alif import ALIF, STDP_ALIF
 from neurosnn.equations.clopath import VoltageSTDP
 from neurosnn.equations.current_lif import CurrentLIF, CurrentReadout
+from neurosnn.equations.eqspike import ConstantInput, EqSpike, EqSpikeLIF, RegularInput
 from neurosnn.equations.izhikevich import Izhikevich
 from neurosnn.equations.lif import LIF, STDP_LIF
 from neurosnn.equations.pair_stdp import PairSTDP
@@ -19,11 +20,15 @@ __all__ = [
     "STDP_ALIF",
     "STDP_LIF",
     "CurrentLIF",
+    "ConstantInput",
     "CurrentReadout",
+    "EqSpike",
+    "EqSpikeLIF",
     "InhibitorySTDP",
     "Izhikevich",
     "LeakyReadout",
     "PairSTDP",
+    "RegularInput",
     "RewardSTDP",
     "TripletSTDP",
     "VoltageSTDP",

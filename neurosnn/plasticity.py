@@ -54,6 +54,13 @@ class PlasticityRule:
         Statements executed once a time step, in the slot `step_slot`.
     step_slot : str, optional
         Slot of Brian2's schedule for `step`.
+    step_dt : Quantity (second), optional
+        Time between two executions of `step`, the first at the start of the run; None: every step.
+    spike_slot : str, optional
+        Slot of Brian2's schedule in which spikes reach the synapse: "synapses" (before the resets),
+        or "after_resets" if the strings read a trace that the reset of the same spike changes.
+    transmission : str, optional
+        What a presynaptic spike adds to the postsynaptic neuron, ``w`` by default.
     method : str, optional
         Brian2 state updater of the clock-driven equations.
     w_min, w_max : Quantity or float, optional
@@ -67,6 +74,8 @@ class PlasticityRule:
     requires : mapping of str to Quantity or float, optional
         Variables of the postsynaptic neuron that the strings read as ``name_post``, each with a
         value in its unit, for example ``{"v": 1*mV}``.
+    requires_pre : mapping of str to Quantity or float, optional
+        The same for the presynaptic neuron, read as ``name_pre``.
     third_factor : str, optional
         Shared parameter of the equations that the user sets, a reward for instance.
     eligibility : str, optional
@@ -113,12 +122,16 @@ class PlasticityRule:
     on_post: str = ""
     step: str = ""
     step_slot: str = "groups"
+    step_dt: Quantity | None = None
+    spike_slot: str = "synapses"
+    transmission: str = "w"
     method: str = "exact"
     w_min: Quantity | float | None = None
     w_max: Quantity | float | None = None
     pairing: str = "all"
     delay_placement: str = "axonal"
     requires: Mapping[str, Quantity | float] = dataclasses.field(default_factory=dict)
+    requires_pre: Mapping[str, Quantity | float] = dataclasses.field(default_factory=dict)
     third_factor: str = ""
     eligibility: str = ""
     parameters: Mapping[str, Quantity | float] = dataclasses.field(default_factory=dict)
@@ -128,7 +141,7 @@ class PlasticityRule:
     reference: str = ""
 
     def __post_init__(self):
-        for field in ("requires", "parameters", "ranges", "sources"):
+        for field in ("requires", "requires_pre", "parameters", "ranges", "sources"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
         check_rule(self)
 
@@ -158,7 +171,7 @@ class PlasticityRule:
     @cached_property
     def clock_driven(self) -> bool:
         """Whether the synapses do something in every time step and not only at spikes."""
-        return bool(self.step.strip()) or any(
+        return (bool(self.step.strip()) and self.step_dt is None) or any(
             equation.type == DIFFERENTIAL_EQUATION and "event-driven" not in equation.flags
             for equation in self.brian_equations.values()
         )
@@ -169,8 +182,9 @@ class PlasticityRule:
         equations = self.brian_equations
         dimensions = {name: equation.dim for name, equation in equations.items()}
         dimensions["j"] = DIMENSIONLESS
-        for name, unit in self.requires.items():
-            dimensions[f"{name}_post"] = get_dimensions(unit)
+        for required, side in ((self.requires, "post"), (self.requires_pre, "pre")):
+            for name, unit in required.items():
+                dimensions[f"{name}_{side}"] = get_dimensions(unit)
         return Namespace(
             dimensions,
             booleans={name for name, eq in equations.items() if eq.var_type == "boolean"},
@@ -190,6 +204,7 @@ class PlasticityRule:
         connect=True,
         delay=None,
         target=None,
+        back: str = "",
         sign=1,
         name: str = "synapses*",
         dt=None,
@@ -211,6 +226,9 @@ class PlasticityRule:
             Variable of the postsynaptic neuron to which a presynaptic spike adds ``sign*w``, with w
             before the change that this spike causes. None: the first input of the NeuronModel that
             made `post`; if none did, or for ``""``, the synapses learn and transmit nothing.
+        back : str, optional
+            Variable of the presynaptic neuron to which a postsynaptic spike adds ``sign*w``: one
+            synapse with one weight serves both directions.
         sign : {1, -1}, optional
             -1 for an inhibitory current; the weight itself stays positive.
         name : str, optional
@@ -240,6 +258,8 @@ class PlasticityRule:
         """
         for required, unit in self.requires.items():
             self._check_variable(post, required, get_dimensions(unit), "the rule reads it")
+        for required, unit in self.requires_pre.items():
+            self._check_variable(pre, required, get_dimensions(unit), "the rule reads it")
         transmit = ""
         if target is None:
             target = first_input(post)
@@ -247,7 +267,7 @@ class PlasticityRule:
             self._check_variable(post, target, self.weight_dimensions, "the weight adds to it")
             if sign not in (1, -1):
                 raise refuse(self, f"sign must be 1 or -1, got {sign!r}.", "", "Scale w instead.")
-            transmit = f"{target}_post {'+' if sign > 0 else '-'}= w"
+            transmit = f"{target}_post {'+' if sign > 0 else '-'}= {self.transmission}"
         if delay is not None:
             check_value("delay", delay, NON_NEGATIVE_TIME, where=self.name)
         if self.delay_placement == "axonal":
@@ -256,7 +276,12 @@ class PlasticityRule:
         else:
             on_pre = {"pre": self.on_pre} | ({"transmit": transmit} if transmit else {})
             delays = {"post": delay} | ({"transmit": delay} if transmit else {})
-        on_post = {"post": self.on_post} if self.on_post.strip() else {}
+        returned = ""
+        if back:
+            self._check_variable(pre, back, self.weight_dimensions, "the weight adds to it")
+            returned = f"{back}_pre {'+' if sign > 0 else '-'}= w"
+        on_post = {"post": f"{returned}\n{self.on_post}"}
+        on_post = {pathway: code for pathway, code in on_post.items() if code.strip()}
         on_pre = {pathway: code for pathway, code in on_pre.items() if code.strip()}
         synapses = Synapses(
             pre,
@@ -278,9 +303,13 @@ class PlasticityRule:
         )
         if "transmit" in on_pre:
             synapses.transmit.order = BEFORE_PRE
+        for pathway in on_pre | on_post:
+            getattr(synapses, pathway).when = self.spike_slot
         if self.step.strip():
             step_name, order = f"{synapses.name}_step", AFTER_NEURONS + 1
-            synapses.run_regularly(self.step, when=self.step_slot, order=order, name=step_name)
+            synapses.run_regularly(
+                self.step, dt=self.step_dt, when=self.step_slot, order=order, name=step_name
+            )
         if connect is True:
             synapses.connect()
         elif isinstance(connect, str):
@@ -317,13 +346,13 @@ class PlasticityRule:
         result = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in ("parameters", "requires"):
+            if field.name in ("parameters", "requires", "requires_pre"):
                 value = {key: to_plain(entry) for key, entry in value.items()}
             elif field.name == "ranges":
                 value = {
                     key: [to_plain(entry) for entry in limits] for key, limits in value.items()
                 }
-            elif field.name in ("w_min", "w_max"):
+            elif field.name in ("w_min", "w_max", "step_dt"):
                 value = to_plain(value)
             elif isinstance(value, Mapping):
                 value = dict(value)
@@ -360,13 +389,13 @@ class PlasticityRule:
                 )
             )
         fields = dict(data)
-        for name in ("parameters", "requires"):
+        for name in ("parameters", "requires", "requires_pre"):
             fields[name] = {key: from_plain(value) for key, value in fields.get(name, {}).items()}
         fields["ranges"] = {
             key: Range(*(from_plain(entry) for entry in limits))
             for key, limits in fields.get("ranges", {}).items()
         }
-        for name in ("w_min", "w_max"):
+        for name in ("w_min", "w_max", "step_dt"):
             fields[name] = from_plain(fields.get(name))
         return cls(**fields)
 

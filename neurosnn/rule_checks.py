@@ -16,6 +16,7 @@ from brian2.units.fundamentalunits import get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.checks import (
+    Range,
     check_names,
     check_value,
     did_you_mean,
@@ -71,6 +72,7 @@ def _check_choices(rule):
         ("pairing", PAIRINGS),
         ("delay_placement", DELAY_PLACEMENTS),
         ("step_slot", SLOTS),
+        ("spike_slot", SLOTS),
     ):
         value = getattr(rule, field)
         if value not in allowed:
@@ -129,6 +131,8 @@ def _check_values(rule):
                 "For a value per synapse declare it in the equations and set it on the Synapses.",
             )
         check_value(name, value, rule.ranges.get(name), where=rule.name)
+    if rule.step_dt is not None:
+        check_value("step_dt", rule.step_dt, Range(0 * second), where=rule.name)
     for name in ("w_min", "w_max"):
         value = rule.constants.get(name)
         if value is not None and get_dimensions(value) is not rule.weight_dimensions:
@@ -145,7 +149,9 @@ def _check_values(rule):
             "The weight would be fixed.",
             "Swap or move the bounds.",
         )
-    used = get_identifiers(" ".join([rule.equations, rule.on_pre, rule.on_post, rule.step]))
+    used = get_identifiers(
+        " ".join([rule.equations, rule.transmission, rule.on_pre, rule.on_post, rule.step])
+    )
     for name in rule.constants:
         if name not in used:
             raise refuse(
@@ -187,6 +193,7 @@ def _check_strings(rule):
             names.check_condition(equation.expr.code, field=field)
         else:
             names.check_expression(equation.expr.code, equation.dim, field=field)
+    names.check_expression(rule.transmission, rule.weight_dimensions, field="transmission")
     changed = set(rule.brian_equations.diff_eq_names)
     for field in ("on_pre", "on_post", "step"):
         code = getattr(rule, field)

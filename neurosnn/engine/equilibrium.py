@@ -1,0 +1,368 @@
+"""The engine of networks with symmetric synapses: a free and a nudged phase for a batch of trials."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+
+from neurosnn.checks import message
+from neurosnn.engine.build import load_library
+from neurosnn.engine.codegen import LayerCode
+from neurosnn.engine.equilibrium_code import ConstantCode, SpikeCode, constant_code, spike_code
+from neurosnn.engine.layout import neuron_values
+from neurosnn.engine.translate import Translator
+
+__all__ = ["EquilibriumEngine", "EquilibriumResult"]
+
+REAL = {"float32": "float", "float64": "double"}
+C_TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
+#: Fixed, so that the order of a sum does not depend on the number of threads.
+BLOCKS = 4
+BLOCK = 16
+#: The state that is handed out at the end of each phase.
+TRACE = "q"
+ONE = "one"
+
+
+class EquilibriumResult(NamedTuple):
+    """What a batch of trials did.
+
+    Attributes
+    ----------
+    gradient : dict of str to ndarray
+        Minus the mean change of each weight and bias: what an optimizer descends; empty if the
+        trials had no nudged phase.
+    free, nudged : dict of str to ndarray, shape (n_trials, n)
+        The slow trace q of each layer at the end of the phase; `nudged` is empty without one.
+    spikes : dict of str to ndarray of int, shape (n_trials, 2)
+        Spikes of each layer in the free and in the nudged phase.
+    trains : dict of str to list of (steps, neurons)
+        All spikes of each trial, if they were asked for.
+    """
+
+    gradient: dict[str, np.ndarray]
+    free: dict[str, np.ndarray]
+    nudged: dict[str, np.ndarray]
+    spikes: dict[str, np.ndarray]
+    trains: dict[str, list]
+
+
+class EquilibriumEngine:
+    """An EquilibriumNetwork compiled from its strings.
+
+    Parameters
+    ----------
+    net : EquilibriumNetwork
+        Its weights are read at every call.
+    dtype : {"float32", "float64"}, optional
+        Arithmetic. float64 rounds as Brian2 does without fast math.
+    threads : int, optional
+        All processors if None. It changes no bit of the results.
+
+    Raises
+    ------
+    ValueError
+        If the rules do what the engine cannot.
+    RuntimeError
+        If there is no C++ compiler.
+
+    Notes
+    -----
+    Each thread runs whole trials. Cost: (neurons x steps) + (spikes x fan-out); constant inputs cost
+    (inputs x fan-out) once a trial, because their value is taken out of the sum over the steps.
+    """
+
+    def __init__(self, net: Any, *, dtype: str = "float32", threads: int | None = None):
+        if dtype not in REAL:
+            raise ValueError(
+                message(f"dtype must be float32 or float64, got {dtype!r}.", "engine", "", "")
+            )
+        self.net, self.dtype = net, np.dtype(dtype)
+        self.threads = threads or os.cpu_count() or 1
+        self._parts = {
+            name: _Part(model, n)
+            for name, (model, n) in net.layers.items()
+            if name != "input" or net.input == "spikes"
+        }
+        self._layers = {
+            name: Translator(k, name, part.model, ()).finish()
+            for k, (name, part) in enumerate(self._parts.items())
+        }
+        index = {name: layer.index for name, layer in self._layers.items()}
+        self._constants: list[ConstantCode] = []
+        self._spiking: list[SpikeCode] = []
+        for name in (name for name in self._layers if name != "input"):
+            model = net.layers[name][0]
+            self._constants.append(
+                constant_code(f"{ONE}_{name}", net.bias_rule, net.bias_model, model, index[name])
+            )
+        for c in net.connections:
+            source, target = net.layers[c.source][0], net.layers[c.target][0]
+            if c.source in index:
+                pair = index[c.source], index[c.target]
+                self._spiking.append(spike_code(c.name, c.rule, source, target, pair, c.back))
+            else:
+                self._constants.append(
+                    constant_code(c.name, c.rule, source, target, index[c.target])
+                )
+        self._fields = self._batch_fields()
+        self._library = load_library(self._source(REAL[dtype]), real=REAL[dtype])
+        self._library.engine_create.restype = ctypes.c_void_p
+        self._library.engine_destroy.argtypes = [ctypes.c_void_p]
+        self._library.engine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self._library.engine_spikes.restype = ctypes.c_int64
+        self._library.engine_spikes.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+        ]
+        self._handle = self._library.engine_create()
+        self._structure = type(
+            "Batch",
+            (ctypes.Structure,),
+            {"_fields_": [(n, C_TYPES.get(t, ctypes.c_void_p)) for n, t in self._fields]},
+        )
+
+    def __del__(self):
+        if getattr(self, "_handle", None):
+            self._library.engine_destroy(self._handle)
+
+    def run(
+        self,
+        x: np.ndarray,
+        *,
+        targets: np.ndarray | None = None,
+        beta: np.ndarray | float | None = None,
+        phase: np.ndarray | float = 0.5,
+        learn: bool = True,
+        record: bool = False,
+    ) -> EquilibriumResult:
+        """Run a batch of trials.
+
+        Parameters
+        ----------
+        x : ndarray (n_trials, n_inputs)
+            Values of the pixels, 0 to 1.
+        targets : ndarray (n_trials, n_outputs), optional
+            Rates that the output is nudged to; None: only the free phase.
+        beta : ndarray (n_trials,) or float, optional
+            Strength of the nudge, its sign included.
+        phase : ndarray (n_trials, n_inputs) or float, optional
+            Where each spike train starts between two spikes, for spiking input.
+        learn : bool, optional
+            Whether the synapses collect their changes in the nudged phase.
+        record : bool, optional
+            Whether to keep all spikes.
+
+        Returns
+        -------
+        EquilibriumResult
+            Gradients are means over the trials.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, or targets come without beta.
+        """
+        net, n = self.net, len(x)
+        values, keep = self._values(x, targets, beta, phase)
+        steps = net.nudged_steps if targets is not None else 0
+        values |= {"free_steps": net.free_steps, "nudged_steps": steps}
+        values |= {"learn": int(learn), "record": int(record), "scale": -1.0 / n}
+        result: dict[str, dict] = {"free": {}, "nudged": {}, "count": {}}
+        for name, layer in self._layers.items():
+            for kind in ("free", "nudged"):
+                array = np.zeros((n, self._parts[name].n), self.dtype)
+                result[kind][name] = values[f"{kind}_{layer.index}"] = array
+            result["count"][name] = values[f"count_{layer.index}"] = np.zeros((n, 2), np.int64)
+        gradient: dict[str, np.ndarray] = {}
+        for code in (*self._constants, *self._spiking):
+            key = self._parameter(code.name)
+            gradient[key] = np.zeros(net.parameters[key].shape, self.dtype)
+            values[f"d_{code.name}"] = gradient[key]
+        structure = self._structure(
+            **{
+                name: value.ctypes.data if isinstance(value, np.ndarray) else value
+                for name, value in values.items()
+            }
+        )
+        if self._library.engine_run(self._handle, ctypes.byref(structure)):
+            raise MemoryError(message("not enough memory.", "engine", "", "Use fewer threads."))
+        del keep
+        learned = bool(steps) and learn
+        return EquilibriumResult(
+            gradient=gradient if learned else {},
+            free={name: array for name, array in result["free"].items() if name != "input"},
+            nudged={name: array for name, array in result["nudged"].items() if name != "input"}
+            if steps
+            else {},
+            spikes=result["count"],
+            trains={
+                name: [self._train(k, layer.index) for k in range(n)]
+                for name, layer in self._layers.items()
+            }
+            if record
+            else {},
+        )
+
+    # -- the structure handed to C++ --------------------------------------------------------
+
+    def _parameter(self, name: str) -> str:
+        if name.startswith(f"{ONE}_"):
+            return f"{name.removeprefix(f'{ONE}_')}.b"
+        return f"{name}.w"
+
+    def _values(self, x, targets, beta, phase) -> tuple[dict[str, Any], list]:
+        net, n = self.net, len(x)
+        n_inputs, n_outputs = net.sizes[0], net.sizes[-1]
+        x = np.ascontiguousarray(x, self.dtype)
+        _check_shape("x", x, (n, n_inputs))
+        beta = np.ones(n) if beta is None else np.broadcast_to(np.asarray(beta, float), (n,))
+        beta = np.ascontiguousarray(beta)
+        initial: dict[tuple[str, str], np.ndarray] = {}
+        if targets is not None:
+            _check_shape("targets", targets, (n, n_outputs))
+            initial["output", "target"] = np.asarray(targets, float)
+        if net.input == "spikes":
+            initial["input", "x"] = x
+            initial["input", "phase"] = np.broadcast_to(np.asarray(phase, float), (n, n_inputs))
+        values: dict[str, Any] = {
+            "n_trials": n,
+            "n_blocks": BLOCKS,
+            "n_threads": min(self.threads, n),
+            "dt": float(net.dt),
+            "beta": beta,
+            "signal": 1 / beta,
+        }
+        values |= neuron_values(self._parts, self._layers, {}, initial)
+        for layer in self._layers.values():
+            for state in layer.states:
+                values.setdefault(f"initstride_{layer.index}_{state}", 0)
+        for code in self._constants:
+            name, part = code.name, self._parts[self._names[code.target]]
+            one = name.startswith(f"{ONE}_")
+            model = net.bias_model if one else net.layers["input"][0]
+            factor = float(net.dt) / float(model.parameters["t_ref"])
+            value = np.ones((1, 1), self.dtype) if one else x
+            value = np.ascontiguousarray(value * self.dtype.type(factor))
+            values[f"value_{name}"] = value
+            values[f"valuestride_{name}"] = 0 if one else n_inputs
+            values[f"n_pre_{name}"] = value.shape[1]
+            w = np.atleast_2d(net.parameters[self._parameter(name)])
+            values[f"w_{name}"] = _padded(w, self.dtype)
+            values[f"change_{name}"] = np.zeros((n, -(-part.n // BLOCK) * BLOCK), self.dtype)
+        for code in self._spiking:
+            w = net.parameters[self._parameter(code.name)]
+            values[f"w_{code.name}"] = _padded(w, self.dtype)
+            if len(code.sides) > 1:
+                values[f"wt_{code.name}"] = _padded(w.T, self.dtype)
+        for code in (*self._constants, *self._spiking):
+            values |= {f"k_{code.name}_{key}": value for key, value in code.parameters.items()}
+        return values, [value for value in values.values() if isinstance(value, np.ndarray)]
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self._layers)
+
+    def _batch_fields(self) -> list[tuple[str, str]]:
+        fields = [
+            (name, "int64_t")
+            for name in ("n_trials", "n_blocks", "n_threads", "free_steps", "nudged_steps")
+        ]
+        fields += [(name, "int64_t") for name in ("learn", "record")]
+        fields += [("dt", "double"), ("scale", "double")]
+        fields += [("beta", "const double*"), ("signal", "const double*")]
+        for layer in self._layers.values():
+            k = layer.index
+            fields.append((f"n_{k}", "int64_t"))
+            for name in layer.parameters:
+                fields.append((f"p_{k}_{name}", "const double*"))
+            for name in layer.states:
+                fields.append((f"init_{k}_{name}", "const double*"))
+                fields.append((f"initstride_{k}_{name}", "int64_t"))
+            fields += [(f"free_{k}", "real*"), (f"nudged_{k}", "real*")]
+            fields.append((f"count_{k}", "int64_t*"))
+        for code in self._constants:
+            name = code.name
+            fields += [(f"value_{name}", "const real*"), (f"valuestride_{name}", "int64_t")]
+            fields += [(f"n_pre_{name}", "int64_t"), (f"change_{name}", "real*")]
+        for spiking in self._spiking:
+            fields.append((f"wt_{spiking.name}", "const real*"))
+        for code in (*self._constants, *self._spiking):
+            fields += [(f"w_{code.name}", "const real*"), (f"d_{code.name}", "real*")]
+            fields += [(f"k_{code.name}_{key}", "double") for key in code.parameters]
+        return fields
+
+    def _source(self, real: str) -> str:
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("neurosnn.engine", "."),
+            undefined=jinja2.StrictUndefined,
+            keep_trailing_newline=True,
+        )
+        layers = list(self._layers.values())
+        targets = {code.target: layers[code.target].channels[0] for code in self._constants}
+        # What constant inputs add may be added with the update, unless the reset looks at it.
+        early = {
+            layer.index: targets.get(layer.index, "")
+            if f"u_{targets.get(layer.index)}" not in " ".join(layer.reset)
+            else ""
+            for layer in layers
+        }
+        return environment.get_template("equilibrium.cpp.jinja").render(
+            layers=layers,
+            written={layer.index: _written(layer) for layer in layers},
+            constants=self._constants,
+            connections=self._spiking,
+            early=early,
+            keeps_flag={layer.index: "not_refractory" in layer.refractory for layer in layers},
+            late=[(k, state) for k, state in targets.items() if not early[k]],
+            nudges=[(layer.index, "nudge") for layer in layers if "nudge" in layer.states],
+            snapshot=TRACE,
+            fields=self._fields,
+            real=real,
+        )
+
+    def _train(self, trial: int, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        number = self._library.engine_spikes(self._handle, trial, layer, None, None)
+        step, neuron = np.zeros(number, np.int32), np.zeros(number, np.int32)
+        if number:
+            self._library.engine_spikes(
+                self._handle, trial, layer, step.ctypes.data, neuron.ctypes.data
+            )
+        return step, neuron
+
+
+class _Part(NamedTuple):
+    model: Any
+    n: int
+
+
+def _written(layer: LayerCode) -> list[str]:
+    """States that the update changes; the others need not be stored in every step."""
+    lines = [line.split(" = ")[0].split()[-1] for line in layer.update]
+    return [state for state in layer.states if f"u_{state}" in lines]
+
+
+def _padded(w: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy whose rows are filled up with zeros to whole blocks."""
+    copy = np.zeros((w.shape[0], -(-w.shape[1] // BLOCK) * BLOCK), dtype)
+    copy[:, : w.shape[1]] = w
+    return copy
+
+
+def _check_shape(name: str, array: Any, shape: tuple[int, int]) -> None:
+    if np.shape(array) != shape or not shape[0]:
+        raise ValueError(
+            message(
+                f"{name} must have shape {shape}, got {np.shape(array)}.",
+                "EquilibriumEngine.run",
+                "One row for each trial.",
+                "Reshape the images to rows, or build a network of this size.",
+            )
+        )

@@ -1,0 +1,169 @@
+"""The engine of symmetric networks against stock Brian2 objects made from the same strings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from brian2 import device, ms, set_device
+
+from neurosnn.engine.equilibrium import EquilibriumEngine
+from neurosnn.equations import EqSpikeLIF
+from neurosnn.rules.equilibrium import EquilibriumNetwork
+
+RANDOM = np.random.default_rng(3)
+X = RANDOM.random((3, 12)) * (RANDOM.random((3, 12)) < 0.7)
+TARGETS = np.eye(3)
+BETA = np.array([2.0, -1.5, 1.0])
+PHASE = RANDOM.random((3, 12))
+
+
+def network(sizes=(12, 9, 3), **options):
+    options = {"free": 120 * ms, "nudged": 60 * ms, "seed": 4, "scale": 1.5, **options}
+    net = EquilibriumNetwork(sizes, **options)
+    net.parameters["output.b"] += 0.3
+    return net
+
+
+def brian_changes(net, brian):
+    """G of all synapses, by the names of the parameters."""
+    found = {}
+    for connection in net.connections:
+        shape = net.parameters[f"{connection.name}.w"].shape
+        found[f"{connection.name}.w"] = np.reshape(brian[f"{connection.name}_synapses"].G, shape)
+    for name in net.layers:
+        if name != "input":
+            found[f"{name}.b"] = np.array(brian[f"one_{name}_synapses"].G)
+    return found
+
+
+CASES = {
+    "constant input": {},
+    "spiking input": {"input": "spikes"},
+    "presynaptic": {"variant": "presynaptic"},
+    "trace product": {"variant": "trace_product"},
+    "antisymmetric": {"variant": "antisymmetric"},
+    "shorter steps": {"input": "spikes", "dt": 0.5 * ms},
+    "two hidden layers": {"sizes": (12, 9, 7, 3), "scale": 2.5},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_engine_equals_brian2(case):
+    net = network(**CASES[case])
+    engine = EquilibriumEngine(net, dtype="float64", threads=1)
+    for k in range(2):
+        given = {"targets": TARGETS[k : k + 1], "beta": BETA[k], "phase": PHASE[k : k + 1]}
+        result = engine.run(X[k : k + 1], record=True, **given)
+        brian = net.brian2(X[k : k + 1], **given)
+        brian.run(net.trial, namespace={})
+        for name in net.layers:
+            if name in result.trains:
+                step, neuron = result.trains[name][0]
+                monitor = brian[f"{name}_spikes"]
+                wanted = np.round(np.asarray(monitor.t) / float(net.dt)).astype(int)
+                assert len(step) > 5, f"{name} is silent"
+                np.testing.assert_array_equal(step, wanted)
+                np.testing.assert_array_equal(neuron, monitor.i)
+        for name, change in brian_changes(net, brian).items():
+            assert np.abs(change).max() > 1e-5, name
+            np.testing.assert_allclose(-result.gradient[name], change, rtol=1e-10, atol=1e-14)
+        for name, q in result.nudged.items():
+            np.testing.assert_allclose(q[0], brian[name].q, rtol=1e-10)
+
+
+def test_batch_is_the_mean_of_its_trials():
+    net = network(input="spikes")
+    engine = EquilibriumEngine(net, dtype="float64", threads=1)
+    together = engine.run(X, targets=TARGETS, beta=BETA, phase=PHASE)
+    for name, gradient in together.gradient.items():
+        single = [
+            engine.run(
+                X[k : k + 1], targets=TARGETS[k : k + 1], beta=BETA[k], phase=PHASE[k : k + 1]
+            ).gradient[name]
+            for k in range(3)
+        ]
+        np.testing.assert_allclose(gradient, np.mean(single, axis=0), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_number_of_threads_changes_no_bit(dtype):
+    net = network(input="spikes")
+    x = np.tile(X, (7, 1))
+    results = [
+        EquilibriumEngine(net, dtype=dtype, threads=threads).run(
+            x, targets=np.tile(TARGETS, (7, 1)), beta=np.tile(BETA, 7), phase=np.tile(PHASE, (7, 1))
+        )
+        for threads in (1, 2, 3)
+    ]
+    for other in results[1:]:
+        for name, gradient in results[0].gradient.items():
+            assert gradient.dtype == dtype
+            assert gradient.tobytes() == other.gradient[name].tobytes()
+        for name, q in results[0].nudged.items():
+            assert q.tobytes() == other.nudged[name].tobytes()
+
+
+def test_single_precision_is_close_to_double():
+    net = network()
+    single, double = (
+        EquilibriumEngine(net, dtype=dtype, threads=1).run(X, targets=TARGETS, beta=BETA)
+        for dtype in ("float32", "float64")
+    )
+    assert np.array_equal(single.spikes["hidden"], double.spikes["hidden"])
+    for name, gradient in double.gradient.items():
+        np.testing.assert_allclose(
+            single.gradient[name], gradient, atol=1e-4 * np.abs(gradient).max()
+        )
+
+
+def test_learning_over_trials_equals_gradient_descent_on_the_engine():
+    """Brian2 adds eta*G to w at the start of each trial, which is SGD with one trial a batch."""
+    net = network()
+    brian = net.brian2(X, targets=TARGETS, beta=BETA, learning_rate=0.5)
+    engine = EquilibriumEngine(net, dtype="float64", threads=1)
+    before = net.copy_parameters()
+    for k in range(3):
+        result = engine.run(X[k : k + 1], targets=TARGETS[k : k + 1], beta=BETA[k])
+        if k < 2:
+            for name, gradient in result.gradient.items():
+                net.parameters[name] -= 0.5 * gradient
+    brian.run(3 * net.trial, namespace={})
+    learned = np.reshape(brian["hidden_output_synapses"].w, (9, 3))
+    np.testing.assert_allclose(learned, net.parameters["hidden_output.w"], rtol=1e-10)
+    assert np.abs(learned - before["hidden_output.w"]).max() > 1e-3
+    for name, change in brian_changes(net, brian).items():
+        np.testing.assert_allclose(-result.gradient[name], change, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.standalone
+@pytest.mark.slow
+def test_standalone_program_learns_the_same(tmp_path):
+    net = network()
+    given = {"targets": TARGETS, "beta": BETA, "learning_rate": 0.5}
+    runtime = net.brian2(X, **given)
+    runtime.run(3 * net.trial, namespace={})
+    wanted = np.array(runtime["hidden_output_synapses"].w)
+    set_device("cpp_standalone", directory=None, build_on_run=False)
+    standalone = net.brian2(X, **given)
+    standalone.run(3 * net.trial, namespace={})
+    device.build(directory=str(tmp_path / "project"), compile=True, run=True)
+    np.testing.assert_allclose(standalone["hidden_output_synapses"].w, wanted, rtol=1e-6)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="dtype must be float32 or float64"):
+        EquilibriumEngine(network(), dtype="float16")
+    engine = EquilibriumEngine(network(), threads=1)
+    with pytest.raises(ValueError, match=r"x must have shape \(3, 12\), got \(3, 11\)"):
+        engine.run(X[:, 1:])
+    with pytest.raises(ValueError, match=r"targets must have shape \(3, 3\)"):
+        engine.run(X, targets=TARGETS[:2])
+    with pytest.raises(ValueError, match="the engine cannot run"):
+        net = network()
+        from neurosnn.equations import EqSpike
+
+        net.bias_rule = EqSpike(variant="constant_input")
+        EquilibriumEngine(net)
+    uneven = EqSpikeLIF().with_parameters(tau_2=[50] * 9 * ms)
+    with pytest.raises(ValueError, match="'tau_2' differs between the neurons"):
+        EquilibriumEngine(network(neuron=uneven))
