@@ -5,6 +5,7 @@ from .augment import blend_trials, drop_spikes, jitter_times, shift_channels
 from .cochlea import encode_cochlea
 from .encoders import encode_current, encode_latency, encode_poisson, encode_regular_rate
 from .equalize import equalize_bands
+from .exchange import from_events, from_neo, spike_trains, to_neo, write_shd
 from .frame_trials import FrameTrials, standardize
 from .images import Images, digits_8x8
 from .mel import log_mel
@@ -34,6 +35,8 @@ __all__ = [
     "encode_poisson",
     "encode_regular_rate",
     "equalize_bands",
+    "from_events",
+    "from_neo",
     "jitter_times",
     "log_mel",
     "read_cifar10",
@@ -50,9 +53,12 @@ __all__ = [
     "read_timit",
     "shift_channels",
     "slice_by_number",
+    "spike_trains",
     "spoken_digit_frames",
     "spoken_digit_labels",
     "spoken_digits",
     "standardize",
+    "to_neo",
     "validation_split",
+    "write_shd",
 ]
