@@ -70,6 +70,9 @@ class EProp:
     """
 
     method: ClassVar[str] = "eprop"
+    reference: ClassVar[str] = (
+        "Bellec et al., Nat. Commun. 11:3625 (2020), doi:10.1038/s41467-020-17236-y"
+    )
     feedback: str = "symmetric"
     rate_target: Quantity = field(default_factory=lambda: 10 * hertz)
     rate_strength: float = 0.0

@@ -70,6 +70,9 @@ class EventProp:
     """
 
     method: ClassVar[str] = "eventprop"
+    reference: ClassVar[str] = (
+        "Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), doi:10.1038/s41598-021-91786-z"
+    )
     rate_target: Quantity = field(default_factory=lambda: 10 * hertz)
     rate_strength: float = 0.0
     smallest_slope: float = 5.0
