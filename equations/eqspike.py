@@ -64,8 +64,9 @@ def EqSpikeLIF(
         \tau_s \dot I = -I, \quad \tau_s \dot r = -r, \quad \tau_2 \dot q = r - q, \quad
         a = \frac{r - q}{\tau_2} = \dot q
 
-    At a spike (v >= 1) v returns to 0, where it stays for t_ref, and r rises by :math:`t_{ref}/\tau_s`, so that r and q are
-    the firing rate in units of the largest possible one, :math:`1/t_{ref}`.
+    At a spike (v >= 1) v returns to 0, where it stays for t_ref, and r rises by
+    :math:`t_{ref}/\tau_s`, so that r and q are the firing rate in units of the largest possible
+    one, :math:`1/t_{ref}`.
 
     Parameters
     ----------

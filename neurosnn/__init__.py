@@ -4,9 +4,8 @@
 plasticity curves and plots; the names below build, train and export networks.
 """
 
-from neurosnn.export import export, read_results, write_inputs
 from neurosnn.citation import citation
-from neurosnn.export import export, read_results
+from neurosnn.export import export, read_results, write_inputs
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
 from neurosnn.model import NeuronModel, Range
 from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork

@@ -7,7 +7,7 @@ import pytest
 from brian2 import device, ms, set_device
 
 from neurosnn.engine.equilibrium import EquilibriumEngine
-from neurosnn.equations import EqSpikeLIF
+from neurosnn.equations import EqSpike, EqSpikeLIF
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 
 RANDOM = np.random.default_rng(3)
@@ -158,11 +158,9 @@ def test_errors():
         engine.run(X[:, 1:])
     with pytest.raises(ValueError, match=r"targets must have shape \(3, 3\)"):
         engine.run(X, targets=TARGETS[:2])
+    net = network()
+    net.bias_rule = EqSpike(variant="constant_input")
     with pytest.raises(ValueError, match="the engine cannot run"):
-        net = network()
-        from neurosnn.equations import EqSpike
-
-        net.bias_rule = EqSpike(variant="constant_input")
         EquilibriumEngine(net)
     uneven = EqSpikeLIF().with_parameters(tau_2=[50] * 9 * ms)
     with pytest.raises(ValueError, match="'tau_2' differs between the neurons"):
