@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compute", "run_points"]
 
-#: How often the state of running points is asked for [s].
-POLL = 0.01
+#: How often the cluster is looked at when no point ends [s], and asked for its workers at most.
+POLL, ASK = 0.25, 1.0
 #: How long a scheduler or all workers may be away [s] before the study gives up.
 PATIENCE = 120.0
 
@@ -92,6 +94,8 @@ class _Cluster:
     def __init__(self, study: Study, client: Any, bar: Callable[[str], None]):
         self.study, self.client, self.bar = study, client, bar
         self.running: dict[Any, Point] = {}
+        self._ended = threading.Event()
+        self._threads, self._asked = 0, -math.inf
 
     def run(self, todo: list[Point]) -> None:
         waiting, alone = list(reversed(todo)), time.monotonic()
@@ -112,8 +116,9 @@ class _Cluster:
                 while waiting and room > 0:
                     self._submit(waiting.pop())
                     room -= 1
+                self._ended.wait(POLL)
+                self._ended.clear()
                 waiting += self._collect()
-                time.sleep(POLL)
         except BaseException:
             for future in self.running:
                 with contextlib.suppress(Exception):
@@ -122,17 +127,20 @@ class _Cluster:
 
     def _room(self) -> int:
         """How many more points the workers can take."""
-        try:
-            threads = sum(self.client.nthreads().values())
-        except Exception:  # the connection is lost: Dask raises many kinds
-            return 0
-        return threads - len(self.running)
+        if time.monotonic() - self._asked > ASK:
+            try:
+                self._threads = sum(self.client.nthreads().values())
+            except Exception:  # the connection is lost: Dask raises many kinds
+                self._threads = 0
+            self._asked = time.monotonic()
+        return self._threads - len(self.running)
 
     def _submit(self, point: Point) -> None:
         future = self.client.submit(
             compute, self.study.function, point, str(self.study.folder), pure=False
         )
         self.running[future] = point
+        future.add_done_callback(lambda _: self._ended.set())
 
     def _collect(self) -> list[Point]:
         """Take over what has ended; returns points that must be computed again."""

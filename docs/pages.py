@@ -1,0 +1,229 @@
+"""Pages and pictures of the manual that the code makes: one page a rule, the gallery's scripts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from brian2 import ms, prefs
+from matplotlib import pyplot as plt
+
+from neurosnn import EProp, EventProp, analysis, citation, equations
+
+STDP_NEURONS = {
+    name: getattr(equations, name)(t_ref=5 * ms)
+    for name in ("LIF", "ALIF", "STDP_LIF", "STDP_ALIF")
+}
+
+
+def voltage_neuron():
+    """A neuron in mV for the rule of Clopath et al., which reads the voltage."""
+    from brian2 import mV
+
+    from neurosnn import NeuronModel
+
+    return NeuronModel(
+        name="LIF in mV",
+        equations="dv/dt = (E - v)/tau_m : volt",
+        threshold="v > v_th",
+        reset="v = E",
+        parameters={"tau_m": 20 * ms, "E": -70 * mV, "v_th": -50 * mV},
+        initial={"v": "E"},
+    )
+
+
+def rules():
+    """Every rule by the name of its page: object, documented name, title, cost, deviations."""
+    found = {
+        "pair_stdp": (equations.PairSTDP(), "equations.PairSTDP", "Pair STDP"),
+        "triplet_stdp": (equations.TripletSTDP(), "equations.TripletSTDP", "Triplet STDP"),
+        "voltage_stdp": (equations.VoltageSTDP(), "equations.VoltageSTDP", "Voltage-based STDP"),
+        "inhibitory_stdp": (
+            equations.InhibitorySTDP(),
+            "equations.InhibitorySTDP",
+            "Inhibitory STDP",
+        ),
+        "reward_stdp": (equations.RewardSTDP(), "equations.RewardSTDP", "Reward-modulated STDP"),
+        "eprop": (EProp(), "EProp", "E-prop"),
+        "eventprop": (EventProp(), "EventProp", "EventProp"),
+    }
+    if hasattr(equations, "EqSpike"):
+        found["eqspike"] = (equations.EqSpike(), "equations.EqSpike", "EqSpike")
+    return found
+
+
+def draw_window(name, rule, ax, step=1 * ms):
+    """The window of a rule, in the way that suits it; returns what its caption says."""
+    options = {"max_lag": 50 * ms, "step": step}
+    if name == "eprop":
+        for neuron, model in STDP_NEURONS.items():
+            window = analysis.stdp_window(rule, post=model, background=0.6, **options)
+            analysis.plot_stdp_window(window, ax=ax, label=neuron, marker="", lw=1.5)
+        ax.legend(fontsize=8)
+        return "Learning signal 1, the postsynaptic neuron held at 0.6 of its threshold."
+    if name == "eventprop":
+        draw_adjoint(ax)
+        return (
+            "EventProp has no window of spike pairs: its update needs an error. Shown instead: how "
+            "much credit an input spike gets by its age, for e-prop and EventProp on the same "
+            "recurrent network."
+        )
+    if name == "voltage_stdp":
+        options |= {"post": voltage_neuron(), "background": 0.6, "dt": 0.5 * ms}
+    window = analysis.stdp_window(rule, **options)
+    analysis.plot_stdp_window(window, ax=ax, marker="")
+    if name == "voltage_stdp":
+        return "The postsynaptic neuron held at 0.6 of the way to its threshold."
+    return "Default parameters; one pair of spikes."
+
+
+def draw_adjoint(ax):
+    """Credit against the age of a spike for two rules."""
+    from neurosnn import Input, Layer, Readout, SpikingNetwork, Trainer
+
+    net = SpikingNetwork(
+        Input(60),
+        Layer(equations.CurrentLIF(), 50, recurrent=True, weight_scale=7.0),
+        Readout(4, tau=20 * ms),
+        seed=1,
+    )
+    lags = np.array([1, 2, 4, 7, 10, 15, 20, 30, 45, 60, 80, 100, 125, 150]) * ms
+    for name, rule in (("e-prop", EProp()), ("EventProp", EventProp(smallest_slope=50))):
+        trainer = Trainer(net, rule, loss="cross_entropy_per_step", threads=1)
+        analysis.plot_credit(analysis.credit_curve(trainer, lags), ax=ax, label=name)
+    ax.legend()
+
+
+def rule_page(key, rule, documented, title, caption):
+    """Text of the page of one rule."""
+    kind = "autofunction" if documented.startswith("equations.") else "autoclass"
+    table = analysis.locality_table({title: rule}, style="markdown")
+    return f"""# {title}
+
+```{{image}} {key}.png
+:alt: {title}
+```
+
+{caption}
+
+## What it needs at the synapse
+
+{table}
+
+The columns are explained in {{py:class}}`neurosnn.analysis.Locality`.
+
+## Equations, parameters and their sources, cost, deviations
+
+```{{eval-rst}}
+.. {kind}:: neurosnn.{documented}
+   :no-index:
+```
+
+## Citation
+
+```bibtex
+{citation(rule)}
+```
+"""
+
+
+def write_rules(folder: Path) -> None:
+    """One page and one picture a rule, and the table of locality of all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = {}
+    for key, (rule, documented, title) in rules().items():
+        picture = folder / f"{key}.png"
+        figure, ax = plt.subplots(figsize=(5.5, 3.5), layout="constrained")
+        caption = draw_window(key, rule, ax)
+        figure.savefig(picture, dpi=110)
+        plt.close(figure)
+        text = rule_page(key, rule, documented, title, caption)
+        (folder / f"{key}.md").write_text(text, encoding="utf-8")
+        objects[title] = rule
+    objects["E-prop, random feedback"] = EProp(feedback="random")
+    objects["E-prop, global"] = EProp(feedback="global")
+    figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    analysis.plot_locality(objects, ax=ax)
+    figure.savefig(folder / "locality.png", dpi=110)
+    plt.close(figure)
+    names = "\n".join(rules())
+    (folder / "index.md").write_text(
+        f"""# Learning rules
+
+Every page shows the rule's window as the code computes it, what the rule needs to know at a synapse, its
+equations with the source of every number, and how to cite it.
+
+```{{image}} locality.png
+:alt: What each rule needs at the synapse
+```
+
+```{{toctree}}
+:maxdepth: 1
+
+{names}
+```
+""",
+        encoding="utf-8",
+    )
+
+
+def write_examples(source: Path, folder: Path) -> None:
+    """The examples with a title that the gallery can see; the scripts themselves stay as they are."""
+    for part, title, text in (
+        ("", "Examples", "One script a subject; each runs with ``--quick`` too."),
+        ("frompapers", "From papers", "Experiments of publications, with their settings."),
+    ):
+        target = folder / part
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+        underline = "=" * len(title)
+        (target / "GALLERY_HEADER.rst").write_text(
+            f"{title}\n{underline}\n\n{text}\n", encoding="utf-8"
+        )
+        for script in sorted((source / part).glob("*.py")):
+            (target / script.name).write_text(
+                with_title(script.read_text(encoding="utf-8")), encoding="utf-8"
+            )
+
+
+def with_title(source: str) -> str:
+    """A script whose docstring begins with an underlined title, its commands as literal blocks."""
+    match = re.match(r'"""(.+?)\n(.*?)"""', source, flags=re.DOTALL)
+    if not match:
+        raise ValueError(f"no docstring of several lines: {source[:60]!r}")
+    title, rest = match.group(1).strip().rstrip("."), match.group(2)
+    # A paragraph that is indented is a command to type, or a table.
+    lines, inside = [], False
+    for line in rest.splitlines():
+        indented = line.startswith("    ") and bool(line.strip())
+        if indented and not inside:
+            lines += ["::", ""]
+        inside = indented or (inside and not line.strip())
+        lines.append(line)
+    body = "\n".join(lines)
+    underline = "=" * len(title)
+    # Neither the gallery nor a notebook gives a script its docstring, whose first line is its --help.
+    program = source[match.end() :].replace("__doc__.splitlines()[0]", repr(title))
+    return f'r"""\n{title}\n{underline}\n{body}\n"""' + program
+
+
+def write_performance(results: Path, target: Path) -> None:
+    """The page of measured figures, from the file that keeps them."""
+    text = results.read_text(encoding="utf-8")
+    target.write_text(text.replace("# Benchmark results", "# Performance", 1), encoding="utf-8")
+
+
+def write_all(here: Path) -> None:
+    """Everything, into ``generated/``."""
+    prefs.codegen.target = "numpy"
+    generated = here / "generated"
+    write_rules(generated / "rules")
+    write_examples(here.parent / "examples", generated / "examples")
+    write_performance(here.parent / "benchmarks" / "RESULTS.md", generated / "performance.md")

@@ -1,0 +1,126 @@
+"""The manual: every Python block runs, page by page, and so do the notebooks of the first examples."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+
+import pytest
+from matplotlib import pyplot
+
+from neurosnn import analysis
+
+BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+PAGES = (
+    "start", "which_rule", "from_brian2", "own_neuron", "own_rule", "analysis", "studies", "exchange",
+    "limitations",
+)  # fmt: skip
+NOTEBOOKS = ("01_stdp_window", "02_train_with_eprop", "03_your_own_neuron")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_blocks_of_a_page_run_in_order(name, project_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if name == "exchange":
+        pytest.importorskip("neo")
+        pytest.importorskip("nir")
+    blocks = BLOCK.findall((project_root / "docs" / f"{name}.md").read_text(encoding="utf-8"))
+    assert blocks
+    variables = {"__name__": "page"}
+    for k, block in enumerate(blocks):
+        exec(compile(block, f"{name}.md, block {k + 1}", "exec"), variables)
+    for number in pyplot.get_fignums():
+        assert pyplot.figure(number).axes, "an empty figure"
+    printed = capsys.readouterr().out
+    if name == "limitations":  # each limit is met: an error is printed, in its own words
+        assert printed.count("gradient") + printed.count("noise") + printed.count("step") >= 2
+    if name == "own_neuron":
+        assert "eps_v" in printed
+        assert "tau_m" in printed
+
+
+def test_every_page_with_code_is_tested(project_root):
+    with_code = {
+        path.stem
+        for path in (project_root / "docs").glob("*.md")
+        if BLOCK.search(path.read_text(encoding="utf-8"))
+    }
+    assert with_code == set(PAGES)
+
+
+def pages(project_root):
+    """The module docs/pages.py."""
+    path = project_root / "docs" / "pages.py"
+    specification = importlib.util.spec_from_file_location("docs_pages", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_a_page_a_rule_says_what_it_needs_and_how_to_cite_it(project_root, tmp_path):
+    module = pages(project_root)
+    rules = module.rules()
+    assert {"pair_stdp", "triplet_stdp", "eprop", "eventprop"} < set(rules)
+    for key, (rule, documented, title) in rules.items():
+        text = module.rule_page(key, rule, documented, title, "caption")
+        assert text.count("| yes") == sum(analysis.locality(rule))
+        assert re.search(r"```bibtex\n@\w+\{", text)
+        assert f"neurosnn.{documented}\n" in text
+    axes = pyplot.figure().gca()
+    from brian2 import ms
+
+    module.draw_window("pair_stdp", rules["pair_stdp"][0], axes, step=10 * ms)
+    line = next(line for line in axes.lines if line.get_gid() == "neurosnn")
+    assert line.get_ydata()[5] == pytest.approx(0.005)
+
+
+def test_examples_get_a_title_and_stay_the_same_program(project_root):
+    module = pages(project_root)
+    for script in sorted((project_root / "examples").rglob("*.py")):
+        source = script.read_text(encoding="utf-8")
+        changed = module.with_title(source)
+        head = changed.splitlines()
+        assert head[2] == "=" * len(head[1]), script.name
+        title = repr(head[1])
+        program = source.split('"""', 2)[2].replace("__doc__.splitlines()[0]", title)
+        assert changed.split('"""', 2)[2] == program
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_of_an_example_runs(name, project_root, tmp_path, monkeypatch):
+    """The cells that sphinx-gallery makes of the script, one after the other, as a kernel would."""
+    gallery = pytest.importorskip("sphinx_gallery.notebook")
+    from sphinx_gallery.py_source_parser import split_code_and_text_blocks
+
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / f"{name}.py"
+    source = (project_root / "examples" / f"{name}.py").read_text(encoding="utf-8")
+    script.write_text(pages(project_root).with_title(source), encoding="utf-8")
+    _, blocks = split_code_and_text_blocks(str(script))
+    settings = re.search(
+        r'"first_notebook_cell": (.*?),\n    "remove',
+        (project_root / "docs/conf.py").read_text(),
+        re.S,
+    )
+    first = "".join(
+        json.loads(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', settings.group(1))
+    )
+    notebook = gallery.jupyter_notebook(
+        blocks,
+        {"first_notebook_cell": first, "last_notebook_cell": None, "notebook_images": False,
+         "notebook_extensions": set(), "promote_jupyter_magic": False, "pypandoc": False},
+        str(tmp_path),
+    )  # fmt: skip
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 2
+    assert all(not cell.get("outputs") for cell in notebook["cells"])
+    # As a kernel is started; the first cell must undo it.
+    monkeypatch.setattr(sys, "argv", ["kernel", "-f", "connection.json"])
+    variables = {"__name__": "__main__"}
+    for cell in cells:
+        cell = cell.replace("sys.argv = ['example']", "sys.argv = ['example', '--quick']")
+        exec(compile(cell.replace("%matplotlib inline", ""), f"{name}.ipynb", "exec"), variables)
+    assert list(tmp_path.rglob("*.png"))
