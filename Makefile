@@ -1,4 +1,4 @@
-# make setup | test | test-fast | test-torch | demo | lint | format | wheel-test | bench | clean
+# make setup | test | test-fast | test-torch | docs | demo | lint | format | wheel-test | bench | clean
 #
 #   make test PYTHON=python3.12 VENV=.venv312     another interpreter, its own environment
 #   make test PYTEST_ARGS="-k window -x"          more arguments for pytest
@@ -27,7 +27,7 @@ PIP_FLAGS := -qq --disable-pip-version-check
 MYPY_FLAGS := --strict --follow-imports=silent
 PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS)
 
-.PHONY: setup test test-fast test-torch demo lint format wheel-test bench clean
+.PHONY: setup test test-fast test-torch docs demo lint format wheel-test bench clean
 
 setup: $(STAMP)
 	@echo "==> setup: $(VENV) is ready"
@@ -54,6 +54,11 @@ test-torch:
 	@$(MAKE) --no-print-directory setup VENV=$(TORCH_VENV) EXTRAS=test,torch PACKAGES=$(TORCH)
 	@echo "==> test-torch: the tests that need PyTorch"
 	@OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/pytest $(PYTEST_FLAGS) tests -m torch $(PYTEST_ARGS)
+
+docs: $(STAMP)
+	@echo "==> docs: the manual, in docs/_build/html/index.html"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[docs]"
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 demo: $(STAMP)
 	@echo "==> demo: examples/demo.py"
@@ -97,5 +102,5 @@ bench: $(STAMP)
 
 clean:
 	@echo "==> clean: $(VENV), builds and caches"
-	@rm -rf $(VENV) $(TORCH_VENV) build dist output *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	@rm -rf $(VENV) $(TORCH_VENV) docs/_build docs/generated build dist output *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
