@@ -39,7 +39,7 @@ def main():
     if report.wants("start"):
         start(report)
     tune(net, random_trials(8), HIDDEN_SPIKES)
-    trials = random_trials(BATCH)
+    trials = random_trials(BATCH).on_grid(net.dt)  # as the raster of PyTorch, made once
     if report.wants("threads"):
         threads(report, net, trials, repetitions)
     if report.wants("PyTorch"):

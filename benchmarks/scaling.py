@@ -41,7 +41,7 @@ def engine_of(case):
     options = {"n_channels": case["n_in"], "n_steps": case["n_steps"], "spikes": case["spikes"]}
     tune(net, random_trials(4, **options), case["hidden"])
     engine = Engine(net, EProp(), CrossEntropy(), threads=case["threads"])
-    return engine, random_trials(case["n_trials"], **options)
+    return engine, engine.prepare(random_trials(case["n_trials"], **options))
 
 
 def grow(report, name, key, factor, *, expected, also=(), repetitions, **base):
@@ -183,7 +183,7 @@ def main():
     same = {"n": 128, "n_trials": 64, **several}
     grow(report, "time of 4 times the neurons, same spikes", "n", 4, expected=4, **same)
     grow(report, "time of 4 times the trials", "n_trials", 4, expected=4, **several)
-    grow(report, "time of two threads", "threads", 2, expected=0.5, **several)
+    grow(report, "time of two threads", "threads", 2, expected=0.5, n_trials=64, **several)
     if report.wants("memory of"):
         memory(report)
     if report.wants("memory of the process, 10 000 neurons"):

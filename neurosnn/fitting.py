@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
 import os
@@ -76,6 +77,7 @@ class Fit:
         """Train to the end, with the progress ``shown`` or not."""
         trainer = self.trainer
         bars = Progress(bool(shown), trainer.epoch, self.first + self.epochs, len(self.source))
+        self._prepare()
         try:
             while not self.finished:
                 self._epoch(bars)
@@ -116,7 +118,7 @@ class Fit:
         moment = float(trainer.epoch)
         for k in range(self.batch, n_batches):
             index = self.order[k * self.batch_size : (k + 1) * self.batch_size]
-            part = self.source.take(index).augmented(trainer.augment, trainer.random)
+            part = self._train.take(index).augmented(trainer.augment, trainer.random)
             moment = trainer.epoch + k / n_batches
             result = trainer.backend.run(part.trials, targets=part.targets, gradient=True)
             gradient = updates.check(result, f"epoch {number}, batch {k + 1}")
@@ -151,7 +153,7 @@ class Fit:
             row["accuracy"] = totals["correct"] / totals["total"]
         speed = bars.trials_per_second
         if self.validation is not None:
-            held = trainer._evaluate(self.validation, _EVALUATION_BATCH)
+            held = trainer._evaluate(self._held_out, _EVALUATION_BATCH)
             row |= {
                 f"validation_{name}": held[name] for name in ("loss", "accuracy") if name in held
             }
@@ -253,6 +255,17 @@ class Fit:
         }
 
     # -- trials -----------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """The trials as the backend reads them most quickly; an augmentation gets the original ones."""
+        prepare = getattr(self.trainer.backend, "prepare", None)
+        self._train, self._held_out = self.source, self.validation
+        if prepare is not None and not self.trainer.augment:
+            self._train = dataclasses.replace(self.source, trials=prepare(self.source.trials))
+        if prepare is not None and self.validation is not None:
+            self._held_out = dataclasses.replace(
+                self.validation, trials=prepare(self.validation.trials)
+            )
 
     def _divide(
         self, train: Any, targets: Any, validation: Any

@@ -51,7 +51,8 @@ class Trainer:
     backend : {"auto", "engine", "brian2"} or object, optional
         The fast engine, stock Brian2, or the engine where a C++ compiler is found; or any object
         with their ``run(trials, targets=None, gradient=False)``. Learned arrays of its own in a
-        mapping ``parameters`` are updated with the network's.
+        mapping ``parameters`` are updated with the network's; what its ``prepare(trials)`` returns,
+        if it has one, takes the place of the trials of a fit.
     dtype : {"float32", "float64"}, optional
         Numbers of the engine. Weights and updates are float64 always.
     threads : int, optional

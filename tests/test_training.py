@@ -426,3 +426,24 @@ def test_with_the_engine_it_learns_resumes_and_does_not_depend_on_threads(tmp_pa
     resumed = train(2, tmp_path / "training.npz")
     assert resumed.history["loss"].tolist() == whole.history["loss"].tolist()
     assert same(weights_of(resumed), weights_of(whole))
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")
+def test_trials_that_the_engine_prepares_change_no_bit(monkeypatch):
+    from neurosnn.engine import Engine
+
+    def train():
+        layer = Layer(equations.LIF(), 12, recurrent=True, weight_scale=3)
+        net = SpikingNetwork(Input(8), layer, Readout(3), seed=1)
+        trainer = Trainer(net, EProp(), threads=1, optimizer=Adam(0.01))
+        fit(trainer, epochs=2, batch_size=16, validation=0.2)
+        return trainer
+
+    given, prepared = [], train()
+    monkeypatch.setattr(Engine, "prepare", lambda _, trials: given.append(trials) or trials)
+    plain = train()
+    assert [len(trials) for trials in given] == [48, 12]
+    assert same(weights_of(plain), weights_of(prepared))
+    assert plain.history["loss"].tolist() == prepared.history["loss"].tolist()
+    losses = prepared.history["validation_loss"].tolist()
+    assert plain.history["validation_loss"].tolist() == losses

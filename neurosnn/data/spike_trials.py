@@ -121,6 +121,8 @@ class SpikeTrials(TrialSet):
     speaker: np.ndarray | None = None
     speaker_names: tuple[str, ...] = ()
     name: str = ""
+    # Width in seconds and step of each spike, where `on_grid` has found them; no field.
+    _grid = None
 
     def __post_init__(self):
         where = self._label()
@@ -198,7 +200,8 @@ class SpikeTrials(TrialSet):
         """
         new = object.__new__(type(self))
         for key, value in self.__dict__.items():
-            object.__setattr__(new, key, value)
+            if key != "_grid":
+                object.__setattr__(new, key, value)
         for key, value in (("times", times), ("units", units), ("offsets", offsets)):
             object.__setattr__(new, key, frozen(value))
         return new
@@ -235,6 +238,9 @@ class SpikeTrials(TrialSet):
     def _take(self, index):
         offsets, flat = gather_rows(self.offsets, index)
         new = self.with_spikes(self.times[flat], self.units[flat], offsets)
+        if self._grid is not None:
+            width, step = self._grid
+            object.__setattr__(new, "_grid", (width, frozen(step[flat])))
         # A subset must not forget a class that happens to have no trial in it.
         names = self.class_names or tuple(str(c) for c in range(self.n_classes))
         object.__setattr__(new, "class_names", names)
@@ -303,6 +309,8 @@ class SpikeTrials(TrialSet):
         where = f"{self._label()}.steps"
         choice(duplicates, "duplicates", ("merge", "keep", "error"), where=where)
         width = seconds(dt, "dt", where=where)
+        if self._grid is not None and self._grid[0] == width:
+            return Steps(self.offsets, self._grid[1], self.units)
         limits = self.n_steps(dt)
         n_steps = int(limits.max(initial=1))
         times = self.times.astype(np.float64)
@@ -344,6 +352,43 @@ class SpikeTrials(TrialSet):
         offsets = np.searchsorted(rest, edges)
         rest -= np.repeat(edges[:-1], np.diff(offsets))
         return Steps(frozen(offsets), frozen(rest.astype(np.int32)), frozen(channel))
+
+
+    def on_grid(self, dt: Quantity) -> Self:
+        """The same trials with spikes at steps of ``dt``, for many calls of :meth:`steps`.
+
+        Parameters
+        ----------
+        dt : Quantity [s]
+            Width of a step.
+
+        Returns
+        -------
+        SpikeTrials
+            Spikes of one channel in one step are merged; its steps, and those of its subsets, are
+            known and not computed again.
+
+        Raises
+        ------
+        ValueError
+            ``dt`` is no time.
+
+        Examples
+        --------
+        >>> from brian2.units import ms
+        >>> from neurosnn.data import SpikeTrials
+        >>> trials = SpikeTrials(times=[0.0003, 0.0007, 0.0012], units=[1, 1, 0], offsets=[0, 3],
+        ...                      labels=[0], n_channels=2, duration=2*ms)
+        >>> trials.on_grid(1*ms).times
+        array([0.   , 0.001])
+        """
+        width = seconds(dt, "dt", where=f"{self._label()}.on_grid")
+        if self._grid is not None and self._grid[0] == width:
+            return self
+        offsets, step, channel = self.steps(dt)
+        new = self.with_spikes((step * width).astype(self.times.dtype), channel, offsets)
+        object.__setattr__(new, "_grid", (width, step))
+        return new
 
 
 def _check_labels(labels, class_names, where):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from brian2.units import have_same_dimensions, ms, mV, second
@@ -242,6 +244,38 @@ FRAMES = {
     "trial_names": ("one", "two"),
     "speaker": [0, 1],
 }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_trials_on_the_grid_have_the_same_steps(dtype):
+    rng = np.random.default_rng(0)
+    counts = np.array([400, 0, 300])
+    times = [np.sort(rng.random(n)) * limit for n, limit in zip(counts, (0.09, 1, 0.05), strict=True)]
+    trials = SpikeTrials(
+        times=np.concatenate(times).astype(dtype),
+        units=rng.integers(0, 5, counts.sum()),
+        offsets=np.append(0, np.cumsum(counts)),
+        labels=[0, 1, 2],
+        n_channels=5,
+        duration=100 * ms,
+        durations=[0.1, 0.02, 0.06],
+    )
+    grid = trials.on_grid(1 * ms)
+    expected = trials.steps(1 * ms)
+    assert 0 < len(grid.times) == len(expected.step) < counts.sum()
+    assert grid.times.dtype == dtype
+    assert grid.on_grid(1 * ms) is grid
+    again = dataclasses.replace(grid)  # knows the times only
+    for found in (grid.steps(1 * ms), again.steps(1 * ms)):
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for found in (grid[[2, 0]].steps(1 * ms), again[[2, 0]].steps(1 * ms)):
+        for ours, theirs in zip(found, trials[[2, 0]].steps(1 * ms), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    finer = grid.steps(0.5 * ms)
+    np.testing.assert_array_equal(finer.step, 2 * expected.step)
+    later = grid.with_spikes(grid.times + dtype(0.001), grid.units, grid.offsets)
+    np.testing.assert_array_equal(later.steps(1 * ms).step[:5], expected.step[:5] + 1)
 
 
 @pytest.mark.parametrize(
