@@ -165,3 +165,13 @@ def test_errors():
     uneven = EqSpikeLIF().with_parameters(tau_2=[50] * 9 * ms)
     with pytest.raises(ValueError, match="'tau_2' differs between the neurons"):
         EquilibriumEngine(network(neuron=uneven))
+
+
+def test_a_call_does_not_depend_on_the_one_before():
+    engine = EquilibriumEngine(network(input="spikes"), dtype="float64", threads=1)
+    alone = engine.run(X, phase=PHASE)
+    engine.run(np.tile(X, (9, 1)), targets=np.full((27, 3), np.nan), beta=1.0)
+    again = engine.run(X, phase=PHASE)
+    assert np.array_equal(alone.free["output"], again.free["output"])
+    assert not again.gradient
+    assert not again.nudged

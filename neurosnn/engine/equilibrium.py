@@ -12,9 +12,14 @@ import numpy as np
 from neurosnn.checks import message
 from neurosnn.engine.build import load_library
 from neurosnn.engine.codegen import LayerCode
-from neurosnn.engine.equilibrium_code import ConstantCode, SpikeCode, constant_code, spike_code
+from neurosnn.engine.equilibrium_code import (
+    ConstantCode,
+    LayerTranslator,
+    SpikeCode,
+    constant_code,
+    spike_code,
+)
 from neurosnn.engine.layout import neuron_values
-from neurosnn.engine.translate import Translator
 
 __all__ = ["EquilibriumEngine", "EquilibriumResult"]
 
@@ -89,7 +94,7 @@ class EquilibriumEngine:
             if name != "input" or net.input == "spikes"
         }
         self._layers = {
-            name: Translator(k, name, part.model, ()).finish()
+            name: LayerTranslator(k, name, part.model, REAL[dtype]).finish()
             for k, (name, part) in enumerate(self._parts.items())
         }
         index = {name: layer.index for name, layer in self._layers.items()}
@@ -128,6 +133,10 @@ class EquilibriumEngine:
             (ctypes.Structure,),
             {"_fields_": [(n, C_TYPES.get(t, ctypes.c_void_p)) for n, t in self._fields]},
         )
+        self._batch, self._kept = self._structure(), self._fixed_values()
+        for name, value in self._kept.items():
+            address = value.ctypes.data if isinstance(value, np.ndarray) else value
+            setattr(self._batch, name, address)
 
     def __del__(self):
         if getattr(self, "_handle", None):
@@ -171,45 +180,33 @@ class EquilibriumEngine:
             If a shape does not fit, or targets come without beta.
         """
         net, n = self.net, len(x)
-        values, keep = self._values(x, targets, beta, phase)
         steps = net.nudged_steps if targets is not None else 0
+        values = self._trial_values(x, targets, beta, phase) | self._weights()
         values |= {"free_steps": net.free_steps, "nudged_steps": steps}
-        values |= {"learn": int(learn), "record": int(record), "scale": -1.0 / n}
-        result: dict[str, dict] = {"free": {}, "nudged": {}, "count": {}}
+        values |= {"learn": int(learn), "record": int(record)}
+        free, nudged, count, gradient = {}, {}, {}, {}
         for name, layer in self._layers.items():
-            for kind in ("free", "nudged"):
-                array = np.zeros((n, self._parts[name].n), self.dtype)
-                result[kind][name] = values[f"{kind}_{layer.index}"] = array
-            result["count"][name] = values[f"count_{layer.index}"] = np.zeros((n, 2), np.int64)
-        gradient: dict[str, np.ndarray] = {}
-        for code in (*self._constants, *self._spiking):
-            key = self._parameter(code.name)
-            gradient[key] = np.zeros(net.parameters[key].shape, self.dtype)
-            values[f"d_{code.name}"] = gradient[key]
-        structure = self._structure(
-            **{
-                name: value.ctypes.data if isinstance(value, np.ndarray) else value
-                for name, value in values.items()
-            }
-        )
-        if self._library.engine_run(self._handle, ctypes.byref(structure)):
-            raise MemoryError(message("not enough memory.", "engine", "", "Use fewer threads."))
-        del keep
+            k, shape = layer.index, (n, self._parts[name].n)
+            values[f"free_{k}"] = free[name] = np.zeros(shape, self.dtype)
+            values[f"nudged_{k}"] = nudged[name] = np.zeros(shape, self.dtype)
+            values[f"count_{k}"] = count[name] = np.zeros((n, 2), np.int64)
         learned = bool(steps) and learn
-        return EquilibriumResult(
-            gradient=gradient if learned else {},
-            free={name: array for name, array in result["free"].items() if name != "input"},
-            nudged={name: array for name, array in result["nudged"].items() if name != "input"}
-            if steps
-            else {},
-            spikes=result["count"],
-            trains={
-                name: [self._train(k, layer.index) for k in range(n)]
-                for name, layer in self._layers.items()
-            }
-            if record
-            else {},
-        )
+        for code in (*self._constants, *self._spiking) if learned else ():
+            key = self._parameter(code.name)
+            gradient[key] = np.empty(net.parameters[key].shape, self.dtype)
+            values[f"d_{code.name}"] = gradient[key]
+        for name, value in values.items():
+            address = value.ctypes.data if isinstance(value, np.ndarray) else value
+            setattr(self._batch, name, address)
+        if self._library.engine_run(self._handle, ctypes.byref(self._batch)):
+            raise MemoryError(message("not enough memory.", "engine", "", "Use fewer threads."))
+        trains = {}
+        if record:
+            for name, layer in self._layers.items():
+                trains[name] = [self._train(k, layer.index) for k in range(n)]
+        for kind in (free, nudged):
+            kind.pop("input", None)
+        return EquilibriumResult(gradient, free, nudged if steps else {}, count, trains)
 
     # -- the structure handed to C++ --------------------------------------------------------
 
@@ -218,53 +215,62 @@ class EquilibriumEngine:
             return f"{name.removeprefix(f'{ONE}_')}.b"
         return f"{name}.w"
 
-    def _values(self, x, targets, beta, phase) -> tuple[dict[str, Any], list]:
+    def _fixed_values(self) -> dict[str, Any]:
+        """What does not change from call to call: sizes, parameters, initial states."""
+        values: dict[str, Any] = {"dt": float(self.net.dt), "n_blocks": BLOCKS}
+        values |= neuron_values(self._parts, self._layers, {}, {})
+        for layer in self._layers.values():
+            values |= {f"initstride_{layer.index}_{state}": 0 for state in layer.states}
+        for code in (*self._constants, *self._spiking):
+            values |= {f"k_{code.name}_{key}": value for key, value in code.parameters.items()}
+        for code in self._constants:
+            if code.name.startswith(f"{ONE}_"):
+                part = np.full(1, self._part_of_a_spike(self.net.bias_model), self.dtype)
+                values[f"value_{code.name}"] = part
+                values |= {f"valuestride_{code.name}": 0, f"n_pre_{code.name}": 1}
+        return values
+
+    def _part_of_a_spike(self, model: Any) -> float:
+        return float(self.net.dt) / float(model.parameters["t_ref"])
+
+    def _trial_values(self, x, targets, beta, phase) -> dict[str, Any]:
         net, n = self.net, len(x)
         n_inputs, n_outputs = net.sizes[0], net.sizes[-1]
         x = np.ascontiguousarray(x, self.dtype)
         _check_shape("x", x, (n, n_inputs))
-        beta = np.ones(n) if beta is None else np.broadcast_to(np.asarray(beta, float), (n,))
-        beta = np.ascontiguousarray(beta)
-        initial: dict[tuple[str, str], np.ndarray] = {}
-        if targets is not None:
-            _check_shape("targets", targets, (n, n_outputs))
-            initial["output", "target"] = np.asarray(targets, float)
+        beta = np.broadcast_to(np.asarray(1.0 if beta is None else beta, float), (n,)).copy()
+        values: dict[str, Any] = {"n_trials": n, "n_threads": min(self.threads, n)}
+        values |= {"beta": beta, "signal": 1 / beta, "scale": -1.0 / n}
+        output = self._layers["output"].index
+        if targets is None:
+            targets = np.zeros((n, n_outputs))  # not those of the last call, which are gone
+        _check_shape("targets", targets, (n, n_outputs))
+        values[f"init_{output}_target"] = np.ascontiguousarray(targets, float)
+        values[f"initstride_{output}_target"] = n_outputs
         if net.input == "spikes":
-            initial["input", "x"] = x
-            initial["input", "phase"] = np.broadcast_to(np.asarray(phase, float), (n, n_inputs))
-        values: dict[str, Any] = {
-            "n_trials": n,
-            "n_blocks": BLOCKS,
-            "n_threads": min(self.threads, n),
-            "dt": float(net.dt),
-            "beta": beta,
-            "signal": 1 / beta,
-        }
-        values |= neuron_values(self._parts, self._layers, {}, initial)
-        for layer in self._layers.values():
-            for state in layer.states:
-                values.setdefault(f"initstride_{layer.index}_{state}", 0)
+            start = np.broadcast_to(np.asarray(phase, float), (n, n_inputs))
+            values["init_0_x"] = np.ascontiguousarray(x, float)
+            values["init_0_phase"] = np.ascontiguousarray(start)
+            values |= {"initstride_0_x": n_inputs, "initstride_0_phase": n_inputs}
         for code in self._constants:
-            name, part = code.name, self._parts[self._names[code.target]]
-            one = name.startswith(f"{ONE}_")
-            model = net.bias_model if one else net.layers["input"][0]
-            factor = float(net.dt) / float(model.parameters["t_ref"])
-            value = np.ones((1, 1), self.dtype) if one else x
-            value = np.ascontiguousarray(value * self.dtype.type(factor))
-            values[f"value_{name}"] = value
-            values[f"valuestride_{name}"] = 0 if one else n_inputs
-            values[f"n_pre_{name}"] = value.shape[1]
-            w = np.atleast_2d(net.parameters[self._parameter(name)])
-            values[f"w_{name}"] = _padded(w, self.dtype)
-            values[f"change_{name}"] = np.zeros((n, -(-part.n // BLOCK) * BLOCK), self.dtype)
-        for code in self._spiking:
-            w = net.parameters[self._parameter(code.name)]
-            values[f"w_{code.name}"] = _padded(w, self.dtype)
-            if len(code.sides) > 1:
-                values[f"wt_{code.name}"] = _padded(w.T, self.dtype)
+            width = self._parts[self._names[code.target]].n
+            change = np.empty((n, -(-width // BLOCK) * BLOCK), self.dtype)
+            values[f"change_{code.name}"] = change
+            if not code.name.startswith(f"{ONE}_"):
+                factor = self.dtype.type(self._part_of_a_spike(net.layers["input"][0]))
+                values[f"value_{code.name}"] = x * factor
+                values |= {f"valuestride_{code.name}": n_inputs, f"n_pre_{code.name}": n_inputs}
+        return values
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        """The weights in rows of whole blocks, and those that act backwards also in columns."""
+        values = {}
         for code in (*self._constants, *self._spiking):
-            values |= {f"k_{code.name}_{key}": value for key, value in code.parameters.items()}
-        return values, [value for value in values.values() if isinstance(value, np.ndarray)]
+            w = np.atleast_2d(self.net.parameters[self._parameter(code.name)])
+            values[f"w_{code.name}"] = _padded(w, self.dtype)
+            if isinstance(code, SpikeCode) and len(code.sides) > 1:
+                values[f"wt_{code.name}"] = _padded(w.T, self.dtype)
+        return values
 
     @property
     def _names(self) -> list[str]:

@@ -13,9 +13,10 @@ from brian2.utils.stringtools import deindent, get_identifiers, word_substitute
 
 from neurosnn.checks import message
 from neurosnn.engine.cpp import render
+from neurosnn.engine.translate import Translator
 from neurosnn.symbolic import symbol, to_string, to_symbolic
 
-__all__ = ["ConstantCode", "Side", "SpikeCode", "constant_code", "spike_code"]
+__all__ = ["ConstantCode", "LayerTranslator", "Side", "SpikeCode", "constant_code", "spike_code"]
 
 #: The variable that collects the changes of the weight.
 SUM = "G"
@@ -31,6 +32,11 @@ class Side:
     here_states: list[str]
     there_states: list[str]
     reads_weight: bool
+
+    @property
+    def uniform(self) -> bool:
+        """Whether a spike changes all synapses of a neuron by what only the other side knows."""
+        return not self.here_states and not self.reads_weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +74,49 @@ class ConstantCode:
     post_states: list[str]
     parameters: dict[str, float]
     signal: str
+
+
+class _Reciprocals(ast.NodeTransformer):
+    """Division by a constant becomes a multiplication by its reciprocal, which is computed once."""
+
+    def __init__(self, constants: set[str]):
+        self.constants = constants
+
+    def visit_BinOp(self, node):
+        self.generic_visit(node)
+        names = {n.id for n in ast.walk(node.right) if isinstance(n, ast.Name)}
+        if isinstance(node.op, ast.Div) and names <= self.constants:
+            inverse = ast.BinOp(ast.Constant(1.0), ast.Div(), node.right)
+            return ast.BinOp(node.left, ast.Mult(), inverse)
+        return node
+
+
+class LayerTranslator(Translator):
+    """The translator of a layer; in single precision it multiplies where it can, as a trial is short.
+
+    Parameters
+    ----------
+    index : int
+        Number of the layer.
+    name : str
+        Its name.
+    model : NeuronModel
+        Its model.
+    real : str
+        "float" or "double"; double rounds as Brian2.
+    """
+
+    def __init__(self, index: int, name: str, model: Any, real: str):
+        self.multiply = real == "float"
+        super().__init__(index, name, model, ())
+
+    def expression(self, text: str) -> str:
+        """A Brian2 expression as C++."""
+        if self.multiply:
+            constants = self.hoister.shared | self.hoister.per_neuron
+            tree = ast.parse(text.strip(), mode="eval").body
+            text = ast.unparse(ast.fix_missing_locations(_Reciprocals(constants).visit(tree)))
+        return super().expression(text)
 
 
 def spike_code(
