@@ -353,7 +353,6 @@ class SpikeTrials(TrialSet):
         rest -= np.repeat(edges[:-1], np.diff(offsets))
         return Steps(frozen(offsets), frozen(rest.astype(np.int32)), frozen(channel))
 
-
     def on_grid(self, dt: Quantity) -> Self:
         """The same trials with spikes at steps of ``dt``, for many calls of :meth:`steps`.
 

@@ -250,7 +250,9 @@ FRAMES = {
 def test_trials_on_the_grid_have_the_same_steps(dtype):
     rng = np.random.default_rng(0)
     counts = np.array([400, 0, 300])
-    times = [np.sort(rng.random(n)) * limit for n, limit in zip(counts, (0.09, 1, 0.05), strict=True)]
+    times = [
+        np.sort(rng.random(n)) * limit for n, limit in zip(counts, (0.09, 1, 0.05), strict=True)
+    ]
     trials = SpikeTrials(
         times=np.concatenate(times).astype(dtype),
         units=rng.integers(0, 5, counts.sum()),
