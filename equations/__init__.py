@@ -4,6 +4,7 @@ from neurosnn.equations.alif import ALIF, STDP_ALIF
 from neurosnn.equations.clopath import VoltageSTDP
 from neurosnn.equations.current_lif import CurrentLIF, CurrentReadout
 from neurosnn.equations.eqspike import ConstantInput, EqSpike, EqSpikeLIF, RegularInput
+from neurosnn.equations.gated_lif import GatedLIF
 from neurosnn.equations.izhikevich import Izhikevich
 from neurosnn.equations.lif import LIF, STDP_LIF
 from neurosnn.equations.pair_stdp import PairSTDP
@@ -24,6 +25,7 @@ __all__ = [
     "CurrentReadout",
     "EqSpike",
     "EqSpikeLIF",
+    "GatedLIF",
     "InhibitorySTDP",
     "Izhikevich",
     "LeakyReadout",

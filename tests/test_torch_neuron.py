@@ -36,7 +36,12 @@ DRIVE = {
     "CurrentLIF": 1.5,
 }
 N, STEPS = 8, 150
-TORCH_MODULES = ("neurosnn.torch.neuron", "neurosnn.torch.plif", "neurosnn.equations.surrogates")
+TORCH_MODULES = (
+    "neurosnn.torch.neuron",
+    "neurosnn.torch.plif",
+    "neurosnn.torch.recurrent",
+    "neurosnn.equations.surrogates",
+)
 
 
 def arriving(model, name, seed=0):

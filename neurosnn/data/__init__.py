@@ -13,6 +13,7 @@ from .read_cifar10 import read_cifar10
 from .read_dvs import read_cifar10_dvs, read_dvs_gesture
 from .read_fsdd import read_fsdd, read_fsdd_waves
 from .read_idx import read_fashion_mnist, read_idx, read_mnist
+from .read_librispeech import read_librispeech
 from .read_nmnist import read_nmnist
 from .read_shd import read_shd, read_ssc
 from .read_timit import read_timit
@@ -46,6 +47,7 @@ __all__ = [
     "read_fsdd",
     "read_fsdd_waves",
     "read_idx",
+    "read_librispeech",
     "read_mnist",
     "read_nmnist",
     "read_shd",

@@ -9,8 +9,11 @@ except ImportError as error:
     ) from error
 
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting
+from neurosnn.torch.multiplications import count_multiplications
 from neurosnn.torch.neuron import State, TorchNeuron, to_torch
 from neurosnn.torch.plif import Architecture, PLIFNetwork, plif_network, rate_loss
+from neurosnn.torch.recurrent import SequenceNetwork, SpikingRecurrent
+from neurosnn.torch.sequences import cut, fit_sequences, log_posteriors, score
 from neurosnn.torch.training import accuracy, fit, image_tensors
 
 __all__ = [
@@ -19,14 +22,21 @@ __all__ = [
     "EveryStep",
     "FixedDropout",
     "PLIFNetwork",
+    "SequenceNetwork",
+    "SpikingRecurrent",
     "State",
     "StepBatchNorm",
     "TorchNeuron",
     "Voting",
     "accuracy",
+    "count_multiplications",
+    "cut",
     "fit",
+    "fit_sequences",
     "image_tensors",
+    "log_posteriors",
     "plif_network",
     "rate_loss",
+    "score",
     "to_torch",
 ]

@@ -90,13 +90,16 @@ class TorchNeuron(torch.nn.Module):
         transforms: Mapping[str, Transform],
         dt: Quantity,
         dtype: torch.dtype,
+        changing: tuple[str, ...] = (),
     ):
         super().__init__()
         (refuse_undifferentiable if model.spikes else refuse_noise)(model)
         self.model, self.dt, self.transforms = model, dt, dict(transforms)
-        self.dtype = dtype
+        self.changing = changing
         code = model_code(model)
-        translator = self._translator = Translator(model.parameters, model.name)
+        translator = self._translator = Translator(
+            set(model.parameters) - set(changing), model.name
+        )
         self._conditional = frozenset(code.conditional)
         update = [
             # such a variable is written only where the flag is 1; with 0 the unused value may be 0/0
@@ -133,7 +136,7 @@ class TorchNeuron(torch.nn.Module):
                 self.register_parameter(
                     f"free_{name}", torch.nn.Parameter(torch.as_tensor(free, dtype=dtype))
                 )
-            elif np.ndim(value):
+            elif np.ndim(value) or name in changing:
                 values = torch.as_tensor(np.asarray(value, dtype=float), dtype=dtype)
                 self.register_buffer(f"given_{name}", values)
 
@@ -148,20 +151,17 @@ class TorchNeuron(torch.nn.Module):
 
     def learned(self) -> dict[str, Quantity | float | np.ndarray]:
         """Present values of the learned parameters with their units."""
-        result = {}
-        for name in self.transforms:
-            value = self.parameter(name).detach().cpu().double().numpy()
-            dim = get_dimensions(self.model.parameters[name])
-            result[name] = Quantity(value if value.ndim else float(value), dim=dim)
-        return result
+        return {name: self._quantity(name, self.parameter(name)) for name in self.transforms}
+
+    def _quantity(self, name: str, value: torch.Tensor) -> Quantity | float | np.ndarray:
+        plain = value.detach().cpu().double().numpy()
+        dim = get_dimensions(self.model.parameters[name])
+        return Quantity(plain if plain.ndim else float(plain), dim=dim)
 
     def trained_model(self) -> NeuronModel:
         """The model with the present values of all parameters."""
         given = {
-            name: Quantity(
-                getattr(self, f"given_{name}").cpu().double().numpy(),
-                dim=get_dimensions(self.model.parameters[name]),
-            )
+            name: self._quantity(name, getattr(self, f"given_{name}"))
             for name in self.model.parameters
             if hasattr(self, f"given_{name}")
         }
@@ -272,6 +272,7 @@ class TorchNeuron(torch.nn.Module):
         since = None if state.since is None else state.since + 1
         kind = values[model.states[0]].dtype
         environment = constants | values
+        environment |= {name: self.parameter(name) for name in self.changing}
         environment[TYPE], environment["t"] = kind, state.step * float(self.dt)
         if since is not None:
             self._note_spikes(environment, since)
@@ -326,6 +327,7 @@ class TorchNeuron(torch.nn.Module):
             values[name] = arrived
         if self._reset:
             environment = constants | values
+            environment |= {name: self.parameter(name) for name in self.changing}
             environment[TYPE], environment["t"] = sent.dtype, step * float(self.dt)
             if since is not None:
                 self._note_spikes(environment, since)
@@ -360,6 +362,7 @@ def to_torch(
     detach_reset: bool | None = None,
     surrogate: str | None = None,
     dtype: torch.dtype | None = None,
+    changing: Iterable[str] = (),
 ) -> TorchNeuron:
     r"""Neurons of a model as a torch module, from the model's own strings.
 
@@ -386,6 +389,9 @@ def to_torch(
         Another pseudo-derivative than the model's, see :mod:`neurosnn.equations.surrogates`.
     dtype : torch.dtype, optional
         Type of the parameters, torch's default if None; states have the type of the input.
+    changing : iterable of str, optional
+        Parameters that the caller changes during a sequence (the buffers ``given_NAME``), such as a
+        tracked range; no gradient.
 
     Returns
     -------
@@ -436,4 +442,5 @@ def to_torch(
         elif isinstance(transform, str):
             transform = named(transform, dt=float(dt), where="to_torch")
         transforms[name] = transform
-    return TorchNeuron(model, transforms, dt, dtype or torch.get_default_dtype())
+    kind = dtype or torch.get_default_dtype()
+    return TorchNeuron(model, transforms, dt, kind, tuple(changing))

@@ -1,0 +1,229 @@
+"""Can a spiking network remember like an LSTM? Gated multi-bit neurons (Ponghiran & Roy 2022).
+
+Three recurrent spiking layers against LSTM and GRU of the same width, one class for each frame:
+
+    conventional   leaky current, residue membrane, multi-bit spikes
+    v1             gate and candidate from the input
+    v2             gate and candidate also see the layer's own last, sparse output
+
+with frame accuracy, phone error rate (greedy, and Viterbi with a phone bigram), recurrent weights,
+share of non-zero spikes and multiplications a frame.
+
+    digits     which digit is spoken, for every frame of the embedded recordings; needs no data
+    phonemes   a folder or zip in TIMIT's layout given by --root: 39 MFCC features, one phone a frame
+    memory     one of four patterns at the start, asked for after --delay frames of noise
+
+Differences from the paper: width 550 and TIMIT or LibriSpeech there; Kaldi's decoder there, a phone
+bigram here; batches padded at the end and masked; smaller recurrent weights at the start, because
+those of the released code make the activity of small networks explode.
+
+    python examples/frompapers/ponghiran_2022_recurrence.py                        # digits
+    python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER
+    python examples/frompapers/ponghiran_2022_recurrence.py --task memory --delay 500
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from brian2 import ms
+from matplotlib import pyplot as plt
+
+from neurosnn import data
+from neurosnn.decoding import Bigram
+from neurosnn.torch import (
+    SequenceNetwork,
+    count_multiplications,
+    cut,
+    fit_sequences,
+    score,
+)
+from neurosnn.torch.recurrent import KINDS
+
+
+def digits(quick):
+    """Every second frame of the recordings, each labelled with the digit."""
+    frames = data.spoken_digit_frames()
+    digit, index = data.spoken_digit_labels()
+    bands = frames.features.reshape(-1, 14, 5).mean(2)
+    labels = np.repeat(digit, frames.lengths)
+    kept = np.concatenate([np.arange(n) % 2 == 0 for n in frames.lengths])
+    lengths = (frames.lengths + 1) // 2
+    trials = data.FrameTrials(
+        features=bands[kept],
+        offsets=np.append(0, np.cumsum(lengths)),
+        frame=10 * ms,
+        labels=labels[kept],
+        speaker=frames.speaker,
+        speaker_names=frames.speaker_names,
+        name="spoken digits",
+    )
+    part = np.where(index < 5, 2, np.where(index < 10, 1, 0))
+    step = 10 if quick else 1
+    return data.standardize(*(trials[np.flatnonzero(part == k)[::step]] for k in range(3)))
+
+
+def memory(delay, n=600, seed=0):
+    """Ten frames of one of four patterns, noise, and ten frames that ask which it was."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.normal(size=(4, 8))
+    length = delay + 20
+    features = 0.3 * rng.normal(size=(n, length, 9))
+    answer = rng.integers(0, 4, n)
+    features[:, :10, :8] += patterns[answer][:, None]
+    features[:, -10:, 8] += 2.0
+    labels = np.full((n, length), -1)
+    labels[:, -10:] = answer[:, None]
+    trials = data.FrameTrials(
+        features=features.reshape(-1, 9),
+        offsets=np.arange(n + 1) * length,
+        frame=10 * ms,
+        labels=labels.ravel(),
+        name=f"memory over {delay} frames",
+    )
+    return trials[: n * 2 // 3], trials[n * 2 // 3 : n * 5 // 6], trials[n * 5 // 6 :]
+
+
+def padded(trials):
+    """Frames (n_steps, n, channels) and mask (n_steps, n)."""
+    whole = trials.padded()
+    features = np.ascontiguousarray(whole.features.swapaxes(0, 1))
+    return torch.from_numpy(features), torch.from_numpy(whole.mask.T.copy())
+
+
+def run(kind, sets, seed, settings):
+    """Scores of the test set, of the voices that training never heard, weights and counts."""
+    train, validation, test = sets
+    torch.manual_seed(seed)
+    net = SequenceNetwork(
+        kind,
+        train.n_channels,
+        train.n_classes,
+        size=settings.size,
+        bits=settings.bits,
+        theta=settings.theta,
+        dropout=settings.dropout,
+        leak=settings.leak,
+    )
+    history = fit_sequences(
+        net,
+        train,
+        validation,
+        epochs=settings.epochs,
+        batch=settings.batch,
+        learning_rate=settings.rate,
+        curriculum=[settings.delay + 20] if settings.task == "memory" else settings.curriculum,
+        seed=seed,
+        report=lambda row: settings.verbose and print(row, flush=True),
+    )
+    labels = [train.labels[a:b] for a, b in zip(train.offsets, train.offsets[1:], strict=False)]
+    bigram = Bigram(labels, train.n_classes, acoustic_scale=settings.acoustic_scale)
+    new = np.zeros(len(test), dtype=bool)
+    if settings.task == "phonemes":
+        new = ~np.isin(test.speaker, np.unique(train.speaker))
+    result = {}
+    for name, chosen in (("", ~new), ("_new_voices", new)):
+        if chosen.any():
+            found = score(net, test[chosen], bigram=bigram)
+            result |= {key + name: value for key, value in found.items()}
+    features, mask = padded(cut(test, 400)[:16])
+    result |= count_multiplications(net, features, mask)
+    with torch.no_grad():
+        sent = net.activity(features)[1:]
+    result["non_zero"] = float(np.mean([(s[mask] != 0).float().mean() for s in sent]))
+    result["weights"] = net.recurrent_weights()
+    result["validation"] = [row["validation_accuracy"] for row in history]
+    return result
+
+
+def table(results):
+    """Mean and standard deviation over the seeds, a line for each kind."""
+    columns = [
+        ("frames right (%)", "frame_accuracy", 100),
+        ("PER greedy (%)", "greedy_per", 100),
+        ("PER bigram (%)", "bigram_per", 100),
+        ("frames, new voices", "frame_accuracy_new_voices", 100),
+        ("PER bigram, new", "bigram_per_new_voices", 100),
+        ("non-zero (%)", "non_zero", 100),
+    ]
+    columns = [c for c in columns if c[1] in next(iter(results.values()))[0]]
+    lines = [f"{'':14s}" + "".join(f"{c[0]:>20s}" for c in columns) + "   weights  multiplications"]
+    gru = np.mean([r["total"] for r in results["GRU"]]) if "GRU" in results else np.nan
+    for kind, runs in results.items():
+        cells = []
+        for _, key, scale in columns:
+            values = scale * np.array([r[key] for r in runs])
+            cells.append(f"{values.mean():13.2f} ±{values.std():5.2f}")
+        total = np.mean([r["total"] for r in runs])
+        lines.append(
+            f"{kind:14s}{''.join(cells)}{runs[0]['weights']:10d}{total:10.0f} (GRU: {gru / total:.2f}x)"
+        )
+    return "\n".join(lines)
+
+
+def draw(results, title, path):
+    """Validation accuracy over the epochs; thin lines are single seeds."""
+    _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    for k, (kind, runs) in enumerate(results.items()):
+        rows = 100 * np.array([r["validation"] for r in runs])
+        ax.plot(range(1, rows.shape[1] + 1), rows.mean(0), color=f"C{k}", label=kind)
+        ax.plot(range(1, rows.shape[1] + 1), rows.T, color=f"C{k}", lw=0.4)
+    ax.set(xlabel="epoch", ylabel="frames right (%), validation", title=title)
+    ax.legend()
+    ax.figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small, one epoch: only a test")
+    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
+    parser.add_argument("--task", choices=("digits", "phonemes", "memory"), default="digits")
+    parser.add_argument("--root", help="folder or zip in TIMIT's layout, for phonemes")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--size", type=int, default=64, help="units of each of the two layers")
+    parser.add_argument("--bits", type=int, default=6)
+    parser.add_argument("--theta", type=int, default=3)
+    parser.add_argument("--leak", type=float, default=1.0, help="start, conventional neurons")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--delay", type=int, default=500, help="frames, for memory")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
+    parser.add_argument("--curriculum", type=int, nargs="+", default=[100, 100, 200, 200, 400])
+    parser.add_argument("--acoustic-scale", type=float, default=1.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--verbose", action="store_true", help="print every epoch")
+    settings = parser.parse_args()
+    settings.output.mkdir(parents=True, exist_ok=True)
+    if settings.quick:
+        settings.epochs, settings.seeds, settings.size = 1, [1], 16
+        settings.curriculum, settings.kinds = [25], ("v2", "LSTM")
+    if settings.task == "phonemes":
+        sets = data.read_timit(settings.root)
+    else:
+        sets = digits(settings.quick) if settings.task == "digits" else memory(settings.delay)
+    print("\n".join(map(repr, sets)), flush=True)
+
+    results = {}
+    for kind in settings.kinds:
+        for seed in settings.seeds:
+            begin = time.perf_counter()
+            found = run(kind, sets, seed, settings)
+            results.setdefault(kind, []).append(found)
+            print(
+                f"{kind:12s} seed {seed}: {100 * found['frame_accuracy']:.2f} % of frames, PER "
+                f"{100 * found['greedy_per']:.2f} % greedy, {100 * found['bigram_per']:.2f} % bigram, "
+                f"{found['total']:.0f} multiplications, {time.perf_counter() - begin:.0f} s",
+                flush=True,
+            )
+    title = f"{settings.task}, {settings.size} units, {settings.bits} bits"
+    print(f"\n{title}, {len(settings.seeds)} seeds\n{table(results)}")
+    path = settings.output / f"ponghiran_2022_{settings.task}.png"
+    draw(results, title, path)
+    print(f"picture: {path}")
+
+
+if __name__ == "__main__":
+    main()
