@@ -6,6 +6,8 @@ plasticity curves and plots; the names below build, train and export networks.
 
 from neurosnn.citation import citation
 from neurosnn.export import export, read_results, write_inputs
+from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
+from neurosnn.heterogeneity import gamma_distributed
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
 from neurosnn.model import NeuronModel, Range
 from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork
@@ -23,8 +25,10 @@ __all__ = [
     "CrossEntropyPerStep",
     "EProp",
     "EventProp",
+    "FirstSpike",
     "Input",
     "Layer",
+    "MaxCrossEntropy",
     "MeanSquareError",
     "NeuronModel",
     "PlasticityRule",
@@ -34,6 +38,7 @@ __all__ = [
     "Trainer",
     "citation",
     "export",
+    "gamma_distributed",
     "read_results",
     "write_inputs",
 ]

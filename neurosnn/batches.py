@@ -77,10 +77,10 @@ class TrialSource:
                     f"Write Input({net.input.n}, real_valued={not real_valued}).",
                 )
             )
-        if targets is not None and loss.kind == "cross_entropy":
+        if targets is not None and loss.decides_trials:
             raise ValueError(
                 message(
-                    "targets= with the loss 'cross_entropy'.",
+                    f"targets= with the loss {loss.kind!r}.",
                     where,
                     "It takes the labels of the trials.",
                     "Leave targets out, or use MeanSquareError() or CrossEntropyPerStep().",
@@ -98,7 +98,7 @@ class TrialSource:
         if targets is not None:
             targets = _check_targets(trials, targets, net, loss, where)
         labels = targets if targets is not None else getattr(trials, "labels", None)
-        if loss.kind.startswith("cross_entropy"):
+        if loss.decides_trials or loss.kind == "cross_entropy_per_step":
             _check_labels(labels, trials, net, loss, where)
         return cls(trials, targets)
 
@@ -200,7 +200,7 @@ def _check_labels(labels: Any, trials: Any, net: Any, loss: Any, where: str) -> 
     if frames and not per_step:
         raise ValueError(
             message(
-                "the loss 'cross_entropy' with one label a frame.",
+                f"the loss {loss.kind!r} with one label a frame.",
                 where,
                 "It takes one label a trial.",
                 "Write loss='cross_entropy_per_step'.",

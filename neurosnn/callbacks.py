@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from neurosnn.checks import did_you_mean, message
+from neurosnn.checks import Range, check_value, did_you_mean, message
 
 if TYPE_CHECKING:
     from neurosnn.training import Trainer
 
-__all__ = ["Callback", "EarlyStopping"]
+__all__ = ["Callback", "EarlyStopping", "LiftSilent"]
 
 
 class Callback:
@@ -65,6 +65,70 @@ class Callback:
             True ends the training.
         """
         return None
+
+
+class LiftSilent(Callback):
+    """Raise the incoming weights of neurons that were silent for a whole epoch.
+
+    A silent neuron has no spike at which EventProp could change it, and no firing-rate term reaches
+    it. At the end of an epoch `amount` is added to all its incoming (not recurrent) weights.
+
+    Parameters
+    ----------
+    amount : float, optional
+        In units of the weights' learning rate: 1, mV, nA or nS (Nowotny et al. 2025: 0.002).
+
+    Raises
+    ------
+    ValueError
+        If `amount` is not positive or, at the end of an epoch, the backend does not count the spikes
+        of single neurons.
+
+    References
+    ----------
+    Nowotny, Turner & Knight, Neuromorph. Comput. Eng. 5:014001 (2025).
+
+    Examples
+    --------
+    >>> from neurosnn.callbacks import LiftSilent
+    >>> LiftSilent().amount
+    0.002
+    """
+
+    def __init__(self, amount: float = 0.002):
+        check_value("amount", amount, Range(0.0), where="LiftSilent")
+        self.amount = float(amount)
+
+    def __repr__(self) -> str:
+        return f"LiftSilent({self.amount})"
+
+    def epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
+        """Lift the weights of the neurons without a spike.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Who trains.
+        row : mapping of str to float
+            Not used.
+        """
+        if not trainer.counts:
+            raise ValueError(
+                message(
+                    "the backend does not count the spikes of single neurons.",
+                    "LiftSilent",
+                    "Which neurons are silent is not known.",
+                    "Use backend='engine'.",
+                )
+            )
+        constraints = trainer._updates.constraints
+        for name, connection in trainer.net.connections.items():
+            silent = trainer.counts.get(connection.target)
+            if silent is None or connection.source == connection.target:
+                continue
+            lift = self.amount * constraints.scale_of(f"{name}.w") * (silent == 0)
+            connection.w += lift if connection.post is None else lift[connection.post]
+        constraints.apply()
 
 
 class FunctionCallback(Callback):

@@ -263,7 +263,7 @@ def network_fingerprint(net: Any) -> str:
         for connection in net.connections.values()
         for array in (
             *(connection.mask, connection.pre, connection.post),
-            *(connection.delay, connection.channel, connection.sign),
+            *(connection.fixed_delay, connection.channel, connection.sign),
         )
         if array is not None
     ]

@@ -48,14 +48,18 @@ class Connection:
         Of a dense connection: where synapses are, elsewhere `w` is zero; None: everywhere.
     pre, post : ndarray of int32 (n_synapses,) or None
         Of a sparse connection: neurons of each synapse, in the order of `pre`, then of `post`.
-    delay : ndarray of int32 (n_pre,)
-        Axonal delay in steps.
+    fixed_delay : ndarray of int32 (n_pre,)
+        Axonal delay in steps, as the network was built.
     channel : ndarray of int32 (n_pre,)
         The input variable, as an index into the target model's ``inputs``, that a neuron acts on.
     sign : ndarray of int8 (n_pre,) or None
         Sign that the weights of a neuron must have (Dale's law); None: any.
     dimensions : Dimension
         Physical dimensions of a weight.
+    learned_delay : ndarray of float64 (n_pre,) or None
+        Axonal delay in seconds, if it is learned: the array of ``net.parameters`` itself.
+    dt : float
+        Time step in seconds, in which `delay` counts.
 
     Examples
     --------
@@ -76,10 +80,19 @@ class Connection:
     mask: np.ndarray | None
     pre: np.ndarray | None
     post: np.ndarray | None
-    delay: np.ndarray
+    fixed_delay: np.ndarray
     channel: np.ndarray
     sign: np.ndarray | None
     dimensions: Any
+    learned_delay: np.ndarray | None = None
+    dt: float = 0.0
+
+    @property
+    def delay(self) -> np.ndarray:
+        """Axonal delay in steps, int32 (n_pre,); a learned one is rounded to the nearest step."""
+        if self.learned_delay is None:
+            return self.fixed_delay
+        return np.rint(self.learned_delay / self.dt).astype(np.int32)
 
     @property
     def sparse(self) -> bool:
@@ -89,7 +102,7 @@ class Connection:
     @property
     def shape(self) -> tuple[int, int]:
         """Number of presynaptic and of postsynaptic neurons."""
-        return len(self.delay), self.n_post
+        return len(self.fixed_delay), self.n_post
 
     @property
     def n_synapses(self) -> int:

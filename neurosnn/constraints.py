@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, get_dimensions
 
 from neurosnn.checks import did_you_mean, message, unit_name
@@ -27,8 +28,10 @@ class Constraints:
     net : SpikingNetwork
         Its connections say where synapses are and which sign they have.
     bounds : tuple (low, high) or mapping of str to tuple, optional
-        Limits of all weights, or by name or pattern ("recurrent*.w"); an exact name goes first.
-        None is no limit; a number without a unit is an SI value.
+        Limits of all weights, or by name or pattern ("recurrent*.w", "hidden.tau_m"); an exact name
+        goes first. None is no limit; a number without a unit is an SI value. Other learned parameters
+        always stay in the range of their model, time constants at dt or above, delays at zero or
+        above.
 
     Raises
     ------
@@ -48,14 +51,17 @@ class Constraints:
 
     def __init__(self, net: SpikingNetwork, bounds: Any = None):
         self.weights = {f"{name}.w": connection for name, connection in net.connections.items()}
+        self.others = {name: _Other(net, name) for name in net.learned}
         self.bounds = dict(self._read(bounds))
 
     def scale_of(self, name: str) -> float:
-        """The SI value of the unit in which a parameter is optimized: 1, mV, nA or nS."""
+        """The SI value of the unit in which a parameter is optimized: 1, mV, nA, nS or ms."""
         from neurosnn.wiring import USUAL
 
-        connection = self.weights.get(name)
-        return 1.0 if connection is None else USUAL.get(connection.dimensions, 1.0)
+        found = self.weights.get(name) or self.others.get(name)
+        if found is None:
+            return 1.0
+        return 1e-3 if found.dimensions is second.dim else USUAL.get(found.dimensions, 1.0)
 
     def mask_gradient(self, gradient: dict[str, np.ndarray]) -> None:
         """Set the gradient of synapses that do not exist to zero, in place."""
@@ -75,27 +81,53 @@ class Constraints:
                 w[(w * connection.sign_of_weights) < 0] = 0.0
             if connection.mask is not None:
                 np.copyto(w, 0.0, where=~connection.mask)
+        for name, other in self.others.items():
+            low, high = self.bounds.get(name, (None, None))
+            np.clip(other.values, low, high, out=other.values)
+            np.clip(other.values, other.low, other.high, out=other.values)
 
     def _read(self, bounds: Any):
         if bounds is None:
             return
         by_name = bounds if isinstance(bounds, Mapping) else {"*.w": bounds}
+        limited = {**self.weights, **self.others}
         for key in by_name:
-            if not fnmatch.filter(self.weights, key):
+            if not fnmatch.filter(limited, key):
                 raise ValueError(
                     message(
                         f"weight_bounds names '{key}', which is no weight of the network.",
                         _WHERE,
                         "A bound without effect is usually a misspelt name.",
-                        did_you_mean(key, self.weights),
+                        did_you_mean(key, limited),
                     )
                 )
-        for name, connection in self.weights.items():
+        for name, connection in limited.items():
             keys = (
                 [name] if name in by_name else [k for k in by_name if fnmatch.fnmatchcase(name, k)]
             )
             if keys:
                 yield name, _limits(name, by_name[keys[0]], connection)
+
+
+class _Other:
+    """A learned array that is no weight, and its limits."""
+
+    mask = sign = None
+
+    def __init__(self, net: SpikingNetwork, name: str):
+        from neurosnn.wiring import range_of
+
+        allowed = range_of(net, name)
+        self.values = net.learned[name]
+        self.dimensions = get_dimensions(allowed.low)
+        self.low, self.high = float(allowed.low), np.inf
+        if allowed.high is not None:
+            self.high = float(allowed.high)
+        if not allowed.includes_low and np.isfinite(self.low):
+            # the range is open: a thousandth of the start is where it ends in practice
+            self.low += 1e-3 * float(np.abs(self.values).mean())
+        if self.dimensions is second.dim and not name.endswith(".delay"):
+            self.low = max(self.low, float(net.dt))
 
 
 def _limits(name: str, pair: Any, connection: Any) -> tuple[float | None, float | None]:

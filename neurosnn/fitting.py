@@ -166,6 +166,7 @@ class Fit:
         with uninterrupted():
             trainer.history.append(row)
             trainer.epoch += 1
+            trainer.counts = {name: np.array(n) for name, n in totals["counts"].items()}
             self.order, self.batch = None, 0
             self._watch(row)
         bars.end(trainer.history)
@@ -317,7 +318,15 @@ def _as_early_stopping(
 
 
 def _new_totals() -> dict[str, Any]:
-    return {"loss": 0.0, "correct": 0, "total": 0, "trials": 0, "seconds": 0.0, "spikes": {}}
+    return {
+        "loss": 0.0,
+        "correct": 0,
+        "total": 0,
+        "trials": 0,
+        "seconds": 0.0,
+        "spikes": {},
+        "counts": {},
+    }
 
 
 def _add(totals: dict[str, Any], result: Any, part: TrialSource, dt: Any) -> None:
@@ -329,6 +338,8 @@ def _add(totals: dict[str, Any], result: Any, part: TrialSource, dt: Any) -> Non
     totals["seconds"] += float(steps_of(part.trials, dt).sum()) * float(dt)
     for name, count in result.spikes.items():
         totals["spikes"][name] = totals["spikes"].get(name, 0.0) + float(count)
+    for name, counts in getattr(result, "counts", {}).items():
+        totals["counts"][name] = (counts + totals["counts"].get(name, 0)).tolist()
 
 
 def _trials_fingerprint(source: TrialSource, trainer: Trainer) -> str:

@@ -49,6 +49,8 @@ class HybridMap:
         f, by state.
     input_slope : dict of (str, str) to str
         Change of f per unit of an input variable, by (state, input variable).
+    crossing : str
+        g, which reaches zero at a spike; empty without a threshold.
     margin : dict of str to str
         g_h.
     reset : dict of str to str
@@ -66,6 +68,7 @@ class HybridMap:
     transition: dict[tuple[str, str], str]
     flow: dict[str, str]
     input_slope: dict[tuple[str, str], str]
+    crossing: str
     margin: dict[str, str]
     reset: dict[str, str]
     reset_slope: dict[tuple[str, str], str]
@@ -135,9 +138,10 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
         moving = after_update[name].xreplace({free: sympy.S.One})
         after_update[name] = free * moving + (1 - free) * here[name]
     after_reset = run_symbolically(code.reset, here)
-    margin = {}
+    margin, crossing = {}, ""
     if model.threshold:
-        g = to_symbolic(margin_of(code.threshold, model.name))
+        crossing = margin_of(code.threshold, model.name)
+        g = to_symbolic(crossing)
         margin = {name: differentiate(g, name) for name in states}
         for name in model.inputs:
             if margin[name] != 0:
@@ -177,6 +181,7 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
         input_slope=strings(
             {(r, c): differentiate(flow[r], c) for r in states for c in model.inputs}
         ),
+        crossing=crossing,
         margin=strings(margin),
         reset={name: to_string(after_reset[name]) for name in states},
         reset_slope=strings({(r, c): differentiate(after_reset[r], c) for r, c in pairs}),

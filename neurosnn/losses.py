@@ -16,6 +16,9 @@ from neurosnn.checks import Range, check_value, did_you_mean, message
 
 __all__ = ["CrossEntropy", "CrossEntropyPerStep", "Loss", "MeanSquareError", "as_loss"]
 
+#: Middle and width of the sigmoid readout, as parts of the trial (Nowotny et al. 2025).
+_SIGMOID = (0.5, 0.2)
+
 #: Shifts the edge of a window by this part of a step, so that 100*ms / (0.1*ms) is step 1000.
 _ROUNDING = 1e-3
 
@@ -25,6 +28,29 @@ class Loss:
 
     #: Which formula a backend has to use.
     kind: ClassVar[str]
+    #: Whether one label belongs to a trial, so that the error is known when it is over.
+    decides_trials: ClassVar[bool] = False
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """Numbers of the formula besides the weights, in SI values."""
+        return {}
+
+    def scores(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """One number for each output of a trial; the largest is the answer.
+
+        Parameters
+        ----------
+        outputs : ndarray (n_steps, n_out)
+            Output of the readout at the end of each step.
+        weights : ndarray (n_steps,)
+            c_t.
+
+        Returns
+        -------
+        ndarray (n_out,)
+        """
+        return weights @ outputs
 
     def step_weights(
         self, n_steps: np.ndarray, dt: Quantity, labels: np.ndarray | None = None
@@ -103,7 +129,7 @@ def _layout(n_steps, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return lengths, trial, np.arange(len(trial)) - starts[trial]
 
 
-def _check_time(name: str, value, where: str, *, negative: bool = False) -> None:
+def check_time(name: str, value, where: str, *, negative: bool = False) -> None:
     """Refuse what is not one time; a negative one counts from the end of the trial."""
     if value is None:
         return
@@ -153,7 +179,8 @@ def _window_repr(loss, **others) -> str:
     return f"{type(loss).__name__}({given})"
 
 
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Logarithm of the softmax over the last axis."""
     shifted = scores - scores.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -170,9 +197,11 @@ class CrossEntropy(Loss):
 
     Parameters
     ----------
-    readout : {"mean", "last", "exponential", "window"}, optional
-        c_t = 1/T; the last step only; proportional to ``exp(-t/tau)``; equal for
-        ``start <= t < stop`` and zero elsewhere.
+    readout : {"mean", "last", "exponential", "linear", "sigmoid", "window"}, optional
+        c_t = 1/T; the last step only; proportional to ``exp(-t/tau)``, to ``1 - t/T`` or to
+        ``1/(1 + exp((t/T - 0.5)/0.2))``; equal for ``start <= t < stop`` and zero elsewhere. The
+        shaped ones favour early steps, so that more of the error reaches the hidden layers (Nowotny
+        et al. 2025).
     tau : Quantity, optional
         Time constant of "exponential" [s].
     start, stop : Quantity, optional
@@ -201,10 +230,11 @@ class CrossEntropy(Loss):
     stop: Quantity | None = None
 
     kind: ClassVar[str] = "cross_entropy"
+    decides_trials: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         where = type(self).__name__
-        known = ("mean", "last", "exponential", "window")
+        known = ("mean", "last", "exponential", "linear", "sigmoid", "window")
         if self.readout not in known:
             raise ValueError(
                 message(
@@ -214,9 +244,9 @@ class CrossEntropy(Loss):
                     did_you_mean(str(self.readout), known),
                 )
             )
-        _check_time("tau", self.tau, where)
-        _check_time("start", self.start, where, negative=True)
-        _check_time("stop", self.stop, where, negative=True)
+        check_time("tau", self.tau, where)
+        check_time("start", self.start, where, negative=True)
+        check_time("stop", self.stop, where, negative=True)
         if (self.tau is None) == (self.readout == "exponential"):
             raise ValueError(
                 message(
@@ -244,6 +274,11 @@ class CrossEntropy(Loss):
             return (step == lengths[trial] - 1).astype(float)
         if self.readout == "exponential":
             weights = np.exp(-step * float(dt / self.tau))
+        elif self.readout == "linear":
+            weights = 1 - step / lengths[trial]
+        elif self.readout == "sigmoid":
+            middle, width = _SIGMOID
+            weights = 1 / (1 + np.exp((step / lengths[trial] - middle) / width))
         elif self.readout == "window":
             weights = _inside(self, lengths, trial, step, dt).astype(float)
         else:
@@ -251,7 +286,7 @@ class CrossEntropy(Loss):
         return weights / np.bincount(trial, weights)[trial]
 
     def _value_and_error(self, outputs, targets, weights) -> tuple[float, np.ndarray]:
-        log_pi = _log_softmax(weights @ outputs)
+        log_pi = log_softmax(weights @ outputs)
         label = int(targets)
         error = np.exp(log_pi)
         error[label] -= 1
@@ -293,8 +328,8 @@ class CrossEntropyPerStep(Loss):
     kind: ClassVar[str] = "cross_entropy_per_step"
 
     def __post_init__(self) -> None:
-        _check_time("start", self.start, type(self).__name__, negative=True)
-        _check_time("stop", self.stop, type(self).__name__, negative=True)
+        check_time("start", self.start, type(self).__name__, negative=True)
+        check_time("stop", self.stop, type(self).__name__, negative=True)
 
     def __repr__(self) -> str:
         return _window_repr(self)
@@ -318,7 +353,7 @@ class CrossEntropyPerStep(Loss):
 
     def _value_and_error(self, outputs, targets, weights) -> tuple[float, np.ndarray]:
         weights = np.where(targets >= 0, weights, 0.0)
-        log_pi = _log_softmax(outputs)
+        log_pi = log_softmax(outputs)
         steps = np.arange(len(log_pi))
         error = np.exp(log_pi)
         error[steps, targets] -= 1  # label -1 changes the last class of a row whose weight is 0
@@ -361,8 +396,8 @@ class MeanSquareError(Loss):
     kind: ClassVar[str] = "mean_square"
 
     def __post_init__(self) -> None:
-        _check_time("start", self.start, type(self).__name__, negative=True)
-        _check_time("stop", self.stop, type(self).__name__, negative=True)
+        check_time("start", self.start, type(self).__name__, negative=True)
+        check_time("stop", self.stop, type(self).__name__, negative=True)
         if self.reduction not in ("mean", "sum"):
             raise ValueError(
                 message(
@@ -391,7 +426,8 @@ def as_loss(loss: Loss | str) -> Loss:
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "cross_entropy_per_step", "mean_square"}
+    loss : Loss or {"cross_entropy", "cross_entropy_per_step", "mean_square", "max_cross_entropy", \
+"first_spike"}
         A name stands for the loss with its defaults.
 
     Returns
@@ -411,7 +447,10 @@ def as_loss(loss: Loss | str) -> Loss:
     >>> as_loss("mean_square")
     MeanSquareError(reduction='mean')
     """
-    known = {one.kind: one for one in (CrossEntropy, CrossEntropyPerStep, MeanSquareError)}
+    from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
+
+    kinds = (CrossEntropy, CrossEntropyPerStep, MeanSquareError, MaxCrossEntropy, FirstSpike)
+    known = {one.kind: one for one in kinds}
     if isinstance(loss, str):
         if loss not in known:
             raise ValueError(

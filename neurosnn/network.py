@@ -15,11 +15,12 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.checks import Range, check_value, did_you_mean, message
 from neurosnn.connection import Connection
 from neurosnn.parts import Input, Layer, Readout
-from neurosnn.wiring import checked_parameters, connect, table
+from neurosnn.wiring import checked_parameters, connect, learned_values, table
 
 if TYPE_CHECKING:
     from brian2.core.network import Network
 
+    from neurosnn.model import NeuronModel
     from neurosnn.simulation import Schedule
 
 __all__ = ["Connection", "Input", "Layer", "Readout", "SpikingNetwork"]
@@ -50,9 +51,12 @@ class SpikingNetwork:
         In the order in which their spikes are summed: "input", "recurrent", "readout", or, with
         several layers, "input", "recurrent1", "forward2", "recurrent2", "readout1", "readout2".
     parameters : mapping of str to ndarray
-        What is learned: "<connection>.w" and "readout.b", the arrays themselves, in SI values.
-        Write into them in place or with :meth:`set_parameters`. Weights are (n_pre, n_post), or
-        one for each synapse that exists where a layer's ``connectivity`` is below 1.
+        What is learned: "<connection>.w", "readout.b" and what the parts name in ``learn``, such as
+        "hidden.tau_m" and "input.delay"; the arrays themselves, in SI values. Write into them in
+        place or with :meth:`set_parameters`. Weights are (n_pre, n_post), or one for each synapse
+        that exists where a layer's ``connectivity`` is below 1.
+    learned : mapping of str to ndarray
+        Those of them that are no weights or biases.
     dt : Quantity
     seed : int
 
@@ -97,6 +101,7 @@ class SpikingNetwork:
             )
         self.dt, self.seed = dt, int(seed)
         self.input, self.layers, self.readout = _sort_parts(parts)
+        self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
         self.connections: Mapping[str, Connection] = MappingProxyType(connect(self))
         self._bias = {"readout.b": np.zeros(self.readout.n)} if self.readout.bias else {}
 
@@ -104,7 +109,7 @@ class SpikingNetwork:
     def parameters(self) -> Mapping[str, np.ndarray]:
         """What is learned, by name."""
         learned = {f"{name}.w": connection.w for name, connection in self.connections.items()}
-        return MappingProxyType(learned | self._bias)
+        return MappingProxyType(learned | self._bias | dict(self.learned))
 
     # -- what it consists of ----------------------------------------------------------------
 
@@ -118,10 +123,24 @@ class SpikingNetwork:
             message(f"there is no layer '{name}'.", "SpikingNetwork", "", did_you_mean(name, names))
         )
 
+    def model(self, name: str) -> NeuronModel:
+        """The model of a layer with its learned parameters."""
+        model = self.layer(name).model
+        learned = {
+            key.rsplit(".", 1)[1]: value
+            for key, value in self.learned.items()
+            if key.rsplit(".", 1)[0] == name and not key.endswith(".delay")
+        }
+        if not learned:
+            return model
+        values = {key: Quantity(x.copy(), dim=model.dimensions[key]) for key, x in learned.items()}
+        return dataclasses.replace(model, parameters={**model.parameters, **values})
+
     @property
     def n_parameters(self) -> int:
-        """Number of weights and biases that are learned."""
+        """Number of weights, biases and other numbers that are learned."""
         bias = self.readout.n if self.readout.bias else 0
+        bias += sum(value.size for value in self.learned.values())
         return bias + sum(connection.n_synapses for connection in self.connections.values())
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.checks import Range, check_value, message
+from neurosnn.checks import Range, check_value, did_you_mean, message
 from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
 
@@ -29,11 +29,15 @@ class Input:
     real_valued : bool, optional
         A number per channel and step instead of spikes; x adds ``w*x`` once a step, at the moment
         a spike of this step would arrive.
+    delay : Quantity (second), optional
+        Axonal delay of the channels, one or one for each, a multiple of the network's dt.
+    learn : tuple of str, optional
+        ("delay",) to learn the delays; then they need not be multiples of dt. See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If `n` is not a positive whole number.
+        If `n` is not a positive whole number, or delays are given for real-valued input.
 
     Examples
     --------
@@ -44,10 +48,24 @@ class Input:
 
     n: int
     real_valued: bool = dataclasses.field(default=False, kw_only=True)
+    delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
+    learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         _check_count("n", self.n, where="Input")
         _check_flag("real_valued", self.real_valued, where="Input")
+        check_value("delay", self.delay, DELAY, where="Input")
+        _check_length("delay", self.delay, self.n, where="Input")
+        object.__setattr__(self, "learn", _check_learn(self.learn, ("delay",), where="Input"))
+        if self.real_valued and (self.learn or np.any(np.asarray(self.delay) > 0)):
+            raise ValueError(
+                message(
+                    "delays of real-valued input.",
+                    "Input",
+                    "They delay spikes.",
+                    "Shift the frames of the trials instead.",
+                )
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +85,7 @@ class Layer:
         Name of the Brian2 group; "hidden", or "hidden1", "hidden2" ... if there are several.
     delay : Quantity (second), optional
         Axonal delay of the neurons, one or one for each, on the way to the own and to the next
-        layer (not to the readout): a multiple of the network's dt.
+        layer (not to the readout): a multiple of the network's dt, or any time if it is learned.
     connectivity : float, optional
         Fraction of the possible incoming and recurrent synapses that exist, drawn once.
     excitatory : float, optional
@@ -77,11 +95,21 @@ class Layer:
         Standard deviation of the initial incoming and recurrent weights is ``weight_scale * v_th
         / sqrt(n_pre * connectivity)``, with 1 mV, 1 nA, 1 nS or 1 in place of v_th if the model
         has none in the unit of its input; a `weight_scale` with that unit replaces both.
+    weight_mean : float, optional
+        Mean of the initial incoming (not recurrent) weights, in standard deviations: for mean m and
+        standard deviation s pass ``weight_mean=m/s`` and ``weight_scale=s*sqrt(n_pre)/v_th``. A
+        positive mean lets a layer fire from the start.
+    learn : tuple of str, optional
+        What is learned besides weights: names of parameters of the model, such as "tau_m", and
+        "delay". A parameter with one value in the model is learned as one, an array neuron by
+        neuron. ``net.parameters`` holds them as "<layer>.tau_m", "<layer>.delay" in SI units. Delays
+        are real numbers; the simulation uses them rounded to steps.
 
     Raises
     ------
     ValueError
-        If the model has no threshold or no input, or a number is out of range.
+        If the model has no threshold or no input, a number is out of range, or there is no such
+        parameter to learn.
     TypeError
         If `model` is not a NeuronModel.
 
@@ -101,6 +129,8 @@ class Layer:
     connectivity: float = dataclasses.field(default=1.0, kw_only=True)
     excitatory: float | None = dataclasses.field(default=None, kw_only=True)
     weight_scale: float | Quantity = dataclasses.field(default=1.0, kw_only=True)
+    weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
+    learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         where = f"Layer {self.name}" if self.name else "Layer"
@@ -138,6 +168,9 @@ class Layer:
             else Range(Quantity(0, unit))
         )
         check_value("weight_scale", self.weight_scale, limits, where=where)
+        check_value("weight_mean", self.weight_mean, Range(-np.inf), where=where)
+        known = (*self.model.parameters, "delay")
+        object.__setattr__(self, "learn", _check_learn(self.learn, known, where=where))
 
     @property
     def sign(self) -> np.ndarray | None:
@@ -164,6 +197,9 @@ class Readout:
         Another model without threshold.
     bias : bool, optional
         Whether to learn a constant that is added to each output.
+    weight_scale, weight_mean : float, optional
+        The standard deviation of the initial weights is ``weight_scale/sqrt(n_pre)`` in units of the
+        readout's input (1, mV, nA or nS), and `weight_mean` their mean in standard deviations.
 
     Raises
     ------
@@ -184,9 +220,13 @@ class Readout:
     tau: Quantity | None = dataclasses.field(default=None, kw_only=True)
     model: NeuronModel = dataclasses.field(default=None, kw_only=True)  # type: ignore[assignment]
     bias: bool = dataclasses.field(default=True, kw_only=True)
+    weight_scale: float = dataclasses.field(default=1.0, kw_only=True)
+    weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_count("n", self.n, where="Readout")
+        check_value("weight_scale", self.weight_scale, Range(0), where="Readout")
+        check_value("weight_mean", self.weight_mean, Range(-np.inf), where="Readout")
         _check_flag("bias", self.bias, where="Readout")
         if self.model is not None and self.tau is not None:
             raise ValueError(
@@ -237,6 +277,21 @@ def _check_count(name: str, value: Any, *, where: str) -> None:
                 f"Pass for example {name}=100.",
             )
         )
+
+
+def _check_learn(learn: Any, known: tuple[str, ...], *, where: str) -> tuple[str, ...]:
+    names = (learn,) if isinstance(learn, str) else tuple(learn)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                message(
+                    f"learn names {name!r}, which is no parameter.",
+                    where,
+                    "Parameters of the model and delays can be learned besides weights.",
+                    did_you_mean(str(name), known),
+                )
+            )
+    return names
 
 
 def _check_flag(name: str, value: Any, *, where: str) -> None:

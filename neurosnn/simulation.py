@@ -179,7 +179,7 @@ def build(
     record = (record,) if isinstance(record, str) else tuple(record)
     given = read_inputs(net, inputs)
     schedule = given.schedule
-    models = {layer.name: (layer.model, layer.n) for layer in net.layers}
+    models = {layer.name: (net.model(layer.name), layer.n) for layer in net.layers}
     models["readout"] = (_with_output(net), net.readout.n)
     own = {
         name: set(model.dimensions) - set(model.parameters) for name, (model, _) in models.items()

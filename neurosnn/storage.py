@@ -51,7 +51,12 @@ def describe(net: SpikingNetwork) -> dict:
     return {
         "dt": to_plain(net.dt),
         "seed": net.seed,
-        "input": {"n": int(net.input.n), "real_valued": bool(net.input.real_valued)},
+        "input": {
+            "n": int(net.input.n),
+            "real_valued": bool(net.input.real_valued),
+            "delay": to_plain(net.input.delay),
+            "learn": list(net.input.learn),
+        },
         "layers": [
             {
                 "name": layer.name,
@@ -61,6 +66,8 @@ def describe(net: SpikingNetwork) -> dict:
                 "connectivity": float(layer.connectivity),
                 "excitatory": None if layer.excitatory is None else float(layer.excitatory),
                 "weight_scale": to_plain(layer.weight_scale),
+                "weight_mean": float(layer.weight_mean),
+                "learn": list(layer.learn),
                 "model": layer.model.to_dict(),
             }
             for layer in net.layers
@@ -68,6 +75,8 @@ def describe(net: SpikingNetwork) -> dict:
         "readout": {
             "n": int(net.readout.n),
             "bias": bool(net.readout.bias),
+            "weight_scale": float(net.readout.weight_scale),
+            "weight_mean": float(net.readout.weight_mean),
             "model": net.readout.model.to_dict(),
         },
         "synapses": {
@@ -182,12 +191,25 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
             continue
         wanted[f"{name}.w"] = (np.float64, shape, False)
         wanted[f"{name}.mask"] = (np.bool_, shape, True)
+    wanted |= _learned(data["input"], "input", n_in)
+    for layer, n in zip(data["layers"], sizes, strict=True):
+        wanted |= _learned(layer, layer["name"], n)
     if data["readout"]["bias"]:
         wanted["readout.b"] = (np.float64, (n_out,), False)
     total = sum(math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape, _ in wanted.values())
     if total > MAX_BYTES:
         raise _Refused(path, f"claims arrays of {total / 2**30:.3g} GiB")
     return wanted
+
+
+def _learned(part: dict, name: str, n: int) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
+    """Arrays of what is learned besides weights; one value for all neurons has no axis."""
+    found = {}
+    for key in part.get("learn", ()):
+        value = part["delay"] if key == "delay" else part["model"]["parameters"][key]
+        several = key == "delay" or np.ndim(from_plain(value)) > 0
+        found[f"{name}.{key}"] = (np.float64, (n,) if several else (), False)
+    return found
 
 
 def _count(path: Path, value: Any) -> int:
@@ -237,8 +259,11 @@ def _build(path: Path, data: dict, arrays: dict[str, np.ndarray]) -> SpikingNetw
         layers.append(Layer(model, fields.pop("n"), **fields))
     readout = dict(data["readout"])
     readout["model"] = NeuronModel.from_dict(readout["model"])
+    entry = dict(data["input"])
+    if "delay" in entry:  # files of before know no delays of the input
+        entry["delay"] = from_plain(entry["delay"])
     net = SpikingNetwork(
-        Input(**data["input"]),
+        Input(**entry),
         *layers,
         Readout(readout.pop("n"), **readout),
         dt=from_plain(data["dt"]),

@@ -44,10 +44,11 @@ class Trainer:
         Where the gradient comes from.
     optimizer : Optimizer, optional
         What is done with it, ``Adam(1e-3)`` if None. Learning rates of weights with a unit are in
-        mV, nA or nS.
+        mV, nA or nS, those of time constants and delays in ms: ``factors={"*.delay": 100}`` moves
+        delays by 0.1 ms where weights move by 1e-3.
     loss : Loss or str, optional
         A loss, or the name of one with its defaults: "cross_entropy", "cross_entropy_per_step",
-        "mean_square".
+        "mean_square", "max_cross_entropy", "first_spike".
     backend : {"auto", "engine", "brian2"} or object, optional
         The fast engine, stock Brian2, or the engine where a C++ compiler is found; or any object
         with their ``run(trials, targets=None, gradient=False)``. Learned arrays of its own in a
@@ -74,6 +75,8 @@ class Trainer:
         Epochs done.
     history : History
         One row an epoch.
+    counts : dict of str to ndarray (n,)
+        Spikes of each neuron in the last epoch of :meth:`fit`, by layer, if the backend counts them.
 
     Raises
     ------
@@ -145,6 +148,7 @@ class Trainer:
         self.optimizer = self._updates.optimizer
         self.random = np.random.Generator(np.random.PCG64(self.seed))
         self.epoch, self.history = 0, History()
+        self.counts: dict[str, np.ndarray] = {}
 
     @property
     def updates(self) -> int:

@@ -100,7 +100,10 @@ class Updates:
             )
         # A copy: the backend may use its arrays again.
         gradient = Gradient(
-            {name: self.scales[name] * result.gradient[name] for name in self.parameters}
+            {
+                name: np.asarray(self.scales[name] * result.gradient[name])
+                for name in self.parameters
+            }
         )
         self.constraints.mask_gradient(gradient)
         gradient.largest = {}

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from brian2.units.allunits import amp, msecond, siemens, volt
+from brian2.units.allunits import amp, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.checks import did_you_mean, message, unit_name
+from neurosnn.checks import Range, check_value, did_you_mean, message, unit_name
 from neurosnn.connection import Connection
 from neurosnn.parts import Layer
 
@@ -51,7 +51,9 @@ def _draw(net, name, source, target, rng) -> Connection:
     mask = pre = post = sign = None
     delay: Any = 0
     if target is None:
-        w = rng.standard_normal((n_pre, n_post)) / np.sqrt(n_pre)
+        w = rng.standard_normal((n_pre, n_post))
+        w += net.readout.weight_mean
+        w *= net.readout.weight_scale / np.sqrt(n_pre)
         model = net.readout.model
         channel = np.zeros(n_pre, dtype=np.int32)
         dimensions = model.dimensions[model.inputs[0]]
@@ -65,22 +67,26 @@ def _draw(net, name, source, target, rng) -> Connection:
         else:
             mask = ~np.eye(n_pre, dtype=bool) if recurrent else None
             w = rng.standard_normal((n_pre, n_post))
+        if not recurrent:
+            w += target.weight_mean
         w *= _scale(target, dimensions) / np.sqrt(n_pre * target.connectivity)
-        if source is not None:
-            delay = _delay_steps(source, net.dt)
+        delay = _delay_steps(net.input if source is None else source, net.dt)
+    origin = "input" if source is None else source.name
     connection = Connection(
         name=name,
-        source="input" if source is None else source.name,
+        source=origin,
         target="readout" if target is None else target.name,
         n_post=n_post,
         w=w,
         mask=mask,
         pre=pre,
         post=post,
-        delay=np.broadcast_to(np.asarray(delay, dtype=np.int32), (n_pre,)).copy(),
+        fixed_delay=np.broadcast_to(np.asarray(delay, dtype=np.int32), (n_pre,)).copy(),
         channel=channel,
         sign=sign,
         dimensions=dimensions,
+        learned_delay=None if target is None else net.learned.get(f"{origin}.delay"),
+        dt=float(net.dt),
     )
     if sign is not None:
         np.abs(w, out=w)
@@ -88,6 +94,33 @@ def _draw(net, name, source, target, rng) -> Connection:
     if mask is not None:
         w *= mask
     return connection
+
+
+def learned_values(net: SpikingNetwork) -> dict[str, np.ndarray]:
+    """What is learned besides weights and biases, in SI values; shared parameters have no axis."""
+    values = {}
+    for name, part in parts_by_name(net).items():
+        for key in part.learn:
+            if key == "delay":
+                value = np.broadcast_to(np.asarray(part.delay, dtype=float), (part.n,))
+            else:
+                value = np.asarray(part.model.parameters[key], dtype=float)
+            values[f"{name}.{key}"] = np.array(value)
+    return values
+
+
+def parts_by_name(net: SpikingNetwork) -> dict[str, Any]:
+    """The input and the layers."""
+    return {"input": net.input, **{str(layer.name): layer for layer in net.layers}}
+
+
+def range_of(net: SpikingNetwork, name: str) -> Range:
+    """Allowed values of a learned parameter."""
+    part, key = name.rsplit(".", 1)
+    if key == "delay":
+        return Range(0 * second, includes_low=True)
+    model = parts_by_name(net)[part].model
+    return model.ranges.get(key) or Range(Quantity(-np.inf, dim=model.dimensions[key]))
 
 
 def _draw_synapses(n_pre: int, target: Layer, *, recurrent: bool, rng):
@@ -149,14 +182,14 @@ def _scale(layer: Layer, dimensions) -> float:
     return float(layer.weight_scale) * USUAL.get(dimensions, 1.0)
 
 
-def _delay_steps(layer: Layer, dt: Quantity) -> np.ndarray:
+def _delay_steps(layer: Any, dt: Quantity) -> np.ndarray:
     steps = np.asarray(layer.delay / dt, dtype=float)
     whole = np.rint(steps)
-    if np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)):
+    if "delay" not in layer.learn and np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)):
         raise ValueError(
             message(
                 f"delay must be a multiple of dt = {dt}, got {layer.delay}.",
-                f"Layer {layer.name}",
+                f"Layer {layer.name}" if isinstance(layer, Layer) else "Input",
                 "Spikes arrive in a step of the simulation.",
                 "Round the delay, or choose a smaller dt.",
             )
@@ -183,7 +216,7 @@ def _check_names(net: SpikingNetwork) -> None:
         if layer.recurrent or k < len(net.layers) - 1:
             continue
         for setting, given in (
-            ("delay", np.any(np.asarray(layer.delay) > 0)),
+            ("delay", np.any(np.asarray(layer.delay) > 0) or "delay" in layer.learn),
             ("excitatory", layer.excitatory is not None),
         ):
             if given:
@@ -212,6 +245,8 @@ def checked_parameters(net: SpikingNetwork, values: Mapping[str, Any]) -> dict[s
         connection = net.connections.get(name.removesuffix(".w"))
         model = net.readout.model
         unit = connection.dimensions if connection else model.dimensions[model.states[0]]
+        if name in net.learned:
+            unit = get_dimensions(range_of(net, name).low)
         if isinstance(value, Quantity) and value.dim is not unit:
             raise ValueError(
                 message(
@@ -228,6 +263,8 @@ def checked_parameters(net: SpikingNetwork, values: Mapping[str, Any]) -> dict[s
                 message(f"{name} is not an array of numbers: {error}.", where, "", "Pass an array.")
             ) from error
         _check_array(name, array, net.parameters[name].shape, connection, where)
+        if name in net.learned:
+            check_value(name, Quantity(array, dim=unit), range_of(net, name), where=where)
         checked[name] = array
     return checked
 

@@ -86,7 +86,7 @@ def trials(case, dt):
     )
 
 
-def engine(case, dt, *, learn=("tau_m", "tau_s"), rule=None, dtype="float64"):
+def engine(case, dt, *, learn=("tau_m", "tau_s"), rule=None, dtype="float64", loss=None):
     """The engine of the same network with time step `dt` in seconds."""
     reference = case.reference
     layers = [
@@ -100,11 +100,11 @@ def engine(case, dt, *, learn=("tau_m", "tau_s"), rule=None, dtype="float64"):
     net = SpikingNetwork(Input(N_IN), *layers, case.readout, dt=dt * second)
     for name, link in reference.links.items():
         net.parameters[f"{name}.w"][:] = link.w
-        net.connections[name].delay[:] = np.round(link.delay / dt)
+        net.connections[name].fixed_delay[:] = np.round(link.delay / dt)
     return Engine(
         net,
         rule or EventProp(),
-        CrossEntropy(),
+        loss or CrossEntropy(),
         dtype=dtype,
         threads=1,
         learn={layer.name: learn for layer in net.layers} if learn else None,

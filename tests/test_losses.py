@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from brian2 import ms, mV
 
+from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError, as_loss
 
 RNG = np.random.default_rng(5)
@@ -13,6 +14,7 @@ CASES = [
     (CrossEntropy(), 2),
     (CrossEntropyPerStep(), np.array([0, 3, -1, 1, 1, -1, 2])),
     (MeanSquareError(), RNG.normal(size=(7, 4))),
+    (FirstSpike(tau_0=3000 * ms, tau_1=5000 * ms, alpha=0.3, v_th=0.2), 2),
 ]
 
 
@@ -47,6 +49,50 @@ def test_values_written_out():
     assert value == pytest.approx(0.5 * np.sum(WEIGHTS[:, None] * (OUTPUTS - 1) ** 2))
 
 
+def test_first_spikes_written_out():
+    loss = FirstSpike(tau_0=2 * ms, tau_1=5 * ms, alpha=0.5)
+    outputs = np.array([[0.0, 0.2, 0.0], [0.5, 1.4, 0.0], [1.5, 0.0, 0.9]])
+    dt = np.full(3, 1e-3)
+    times = np.array([2 + 0.5, 1 + 0.8 / 1.2, 3.0])  # ms; the last one is silent
+    np.testing.assert_allclose(loss.scores(outputs, dt), -times / 2)
+    for label in range(3):
+        value, error = loss.value_and_error(outputs, label, dt)
+        expected = np.log(np.exp(-times / 2).sum()) + times[label] / 2
+        assert value == pytest.approx(expected + 0.5 * np.expm1(times[label] / 5))
+        assert not error[:2, 2].any()
+        # only a silent label is pulled up
+        assert (error[2, 2] < 0) == (label == 2)
+    pull = (1 - np.exp(-1.5) / np.exp(-times / 2).sum()) / 2e-3 + 0.5 * np.exp(3 / 5) / 5e-3
+    assert error[2, 2] == pytest.approx(-pull / 200)
+
+
+def test_a_grazing_output_has_a_bounded_error():
+    loss = FirstSpike(tau_0=1 * ms, tau_1=10 * ms, alpha=0.0)
+    _, error = loss.value_and_error([[0.999999, 0.0], [1.0000001, 2.0]], 0, [1e-3, 1e-3])
+    assert np.abs(error).max() < 1e3 / (0.1 / 10e-3)
+
+
+def test_the_maximum_at_a_kink_is_read_on_both_sides():
+    outputs = np.array([[0.0, 0.0], [3.0, 0.0], [2.0, 1.0]])
+    _, error = MaxCrossEntropy().value_and_error(outputs, 1, np.ones(3))
+    share = np.exp(3) / (np.exp(3) + np.exp(1))
+    np.testing.assert_allclose(error, [[share / 4, 0], [3 * share / 4, 0], [0, -share]])
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"tau_0": 1.0}, "tau_0 must be"),
+        ({"tau_1": 0 * ms}, "tau_1 must be"),
+        ({"alpha": -1.0}, "alpha must be"),
+        ({"v_th": 0.0}, "v_th must be"),
+    ],
+)
+def test_refused_first_spike(changed, reason):
+    with pytest.raises(ValueError, match=reason):
+        FirstSpike(**changed)
+
+
 def test_large_outputs_do_not_overflow():
     value, error = CrossEntropy().value_and_error([[1000.0, 0.0]], 1, [1.0])
     assert value == 1000
@@ -63,6 +109,11 @@ def test_weights_of_each_readout():
     assert weights[1] / weights[0] == pytest.approx(np.exp(-0.5))
     assert weights[:2].sum() == pytest.approx(1)
     assert weights[2:].sum() == pytest.approx(1)
+    weights = CrossEntropy(readout="linear").step_weights(lengths, ms)
+    assert weights == pytest.approx([2 / 3, 1 / 3, 0.4, 0.3, 0.2, 0.1])
+    weights = CrossEntropy(readout="sigmoid").step_weights([4], ms)
+    assert weights[2] / weights[0] == pytest.approx((1 + np.exp(-2.5)) / 2)
+    assert weights.sum() == pytest.approx(1)
 
 
 def test_window_edges_survive_rounding():

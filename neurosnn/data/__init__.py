@@ -20,6 +20,7 @@ from .read_timit import read_timit
 from .slices import slice_by_number
 from .spike_trials import SpikeTrials, Steps, Trial
 from .spoken_digits import spoken_digit_frames, spoken_digit_labels, spoken_digits
+from .yin_yang import yin_yang
 
 __all__ = [
     "FrameTrials",
@@ -63,4 +64,5 @@ __all__ = [
     "to_neo",
     "validation_split",
     "write_shd",
+    "yin_yang",
 ]

@@ -18,6 +18,7 @@ from neurosnn.engine.derivation import derivation_key, read_derivation, write_de
 from neurosnn.engine.eprop_adjoint import add_eprop
 from neurosnn.engine.eventprop_adjoint import add_eventprop
 from neurosnn.engine.layout import batch_fields, neuron_values
+from neurosnn.engine.refusals import learned_parameters, refuse_what_has_no_gradient
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.translate import Translator
 from neurosnn.hybrid import hybrid_map
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["BatchResult", "Engine", "Simulation"]
 
 REAL = {"float32": "float", "float64": "double"}
-LOSS_KINDS = {"cross_entropy": 0, "cross_entropy_per_step": 1, "mean_square": 2}
+LOSS_KINDS = {
+    "cross_entropy": 0,
+    "cross_entropy_per_step": 1,
+    "mean_square": 2,
+    "max_cross_entropy": 3,
+    "first_spike": 4,
+}
 #: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
 GRADIENT_BLOCKS = 16
 #: Below this density the engine visits the synapses of a sparse connection one by one; above it, and
@@ -54,7 +61,7 @@ class Engine:
         Number of threads, all processors if None. It changes no bit of the results.
     learn : dict of str to tuple of str, optional
         Parameters of the neurons that get a gradient, by layer, for example
-        ``{"hidden": ("tau_m",)}``.
+        ``{"hidden": ("tau_m",)}``; those that the network learns if None.
 
     Raises
     ------
@@ -90,7 +97,9 @@ class Engine:
             )
         self.net, self.rule, self.loss, self.dtype = net, rule, loss, np.dtype(dtype)
         self.threads = threads or os.cpu_count() or 1
-        self.learn = {name: tuple(names) for name, names in (learn or {}).items()}
+        if learn is None:
+            learn = learned_parameters(net)
+        self.learn = {name: tuple(names) for name, names in learn.items()}
         self.parts = {layer.name: layer for layer in net.layers} | {"readout": net.readout}
         unknown = set(self.learn) - {layer.name for layer in net.layers}
         if unknown:
@@ -104,8 +113,8 @@ class Engine:
             )
         self.feedback = {}
         self._method = "none" if rule is None else rule.method
+        refuse_what_has_no_gradient(net, self._method, loss)
         if self._method == "eprop":
-            _refuse_clipped_traces(net)
             sizes = {layer.name: layer.n for layer in net.layers}
             self.feedback = rule.feedback_weights(sizes, net.readout.n)
         #: Arrays that are learned beside the network's: adaptive feedback weights.
@@ -217,16 +226,18 @@ class Engine:
             loss_kind=LOSS_KINDS[self.loss.kind],
             gradient=int(gradient),
         )
+        by_neuron = {
+            layer.name: counts[f"spike_count_{self._index[layer.name].index}"].sum(axis=0)
+            for layer in self.net.layers
+        }
         return BatchResult(
             gradient=self._gradient(sums, n) if gradient else {},
             loss=float(results["loss"].mean()),
             scores=results["scores"],
             correct=int(results["correct"].sum()),
             total=int(results["total"].sum()),
-            spikes={
-                layer.name: int(counts[f"spike_count_{self._index[layer.name].index}"].sum())
-                for layer in self.net.layers
-            },
+            spikes={name: int(count.sum()) for name, count in by_neuron.items()},
+            counts=by_neuron,
         )
 
     def simulate(
@@ -360,26 +371,30 @@ class Engine:
                 f"arriving_{channel}" if channel in target.gated else f"s_{channel}"
                 for channel in channels
             ),
-            delayed=bool(connection.delay.any()),
+            delayed=connection.learned_delay is not None or bool(connection.delay.any()),
             sparse=self._sparse[connection.name],
             real_valued=real_valued,
         )
 
     def _call(self, batch: BatchInput, buffers: dict, *, per_trial=({}, {}), **numbers) -> None:
+        strength = getattr(self.rule, "rate_strength", 0.0)
+        strengths = getattr(self.rule, "rate_strengths", (strength, strength))
         values = {
             "n_trials": batch.n_trials,
             "max_steps": int(batch.n_steps.max()),
             "n_blocks": GRADIENT_BLOCKS,
             "n_threads": min(self.threads, batch.n_trials),
             "dt": float(self.net.dt),
-            "rate_strength": getattr(self.rule, "rate_strength", 0.0),
+            "rate_strength": strengths[1],
+            "rate_strength_below": strengths[0],
             "rate_target": float(getattr(self.rule, "rate_target", 0.0)),
             "smallest_slope": getattr(self.rule, "smallest_slope", 0.0),
             "max_delay": self.net.max_delay,
             "bias": self.net.parameters.get("readout.b", np.zeros(self.net.readout.n)),
+            **{f"loss_{key}": x for key, x in getattr(self.loss, "constants", {}).items()},
             **batch.arrays,
             **self._weights(),
-            **neuron_values(self.parts, self._index, *per_trial),
+            **neuron_values(self.parts, self._index, self.net.learned, *per_trial),
             **buffers,
             **numbers,
         }
@@ -459,6 +474,13 @@ class Engine:
         for code in self._connections:
             if f"delay_{code.name}" in sums:
                 gradient[f"{code.name}.delay"] = sums[f"delay_{code.name}"]
+        for name in self.net.learned:
+            if name.endswith(".delay"):
+                gradient[name] = sum(
+                    sums[f"delay_{connection.name}"]
+                    for connection in self.net.connections.values()
+                    if connection.learned_delay is self.net.learned[name]
+                )
         for array in gradient.values():
             array /= n_trials
         for name, connection in self.net.connections.items():
@@ -477,20 +499,6 @@ class Engine:
                 self._handle, trial, layer, step.ctypes.data, neuron.ctypes.data
             )
         return step, neuron
-
-
-def _refuse_clipped_traces(net: SpikingNetwork) -> None:
-    for layer in net.layers:
-        if layer.model.eligibility_bounds:
-            raise ValueError(
-                message(
-                    f"the eligibility vectors of layer '{layer.name}' are clipped.",
-                    layer.model.name,
-                    "A clipped trace is not linear in the presynaptic spikes, so the backward pass "
-                    "cannot give the same gradient.",
-                    "Use backend='brian2', or a model without eligibility_bounds.",
-                )
-            )
 
 
 def _aligned(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

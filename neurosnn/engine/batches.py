@@ -150,7 +150,7 @@ def _targets(net, trials, loss, targets, n_steps) -> dict[str, np.ndarray]:
         )
     weights = (
         loss.step_weights(n_steps, net.dt, labels)
-        if wanted == total and loss.kind != "cross_entropy"
+        if wanted == total and not loss.decides_trials
         else loss.step_weights(n_steps, net.dt)
     )
     return {"labels": labels, "step_weight": np.asarray(weights, float)}

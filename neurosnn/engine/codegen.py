@@ -58,6 +58,7 @@ class LayerCode:
     input_slope: list = field(default_factory=list)
     reset_adjoint: list = field(default_factory=list)
     margin: list = field(default_factory=list)
+    crossing: str = ""
     time_gradient: str = ""
     release_gradient: str = ""
 

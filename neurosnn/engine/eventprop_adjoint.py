@@ -67,6 +67,7 @@ def add_eventprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
         (row, column): at_spike(f"R_{row}_{column}", text)
         for (row, column), text in slopes.reset_slope.items()
     }
+    layer.crossing = translator.expression(slopes.crossing)
     margin = {name: at_spike(f"g_{name}", text) for name, text in slopes.margin.items()}
     layer.reset_adjoint = [
         (column, product_sum(f"mu_{row}*{R}" for (row, c), R in kept.items() if c == column))

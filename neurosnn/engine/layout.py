@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurosnn.engine.codegen import ConnectionCode, LayerCode
+from neurosnn.event_losses import FirstSpike
 from neurosnn.symbolic import evaluate
 
 __all__ = ["batch_fields", "neuron_values"]
@@ -31,7 +32,8 @@ def batch_fields(
         )
     ]
     fields += [("dt", "double"), ("rate_strength", "double"), ("rate_target", "double")]
-    fields += [("smallest_slope", "double")]
+    fields += [("smallest_slope", "double"), ("rate_strength_below", "double")]
+    fields += [(f"loss_{name}", "double") for name in FirstSpike().constants]
     fields += [(name, "const int64_t*") for name in ("n_steps", "event_offset", "frame_offset")]
     fields += [(name, "const int32_t*") for name in ("event_step", "event_channel")]
     fields += [("frames", "const float*"), ("labels", "const int64_t*")]
@@ -69,14 +71,19 @@ def batch_fields(
 
 
 def neuron_values(
-    parts: dict[str, Any], index: dict[str, LayerCode], parameters: dict, initial: dict
+    parts: dict[str, Any],
+    index: dict[str, LayerCode],
+    learned: dict[str, np.ndarray],
+    parameters: dict,
+    initial: dict,
 ) -> dict[str, np.ndarray | int]:
     """Sizes, parameters and initial values of all layers; some may differ from trial to trial."""
     values: dict[str, np.ndarray | int] = {}
     for name, part in parts.items():
         k, n, model = index[name].index, part.n, part.model
         values[f"n_{k}"] = n
-        for key, value in model.parameters.items():
+        current = {key: learned.get(f"{name}.{key}", x) for key, x in model.parameters.items()}
+        for key, value in current.items():
             array = np.asarray(value, dtype=float)
             if (name, key) in parameters:
                 array = np.asarray(parameters[name, key], dtype=float)
@@ -87,14 +94,14 @@ def neuron_values(
                 array = np.asarray(initial[name, state], dtype=float)
                 values[f"initstride_{k}_{state}"] = n
             else:
-                array = np.broadcast_to(_initial_value(model, state, n), (n,))
+                array = np.broadcast_to(_initial_value(model, current, state, n), (n,))
             values[f"init_{k}_{state}"] = np.ascontiguousarray(array, dtype=float)
     return values
 
 
-def _initial_value(model: Any, state: str, n: int) -> np.ndarray | float:
+def _initial_value(model: Any, parameters: dict, state: str, n: int) -> np.ndarray | float:
     value = model.initial.get(state, 0.0)
     if isinstance(value, str):
-        names = {key: np.asarray(entry, float) for key, entry in model.parameters.items()}
+        names = {key: np.asarray(entry, float) for key, entry in parameters.items()}
         return evaluate(value, {**names, "i": np.arange(n), "N": n})
     return np.asarray(value, dtype=float)

@@ -24,6 +24,8 @@ class BatchResult(NamedTuple):
         Correct and all decisions (trials, or unmasked steps).
     spikes : dict of str to int
         Spikes of each layer.
+    counts : dict of str to ndarray (n,)
+        Spikes of each neuron, by layer; empty if the backend does not count them.
     """
 
     gradient: dict[str, np.ndarray]
@@ -32,6 +34,7 @@ class BatchResult(NamedTuple):
     correct: int
     total: int
     spikes: dict[str, int]
+    counts: dict[str, np.ndarray] = {}  # noqa: RUF012 - a NamedTuple has no factories
 
 
 class Simulation(NamedTuple):

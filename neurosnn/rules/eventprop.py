@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.checks import Range, check_value
+from neurosnn.checks import Range, check_value, message
 
 if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
@@ -36,15 +37,20 @@ class EventProp:
     ----------
     rate_target : Quantity (hertz), optional
         Firing rate towards which every neuron is driven.
-    rate_strength : float, optional
+    rate_strength : float or tuple of two floats, optional
         Strength c of the firing-rate term: the adjoint of the margin grows by
         ``c (f_j - f_target)/T`` at each spike. The number of spikes has no gradient, so this is a
-        heuristic, as in Nowotny et al. 2025.
+        heuristic, as in Nowotny et al. 2025. Two numbers hold for neurons below and above the
+        target. In their measure, a strength k on spike counts of trials of length T towards nu, it
+        is ``c = k T**2`` and ``f_target = nu/T``.
     smallest_slope : float, optional
-        Lower limit of the slope ``g_h . f-`` (units of the margin per second) with which the membrane
-        crosses the threshold: a grazing spike has an unbounded gradient, and on a coarse grid the
-        flow may even point downwards after the overshoot. Train at dt = 1 ms with about 50; for a
-        model in volts the number is smaller by the scale of its threshold.
+        Lower limit of the slope (units of the margin per second) with which the membrane crosses the
+        threshold: a grazing spike has an unbounded gradient. The slope itself is the flow
+        ``g_h . f-`` at the end of the step, or the secant of the margin over the step if that is
+        steeper: the flow may be flat or even point downwards after the overshoot of a coarse step,
+        the secant never does. Both agree to order dt, so small steps keep the exact gradient, and
+        with steps of 0.1 to 20 ms nothing has to be tuned. For a model in volts choose a smaller
+        number, by the scale of its threshold.
 
     Raises
     ------
@@ -74,7 +80,7 @@ class EventProp:
         "Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), doi:10.1038/s41598-021-91786-z"
     )
     rate_target: Quantity = field(default_factory=lambda: 10 * hertz)
-    rate_strength: float = 0.0
+    rate_strength: float | tuple[float, float] = 0.0
     smallest_slope: float = 5.0
 
     def __post_init__(self) -> None:
@@ -82,8 +88,25 @@ class EventProp:
         check_value(
             "rate_target", self.rate_target, Range(0 * hertz, includes_low=True), where=where
         )
-        check_value("rate_strength", self.rate_strength, Range(0, includes_low=True), where=where)
+        for strength in self.rate_strengths:
+            check_value("rate_strength", strength, Range(0, includes_low=True), where=where)
         check_value("smallest_slope", self.smallest_slope, Range(0), where=where)
+
+    @property
+    def rate_strengths(self) -> tuple[float, float]:
+        """Strengths of the firing-rate term below and above the target."""
+        if np.ndim(self.rate_strength) == 0:
+            return (self.rate_strength, self.rate_strength)
+        if np.shape(self.rate_strength) != (2,):
+            raise ValueError(
+                message(
+                    f"rate_strength must be one or two numbers, got {self.rate_strength}.",
+                    "EventProp",
+                    "Two hold for neurons below and above the target.",
+                    "Write for example rate_strength=(0.0, 1e-3).",
+                )
+            )
+        return tuple(self.rate_strength)
 
     def equations(self, model: NeuronModel, *, learn: tuple[str, ...] = ()) -> AdjointEquations:
         """The adjoint of a neuron model as Brian2 strings, derived from its equations.

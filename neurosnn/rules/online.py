@@ -68,6 +68,15 @@ class OnlineBackend:
     def __init__(self, net: Any, rule: Any = None, loss: Any = None):
         self.net, self.rule, self.loss = net, rule, loss
         check_rule(rule)
+        if net.learned:
+            raise ValueError(
+                message(
+                    f"the online form of e-prop does not learn '{min(net.learned)}'.",
+                    "OnlineBackend",
+                    "Its synapses carry the traces of weights.",
+                    "Use backend='engine', or leave learn out of the layers.",
+                )
+            )
         self.feedback = feedback_of(net, rule)
         self.parameters: dict[str, np.ndarray] = {}
         if getattr(rule, "feedback", "") == "adaptive":
@@ -98,7 +107,7 @@ class OnlineBackend:
                 )
             )
         batch = read_batch(self.net, trials, self.loss, targets)
-        in_one_pass = gradient and self.loss.kind != "cross_entropy"
+        in_one_pass = gradient and not self.loss.decides_trials
         learning = None
         if in_one_pass:
             given = read_inputs(self.net, trials, idle=1)
@@ -235,8 +244,8 @@ def _evaluate(loss: Any, batch: BatchInput, outputs: list[np.ndarray]):
         value, error = loss.value_and_error(y, target, weights)
         values.append(value)
         errors.append(error)
-        scores.append(weights @ y)
-        if loss.kind == "cross_entropy":
+        scores.append(loss.scores(y, weights))
+        if loss.decides_trials:
             correct += int(np.argmax(scores[-1]) == target)
             total += 1
         elif loss.kind == "cross_entropy_per_step":
@@ -247,7 +256,7 @@ def _evaluate(loss: Any, batch: BatchInput, outputs: list[np.ndarray]):
 
 
 def _targets(loss: Any, batch: BatchInput) -> Iterator[Any]:
-    if loss.kind == "cross_entropy":
+    if loss.decides_trials:
         return iter(batch.arrays["labels"].tolist())
     name = "targets" if loss.kind == "mean_square" else "labels"
     return iter(_split(batch, batch.arrays[name]))

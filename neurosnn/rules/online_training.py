@@ -100,7 +100,7 @@ class OnlineTraining:
         dtype: Any = None,
     ):
         loss = as_loss(loss)
-        if loss.kind == "cross_entropy":
+        if loss.decides_trials:
             raise ValueError(
                 message(
                     f"the loss {loss!r} is known only at the end of a trial.",

@@ -25,6 +25,7 @@ __all__ = [
     "Network",
     "Run",
     "Smooth",
+    "cross_entropy",
     "differences",
     "loss",
     "simulate",
@@ -272,10 +273,15 @@ def _area(net, arrival):
     return c * (integral(net.tau_s) - integral(net.tau_m)) / net.duration
 
 
-def loss(net, times, channels, label):
-    """The cross-entropy of one trial, and its run."""
+def cross_entropy(net, run, label):
+    """Cross-entropy of the mean outputs."""
+    return np.log(np.exp(run.mean - run.mean[label]).sum())
+
+
+def loss(net, times, channels, label, measure=cross_entropy):
+    """The loss of one trial, ``measure(net, run, label)``, and its run."""
     run = simulate(net, times, channels)
-    return np.log(np.exp(run.mean - run.mean[label]).sum()), run
+    return measure(net, run, label), run
 
 
 def _changed(net, key, index, by):
@@ -307,7 +313,7 @@ def _array(net, key):
     return layer.values[key[1]] if isinstance(layer, Smooth) else getattr(layer, key[1])
 
 
-def differences(net, times, channels, label, key, *, at=None, relative=1e-6):
+def differences(net, times, channels, label, key, *, at=None, relative=1e-6, measure=cross_entropy):
     """Central differences of the loss by elements of a parameter, all or those `at` an index.
 
     Returns
@@ -320,8 +326,8 @@ def differences(net, times, channels, label, key, *, at=None, relative=1e-6):
     elements = list(np.ndindex(array.shape)) if at is None else list(zip(*at, strict=True))
     gradient = np.full(len(elements), np.nan)
     for k, index in enumerate(elements):
-        up, run_up = loss(_changed(net, key, index, scale), times, channels, label)
-        down, run_down = loss(_changed(net, key, index, -scale), times, channels, label)
+        up, run_up = loss(_changed(net, key, index, scale), times, channels, label, measure)
+        down, run_down = loss(_changed(net, key, index, -scale), times, channels, label, measure)
         if run_up.meetings() == run_down.meetings():
             gradient[k] = (up - down) / (2 * scale)
     return gradient if at is not None else gradient.reshape(array.shape)

@@ -7,7 +7,8 @@ With their adjoints (`lam_V`, `lam_I`), in reverse time between spikes::
     dE/dw = -tau_s sum over arrivals of lam_I
 
 solved exactly over a step. V is the potential at which the grid noticed the spike; it takes the
-place of the threshold. The error of a readout is an impulse at the end of each step.
+place of the threshold. I - V is at least tau_m times the secant slope of V over the step. The error
+of a readout is an impulse at the end of each step.
 """
 
 import numpy as np
@@ -15,13 +16,15 @@ import numpy as np
 __all__ = ["table_1"]
 
 
-def table_1(v, current, spikes, arrivals, weights, error, *, dt, tau_m, tau_s, readout):
+def table_1(v, before, current, spikes, arrivals, weights, error, *, dt, tau_m, tau_s, readout):
     """Gradients of the weights.
 
     Parameters
     ----------
     v, current : ndarray (steps, n)
         V and I of the layer after the update of each step, before arrivals and resets.
+    before : ndarray (steps, n)
+        V at the start of each step.
     spikes : ndarray of bool (steps, n)
         Spikes of the layer.
     arrivals : dict of str to ndarray (steps, n_pre)
@@ -51,7 +54,8 @@ def table_1(v, current, spikes, arrivals, weights, error, *, dt, tau_m, tau_s, r
         pending = weights["recurrent"] @ (hidden[0] - hidden[1])
         pending += weights["readout"] @ (output[0] - output[1])
         jump = current[t] * hidden[0] + pending
-        slope = np.where(spikes[t], current[t] - v[t], 1.0)
+        slope = np.maximum(current[t] - v[t], (v[t] - before[t]) * tau_m / dt)
+        slope = np.where(spikes[t], slope, 1.0)
         hidden[0] = np.where(spikes[t], jump / slope, hidden[0])
     return gradient
 
