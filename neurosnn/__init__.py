@@ -5,8 +5,8 @@ plasticity curves and plots; the names below build, train and export networks.
 """
 
 from neurosnn.citation import citation
-from neurosnn.export import export, read_results, write_inputs
 from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
+from neurosnn.export import export, read_results, write_inputs
 from neurosnn.heterogeneity import gamma_distributed
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
 from neurosnn.model import NeuronModel, Range
