@@ -11,7 +11,7 @@ The task and its numbers are the project's own. Training stops below 3 % error o
 trials; the errors printed are those of 2048 others, by length of delay, the last of them longer than
 any trained on.
 
-    python examples/delayed_match.py             # one or two minutes a network
+    python examples/delayed_match.py             # some minutes
     python examples/delayed_match.py --quick     # a few seconds
 """
 
@@ -116,7 +116,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="few updates: only a test")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--updates", type=int, default=1500, help="most updates of a network")
+    parser.add_argument("--updates", type=int, default=600, help="most updates of a network")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     seeds, updates, settings, n_test = options.seeds, options.updates, {"batch": 64}, 512
