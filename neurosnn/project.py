@@ -28,8 +28,6 @@ MINE = "neurosnn/, program.*, tables.h and the makefile: MIT licence, see neuros
 #: Included once, before everything that is put into a namespace.
 HEADERS = ("cmath", "ctime", "climits", "cstdlib", "csignal", "cstdint", "cstdio", "iostream", "fstream",
            "map", "random", "set", "string", "tuple", "utility", "vector", "algorithm")  # fmt: skip
-CUDA_HEADERS = ("time.h", "stdint.h", "chrono", "curand.h", "curand_kernel.h",
-                "thrust/host_vector.h", "thrust/device_vector.h")  # fmt: skip
 
 
 def finish(
@@ -269,15 +267,13 @@ def _program(folder: Path, timed: list[Any], cuda: bool) -> str:
     Each code object repeats the same helpers, so each gets a namespace of its own.
     """
     suffix = "cu" if cuda else "cpp"
+    code = sorted(folder.glob(f"code_objects/*.{suffix}"))
     lines = ["// The whole program; see README.txt for the licences of its parts."]
-    lines += [f"#include <{name}>" for name in (*HEADERS, *(CUDA_HEADERS if cuda else ()))]
+    lines += [f"#include <{name}>" for name in HEADERS]
     lines += ['#include "neurosnn/npy.h"', '#include "objects.h"', '#include "run.h"']
-    lines += [f'#include "brianlib/{name}"' for name in ("common_math.h", "stdint_compat.h")]
-    if cuda:
-        lines += ['#include "rand.h"', '#include "brianlib/cuda_utils.h"']
-        lines += ['#include "brianlib/curand_buffer.h"', '#include "brianlib/cudaVector.h"']
+    lines += _includes(folder, code)
     lines += ['#include "neurosnn/start.h"', timed_rows(timed, cuda), '#include "tables.h"']
-    for k, path in enumerate(sorted(folder.glob(f"code_objects/*.{suffix}"))):
+    for k, path in enumerate(code):
         text = path.read_text(encoding="utf-8")
         lines.append(f'#include "code_objects/{path.stem}.h"')
         lines.append(f'namespace unit_{k} {{\n#include "code_objects/{path.name}"\n}}')
@@ -287,3 +283,20 @@ def _program(folder: Path, timed: list[Any], cuda: bool) -> str:
         if (folder / f"{name}.{suffix}").exists():
             lines.append(f'#include "{name}.{suffix}"')
     return "\n".join(lines) + "\n"
+
+
+def _includes(folder: Path, code: list[Path]) -> list[str]:
+    """Everything that the code objects include and that may stand outside of their namespaces."""
+    found: dict[str, None] = {}
+    for path in code:
+        for line in re.findall(
+            r"^#include *[<\"][^>\"]+[>\"]", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+        ):
+            name = re.split(r"[<>\"]", line)[1]
+            own = folder / name
+            guarded = not own.exists() or re.search(
+                r"^#(ifndef|pragma once)", own.read_text(encoding="utf-8"), flags=re.MULTILINE
+            )
+            if guarded and not name.startswith("code_objects/"):
+                found[line] = None
+    return list(found)

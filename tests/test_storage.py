@@ -7,6 +7,7 @@ import json
 import os
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -298,3 +299,34 @@ def test_real_valued_input_is_kept(tmp_path):
     again = SpikingNetwork.load(tmp_path / "net.npz")
     assert again.input.real_valued
     assert float(again.dt) == 0.5e-3
+
+
+STACKS = ("py311_brian2_9", "py312_brian2_10", "py313_brian2_11")
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("stack", STACKS)
+def test_files_of_every_supported_stack(stack):
+    """Written by Brian2 2.9, 2.10.1 and 2.11 with Python 3.11, 3.12 and 3.13 (see tests/golden/README.md)."""
+    folder = Path(__file__).parent / "golden"
+    net = SpikingNetwork.load(folder / f"network_{stack}.npz")
+    (layer,) = net.layers
+    assert (net.seed, float(net.dt), layer.model.name) == (4, 0.5e-3, "STDP_ALIF")
+    np.testing.assert_array_equal(layer.model.parameters["beta"], np.linspace(0, 1, 4))
+    assert float(layer.delay) == 2e-3
+    assert float(net.readout.model.parameters["tau"]) == 7e-3
+    for name, array in net.parameters.items():
+        values = np.arange(array.size).reshape(array.shape)
+        if name == "readout.b":
+            np.testing.assert_array_equal(array, values / 4)
+            continue
+        connection = net.connections[name.removesuffix(".w")]
+        exists = np.ones(array.shape, bool) if connection.mask is None else connection.mask
+        np.testing.assert_array_equal(np.abs(array), np.where(exists, 1 + values / 8, 0))
+        assert np.count_nonzero(array) > 3
+        if connection.sign is not None:
+            assert np.all(array * connection.sign[:, None] >= 0)
+    first = SpikingNetwork.load(folder / f"network_{STACKS[0]}.npz")
+    assert storage.describe(net) == storage.describe(first)
+    for name, array in net.parameters.items():
+        np.testing.assert_array_equal(array, first.parameters[name])

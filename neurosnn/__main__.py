@@ -1,0 +1,8 @@
+"""``python -m neurosnn`` is the command ``neurosnn``."""
+
+import sys
+
+from neurosnn.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

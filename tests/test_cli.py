@@ -1,0 +1,228 @@
+"""The command line: what it prints, which exit codes it gives, and no traceback for a user's error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+import numpy as np
+import pytest
+from brian2 import ms
+from export_cases import small
+
+from neurosnn import SpikingNetwork, cli, doctor, equations, recipes
+
+TINY = """
+title = "Tiny"
+[data]
+name = "digits_8x8"
+limit = 20
+[network]
+neuron = "LIF"
+n = 5
+dt = "5 ms"
+weight_scale = 3.0
+parameters = {tau_m = "10 ms"}
+[training]
+rule = "eprop"
+epochs = 1
+batch_size = 10
+"""
+
+
+@pytest.fixture
+def command(capsys, tmp_path, monkeypatch):
+    """Run a command in a folder of its own: exit code, output, messages."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.smoke
+def test_models_are_all_there_is(command):
+    code, out, _ = command("models")
+    assert code == 0
+    for name in (*equations.__all__, *recipes.built_in(), "eprop", "eventprop"):
+        assert f"  {name} " in out
+
+
+def test_show_prints_equations_parameters_and_sources(command):
+    code, out, _ = command("show", "alif")
+    assert code == 0
+    for words in ("dv/dt = -v/tau_m : 1", "v >= v_th + beta*a", "tau_a", "Bellec", "0.3"):
+        assert words in out
+    code, out, _ = command("show", "PairSTDP")
+    assert "w = clip(w + A_minus*y, w_min, w_max)" in out
+    assert "A_plus" in out
+    code, out, _ = command("show", "LIF", "--rule", "eprop")
+    assert "G += L_post*ebar" in out
+
+
+def test_every_model_and_rule_can_be_shown(command):
+    for name in equations.__all__:
+        code, out, _ = command("show", name)
+        assert code == 0
+        assert out.startswith(getattr(equations, name)().name)
+
+
+def test_window_as_a_table_and_as_a_picture(command, tmp_path):
+    code, out, _ = command("window", "PairSTDP", "--max-lag", "2ms")
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert code == 0
+    assert [float(row[0]) for row in rows] == [-2, -1, 0, 1, 2]
+    assert float(rows[3][1]) == pytest.approx(0.005 * np.exp(-1 / 20))
+    code, out, _ = command("window", "eprop", "--neuron", "STDP_LIF", "--max-lag", "3 ms",
+                           "--png", "w.png")  # fmt: skip
+    assert (code, out) == (0, "wrote w.png\n")
+    assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_train_evaluate_and_export(command, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    code, out, _ = command("train", "tiny.toml", "--backend", "brian2")
+    assert code == 0
+    assert "wrote tiny.npz" in out
+    trained = dict(line.split() for line in out.splitlines() if line.startswith("  accuracy"))
+    net = SpikingNetwork.load("tiny.npz")
+    assert float(net.layers[0].model.parameters["tau_m"]) == 0.01
+    before = recipes.load_recipe("tiny.toml")
+    fresh = before.build(before.trials()[0])
+    assert not np.array_equal(net.parameters["input.w"], fresh.parameters["input.w"])
+    code, out, _ = command("evaluate", "tiny.npz", "tiny.toml", "--backend", "brian2")
+    assert code == 0
+    assert dict(line.split() for line in out.splitlines() if "accuracy" in line) == trained
+    code, out, _ = command("export", "tiny.npz", "tiny", "--data", "tiny.toml", "--trials", "3")
+    assert code == 0
+    assert "make && ./run" in out
+    manifest = json.loads((tmp_path / "tiny" / "manifest.json").read_text())
+    assert manifest["trials"]["n_steps"] == [10, 10, 10]
+    code, out, _ = command("export", "tiny.npz", "tiny", "--duration", "20 ms", "--overwrite")
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ([], 2, "the following arguments are required: COMMAND"),
+        (["frobnicate"], 2, "invalid choice: 'frobnicate'"),
+        (["show"], 2, "required: MODEL"),
+        (["show", "LFI"], 1, "there is no model or rule 'LFI'. Did you mean 'LIF'?"),
+        (["show", "LIF", "--rule", "epro"], 1, "there is no rule 'epro'. Did you mean 'eprop'?"),
+        (["show", "PairSTDP", "--rule", "eprop"], 1, "PairSTDP is a rule itself"),
+        (["show", "LIF", "--rule", "eventprop"], 1, "EventProp differentiates the flow"),
+        (["window", "eprop"], 1, "eprop needs a neuron"),
+        (["window", "LIF"], 1, "rule"),
+        (["window", "PairSTDP", "--max-lag", "50"], 1, "max_lag must be a time"),
+        (["window", "PairSTDP", "--max-lag", "ten"], 1, "'ten' is not a value with a unit"),
+        (["window", "PairSTDP", "--max-lag", "1 parsec"], 1, "is not a value with a unit"),
+        (["window", "PairSTDP", "--max-lag", "2 ms", "--png", "/dev/full/x.png"], 1, "cannot be written"),
+        (["train", "spoken_digit"], 1, "there is no such recipe. Did you mean 'spoken_digits'?"),
+        (["train", "digits", "--epochs", "0"], 2, "must be at least 1, got 0"),
+        (["train", "digits", "--out", "nowhere/x.npz"], 1, "there is no such folder"),
+        (["evaluate", "nothing.npz", "digits"], 1, "there is no such file"),
+        (["evaluate", "broken.npz", "digits"], 1, "cannot be read as a network"),
+        (["export", "net.npz", "out"], 1, "neither inputs nor a duration"),
+        (["export", "net.npz", "a/b/c", "--duration", "1 second"], 1, "does not exist"),
+        (["export", "net.npz", "out", "--duration", "-1 second"], 1, "duration must be > 0"),
+        (["export", "net.npz", "out", "--data", "digits"], 1, "64 channels"),
+        (["export", "net.npz", "out", "--duration", "1ms", "--cuda", "--arch", "A1"], 1, "arch|brian2cuda"),
+    ],
+)  # fmt: skip
+def test_errors_of_users(command, tmp_path, arguments, code, text):
+    (tmp_path / "broken.npz").write_text("no network")
+    small().save(tmp_path / "net.npz")
+    found, _, err = command(*arguments)
+    assert found == code
+    assert any(part in err for part in text.split("|"))
+    assert sorted(os.listdir(tmp_path)) == ["broken.npz", "net.npz"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("[data]", "[dat]", "unknown section 'dat'. Did you mean 'data'?"),
+        ('name = "digits_8x8"', "", "'name' is missing in [data]"),
+        ("digits_8x8", "imagenet", "unknown name 'imagenet'"),
+        ("batch_size", "batchsize", "unknown 'batchsize' in [training]. Did you mean 'batch_size'?"),
+        ('"LIF"', '"LFI"', "unknown neuron 'LFI'. Did you mean 'LIF'?"),
+        ('"eprop"', '"__import__(\'os\')"', "unknown rule"),
+        ("n = 5", "n = -5", "n must be a whole number of at least 1"),
+        ('"10 ms"', '"10 mV"', "tau_m must be a time"),
+        ('"10 ms"', "\"__import__('os').system('touch x')\"", "is not a value with a unit"),
+        ("[training]", "[training", "is not TOML"),
+    ],
+)  # fmt: skip
+def test_recipes_that_are_none(command, tmp_path, old, new, text):
+    assert old in TINY
+    (tmp_path / "bad.toml").write_text(TINY.replace(old, new))
+    code, _, err = command("train", "bad.toml", "--backend", "brian2")
+    assert code == 1
+    assert text in err
+    assert os.listdir(tmp_path) == ["bad.toml"]
+
+
+def test_recipes_that_come_along_are_valid():
+    for name, title in recipes.built_in().items():
+        recipe = recipes.load_recipe(name)
+        assert (recipe.name, recipe.title) == (name, title)
+        train = recipe.trials()[0] if name == "digits" else None
+        if train is not None:
+            assert recipe.build(train).input.n == 64
+
+
+def test_values_with_units():
+    assert recipes.quantity("20 ms", "x") == recipes.quantity("20*ms", "x") == 20 * ms
+    assert recipes.quantity("2e-3 second", "x") == 2 * ms
+    assert recipes.quantity(3, "x") == recipes.quantity("3", "x") == 3
+
+
+def test_doctor_names_what_is_missing(command, monkeypatch):
+    code, out, _ = command("doctor")
+    assert metadata.version("brian2") in out
+    assert code == (0 if "missing  C++" not in out and "missing  make" not in out else 1)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(doctor, "_writable", lambda folder: False)
+    code, out, _ = command("doctor")
+    assert code == 1
+    for words in ("missing  C++ compiler", "apt install g++", "missing  make", "cannot be written"):
+        assert words in out
+
+
+def test_help_of_every_command_has_an_example(command):
+    code, out, _ = command("--help")
+    assert code == 0
+    assert "exit codes" in out
+    for name in ("models", "show", "window", "train", "evaluate", "export", "doctor"):
+        assert f"neurosnn {name}" in out
+        code, text, _ = command(name, "--help")
+        assert code == 0
+        assert f"example: neurosnn {name}" in text
+
+
+def test_as_a_process(tmp_path):
+    """Interrupted by nobody, read by a program that stops reading, and with nowhere to write."""
+
+    def start(*arguments, **settings):
+        return subprocess.run(
+            [sys.executable, "-m", "neurosnn", *arguments], cwd=tmp_path, stderr=-1, text=True, **settings
+        )  # fmt: skip
+
+    done = start("show", "nothing", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("neurosnn: models: there is no model")
+    with open("/dev/full", "w") as full:
+        done = start("show", "LIF", stdout=full)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
