@@ -1,4 +1,7 @@
-"""Pages and pictures of the manual that the code makes: one page a rule, the gallery's scripts."""
+"""Pages and pictures of the manual that the code makes: one page a rule, the gallery's scripts.
+
+python docs/pages.py        # draws images/windows.png, the picture of the README, anew
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ STDP_NEURONS = {
 
 
 def voltage_neuron():
-    """A neuron in mV for the rule of Clopath et al., which reads the voltage."""
+    """A neuron in mV for the rule of Clopath et al., which reads the voltage.
+
+    Its spike is a jump to 0 mV for one step: the rule potentiates above -45.3 mV only.
+    """
     from brian2 import mV
 
     from neurosnn import NeuronModel
@@ -33,7 +39,7 @@ def voltage_neuron():
         equations="dv/dt = (E - v)/tau_m : volt",
         threshold="v > v_th",
         reset="v = E",
-        parameters={"tau_m": 20 * ms, "E": -70 * mV, "v_th": -50 * mV},
+        parameters={"tau_m": 20 * ms, "E": -70 * mV, "v_th": 0 * mV},
         initial={"v": "E"},
     )
 
@@ -75,11 +81,14 @@ def draw_window(name, rule, ax, step=1 * ms):
             "recurrent network."
         )
     if name == "voltage_stdp":
-        options |= {"post": voltage_neuron(), "background": 0.6, "dt": 0.5 * ms}
+        options |= {"post": voltage_neuron(), "background": 0, "dt": 1 * ms}
     window = analysis.stdp_window(rule, **options)
     analysis.plot_stdp_window(window, ax=ax, marker="")
     if name == "voltage_stdp":
-        return "The postsynaptic neuron held at 0.6 of the way to its threshold."
+        return (
+            "A leaky neuron at rest, whose spike is a jump to 0 mV for 1 ms: a single pair. The rule "
+            "was fitted to an exponential neuron with a spike after-potential, whose window differs."
+        )
     return "Default parameters; one pair of spikes."
 
 
@@ -214,6 +223,51 @@ def with_title(source: str) -> str:
     return f'r"""\n{title}\n{underline}\n{body}\n"""' + program
 
 
+def write_windows(path: Path, step=1 * ms) -> None:
+    """The windows of all rules in one picture."""
+    prefs.codegen.target = "numpy"
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.4), layout="constrained")
+    window = {"max_lag": 50 * ms, "step": step}
+    found = rules()
+    for ax, key in zip(
+        axes.flat[:5],
+        ("pair_stdp", "triplet_stdp", "voltage_stdp", "inhibitory_stdp", "reward_stdp"),
+        strict=True,
+    ):
+        rule, _, title = found[key]
+        draw_window(key, rule, ax, step)
+        ax.set_title(title, fontsize=10)
+    soft = equations.PairSTDP(bounds="multiplicative")
+    axes[0, 0].lines[-1].set_label("hard bounds")
+    for weight, label in ((0.2, "soft bounds, w = 0.2"), (0.8, "soft bounds, w = 0.8")):
+        curve = analysis.stdp_window(soft, weight=weight, **window)
+        analysis.plot_stdp_window(curve, ax=axes[0, 0], marker="", label=label)
+    axes[0, 0].margins(y=0.4)
+    axes[0, 0].legend(fontsize=7, loc="upper left")
+    for ax, background, title in (
+        (axes[1, 1], 0.0, "E-prop, neuron at rest"),
+        (axes[1, 2], 0.6, "E-prop, held at 0.6 of the threshold"),
+    ):
+        for name, model in STDP_NEURONS.items():
+            curve = analysis.stdp_window(EProp(), post=model, background=background, **window)
+            analysis.plot_stdp_window(curve, ax=ax, label=name, marker="", lw=1.5)
+        ax.set_title(title, fontsize=10)
+        ax.margins(y=0.35)
+        ax.legend(fontsize=7, ncols=2, loc="upper center" if background else "lower center")
+    last = axes[1, 3]
+    if "eqspike" in found:
+        draw_window("eqspike", found["eqspike"][0], last, step)
+        last.set_title(found["eqspike"][2], fontsize=10)
+    else:
+        draw_adjoint(last)
+        last.set_title("EventProp: credit by age", fontsize=10)
+    for ax in axes[:, 1:].flat:
+        if ax.get_ylabel() == "Δw":
+            ax.set_ylabel("")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
 def write_performance(results: Path, target: Path) -> None:
     """The page of measured figures, from the file that keeps them."""
     text = results.read_text(encoding="utf-8")
@@ -227,3 +281,7 @@ def write_all(here: Path) -> None:
     write_rules(generated / "rules")
     write_examples(here.parent / "examples", generated / "examples")
     write_performance(here.parent / "benchmarks" / "RESULTS.md", generated / "performance.md")
+
+
+if __name__ == "__main__":
+    write_windows(Path(__file__).parent / "images" / "windows.png")
