@@ -8,7 +8,7 @@ from brian2 import ms
 from engine_cases import MODELS, SCALE, spike_trials
 
 from neurosnn import NeuronModel, equations
-from neurosnn.data import FrameTrials
+from neurosnn.data import FrameTrials, SpikeTrials
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
@@ -243,6 +243,23 @@ def test_wrong_trials_are_refused():
         Engine(net, learn={"hidden": ("tau",)})
     with pytest.raises(ValueError, match="no rule was given"):
         Engine(net, None, CrossEntropy()).run(spike_trials(1), gradient=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_history_too_long_for_any_memory_is_refused(threads):
+    n, n_steps = 4_000_000, 5_000_000  # more bytes than a process can address
+    net = SpikingNetwork(Input(1), Layer(equations.LIF(), n), Readout(1))
+    trials = SpikeTrials(
+        times=[0.1],
+        units=[0],
+        offsets=[0, 1, 1],
+        labels=[0, 0],
+        n_channels=1,
+        duration=n_steps * ms,
+    )
+    engine = Engine(net, EProp(), CrossEntropy(), dtype="float64", threads=threads)
+    with pytest.raises(MemoryError, match="not enough memory for one trial per thread"):
+        engine.run(trials, gradient=True)
 
 
 def test_without_a_compiler(monkeypatch):

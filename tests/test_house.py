@@ -365,6 +365,15 @@ def test_no_file_is_longer_than_500_lines():
     assert not long, "\n".join(long)
 
 
+def test_templates_are_short_and_begin_with_a_comment():
+    folder = Path(neurosnn.__file__).parent / "engine"
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.jinja")}
+    assert len(texts) > 10
+    assert [name for name, text in texts.items() if len(text.splitlines()) > 300] == []
+    silent = [name for name, text in texts.items() if not text.lstrip().startswith(("//", "{#"))]
+    assert silent == []
+
+
 def test_package_shows_no_plot_by_itself():
     found = []
     for path in MODULES.values():
