@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER
+import sympy
+from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
 from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import get_dimensions
@@ -21,6 +22,7 @@ from neurosnn.checks import (
     parse_equations,
     unit_name,
 )
+from neurosnn.symbolic import expand, symbol, to_symbolic
 
 if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
@@ -117,6 +119,7 @@ def check_strings(model: NeuronModel) -> None:
             names.check_condition(equation.expr.code, field=field)
         else:
             names.check_expression(equation.expr.code, equation.dim, field=field)
+    _check_exact(model)
     if model.threshold:
         names.check_condition(model.threshold, field="threshold")
     for field in ("step", "reset"):
@@ -197,6 +200,37 @@ def check_strings(model: NeuronModel) -> None:
                     "Give it the unit of the state.",
                 )
             )
+
+
+def _check_exact(model: NeuronModel) -> None:
+    """The method 'exact' needs equations that are linear in the variables they integrate."""
+    equations = model.brian_equations
+    noisy = any(equation.stochastic_variables for equation in equations.ordered)
+    if model.method not in ("exact", "linear") or noisy:
+        return
+    integrated = {symbol(name) for name in equations.diff_eq_names}
+    written_out = {
+        equation.varname: equation.expr.code
+        for equation in equations.ordered
+        if equation.type == SUBEXPRESSION
+    }
+    for equation in equations.ordered:
+        if equation.type != DIFFERENTIAL_EQUATION:
+            continue
+        right = to_symbolic(expand(equation.expr.code, written_out)).expand()
+        for term in sympy.Add.make_args(right):
+            factors = [f for f in sympy.Mul.make_args(term) if f.free_symbols & integrated]
+            if factors and not (len(factors) == 1 and factors[0] in integrated):
+                names = sorted(str(name) for name in term.free_symbols & integrated)
+                raise ValueError(
+                    message(
+                        f"the equation of {equation.varname} is not linear in {', '.join(names)}, as "
+                        f"the method {model.method!r} needs it.",
+                        model.name,
+                        "Brian2 writes down the exact solution of linear equations only.",
+                        "Pass method='exponential_euler' or 'euler'.",
+                    )
+                )
 
 
 def _check_writes(model: NeuronModel, field: str) -> None:

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 from brian2.units import Quantity, ms
+from numpy.typing import ArrayLike
 
-from ._check import fraction, generator, positive_int, seconds
+from ._check import fraction, generator, integers, positive_int, seconds
 from ._trialset import gather_rows, row_of, sort_spikes
 from .spike_trials import SpikeTrials, Steps
 
@@ -111,7 +112,11 @@ def shift_channels(
 
 
 def jitter_times(
-    spikes: Spikes, sigma: Quantity | float, *, seed: Seed, n_steps: int | None = None
+    spikes: Spikes,
+    sigma: Quantity | float,
+    *,
+    seed: Seed,
+    n_steps: int | ArrayLike | None = None,
 ) -> Spikes:
     """Move each spike by an independent normal time; those that leave the trial are lost.
 
@@ -123,8 +128,8 @@ def jitter_times(
         Standard deviation.
     seed : int or numpy.random.Generator
         The same seed gives the same result.
-    n_steps : int or None
-        Steps a trial, needed for Steps.
+    n_steps : int, array_like of int (n_trials,), or None
+        Steps of all trials, or of each; needed for Steps.
 
     Returns
     -------
@@ -152,7 +157,7 @@ def jitter_times(
     offsets, when, channel = _arrays(spikes, where)
     if isinstance(spikes, SpikeTrials):
         width = seconds(sigma, "sigma", where=where, zero_ok=True)
-        end = float(spikes.duration)
+        end = spikes.durations
         moved = when + width * rng.standard_normal(len(when))
     else:
         if not isinstance(sigma, numbers.Real) or not np.isfinite(sigma) or sigma < 0:
@@ -160,10 +165,13 @@ def jitter_times(
                 f"{where}: sigma must be a number of steps, zero or more, got {sigma!r}. Steps "
                 f"have no unit. Write for example sigma={2.0}."
             )
-        end = positive_int(n_steps, "n_steps", where=where)
+        if np.ndim(n_steps):
+            end = integers(n_steps, "n_steps", where=where, length=len(offsets) - 1)
+        else:
+            end = np.full(len(offsets) - 1, positive_int(n_steps, "n_steps", where=where))
         moved = np.rint(when + sigma * rng.standard_normal(len(when)))
     moved = moved.astype(when.dtype)
-    keep = (moved >= 0) & (moved < when.dtype.type(end))
+    keep = (moved >= 0) & (moved < np.repeat(end.astype(when.dtype), np.diff(offsets)))
     offsets, moved, channel = _keep(offsets, moved, channel, keep)
     n_channels = int(channel.max(initial=0)) + 1
     _, moved, channel = sort_spikes(row_of(offsets), moved, channel, n_channels)
@@ -175,8 +183,8 @@ def blend_trials(trials: SpikeTrials, *, seed: Seed, probability: float = 0.5) -
 
     The partner, drawn at random, is moved so that its mean time and mean channel equal those of
     the trial (by whole channels); then each spike of the trial is kept with ``probability`` and
-    each of the partner with ``1 - probability``. Spikes moved out of range are lost. (Nowotny et
-    al. 2025; they add the blends to the trials.)
+    each of the partner with ``1 - probability``. Spikes moved out of range, or past the end of the
+    trial, are lost. (Nowotny et al. 2025; they add the blends to the trials.)
 
     Parameters
     ----------
@@ -234,7 +242,7 @@ def blend_trials(trials: SpikeTrials, *, seed: Seed, probability: float = 0.5) -
     move = np.rint(_means(trials.units, row, n) - _means(units, other, n)).astype(np.int64)
     units += move[other]
     times = times.astype(trials.times.dtype)
-    end = trials.times.dtype.type(float(trials.duration))
+    end = trials.durations.astype(trials.times.dtype)[other]
     keep = (times >= 0) & (times < end) & (units >= 0) & (units < trials.n_channels)
     keep &= rng.random(len(times)) >= probability
     mine = rng.random(len(trials.times)) < probability

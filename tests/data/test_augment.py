@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from brian2.units import ms
@@ -119,6 +121,46 @@ def test_blend_takes_half_of_each_and_aligns_them():
     )
     only = blend_trials(data, seed=0, probability=1.0)
     np.testing.assert_array_equal(only.times, data.times)
+
+
+def trials_of_two_lengths():
+    """A trial that is busy to its end at 20 ms, and one of the same class that is busy for 90 ms."""
+    rng = np.random.default_rng(0)
+    counts = np.array([500, 500])
+    times = [np.sort(rng.uniform(0, limit, 500)) for limit in (0.02, 0.09)]
+    return SpikeTrials(
+        times=np.concatenate(times),
+        units=rng.integers(0, 5, 1000),
+        offsets=np.append(0, np.cumsum(counts)),
+        labels=[0, 0],
+        n_channels=5,
+        duration=100 * ms,
+        durations=[0.02, 0.1],
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda data: jitter_times(data, 5 * ms, seed=0), lambda data: blend_trials(data, seed=0)],
+)
+def test_no_spike_leaves_a_trial_that_is_shorter_than_others(change):
+    data = trials_of_two_lengths()
+    found = change(data)
+    ends = np.maximum.reduceat(found.times, found.offsets[:-1])
+    assert 0.015 < ends[0] < 0.02
+    assert 0.06 < ends[1] < 0.1
+    assert 200 < found.offsets[1] < 500  # what went past the end is lost, not moved to it
+    checked = dataclasses.replace(found)  # refuses a spike after the end of its trial
+    np.testing.assert_array_equal(checked.durations, data.durations)
+
+
+def test_steps_of_trials_of_different_lengths():
+    data = trials_of_two_lengths()
+    n_steps = data.n_steps(1 * ms)
+    found = jitter_times(data.steps(1 * ms), 5.0, seed=0, n_steps=n_steps)
+    last = np.maximum.reduceat(found.step, found.offsets[:-1])
+    assert 15 <= last[0] < n_steps[0] == 20
+    assert 85 < last[1] < n_steps[1] == 100
 
 
 def test_blend_stays_in_its_class(trials):
