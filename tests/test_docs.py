@@ -17,7 +17,12 @@ PAGES = (
     "start", "which_rule", "from_brian2", "own_neuron", "own_rule", "analysis", "studies", "exchange",
     "limitations",
 )  # fmt: skip
-NOTEBOOKS = ("01_stdp_window", "02_train_with_eprop", "03_your_own_neuron")
+#: Run in full, or up to the reading of their options.
+NOTEBOOKS = {
+    "01_stdp_window": "--help",
+    "02_train_with_eprop": "--quick",
+    "03_your_own_neuron": "--help",
+}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -88,39 +93,51 @@ def test_examples_get_a_title_and_stay_the_same_program(project_root):
         assert changed.split('"""', 2)[2] == program
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_of_an_example_runs(name, project_root, tmp_path, monkeypatch):
-    """The cells that sphinx-gallery makes of the script, one after the other, as a kernel would."""
+def notebook(name, project_root, folder):
+    """The code cells that sphinx-gallery makes of an example, with the settings of the manual."""
     gallery = pytest.importorskip("sphinx_gallery.notebook")
     from sphinx_gallery.py_source_parser import split_code_and_text_blocks
 
-    monkeypatch.chdir(tmp_path)
-    script = tmp_path / f"{name}.py"
+    script = folder / f"{name}.py"
     source = (project_root / "examples" / f"{name}.py").read_text(encoding="utf-8")
     script.write_text(pages(project_root).with_title(source), encoding="utf-8")
-    _, blocks = split_code_and_text_blocks(str(script))
-    settings = re.search(
-        r'"first_notebook_cell": (.*?),\n    "remove',
-        (project_root / "docs/conf.py").read_text(),
-        re.S,
+    settings = (project_root / "docs" / "conf.py").read_text(encoding="utf-8")
+    first = re.search(r'"first_notebook_cell": (.*?),\n    "', settings, re.DOTALL).group(1)
+    made = gallery.jupyter_notebook(
+        split_code_and_text_blocks(str(script))[1],
+        {
+            "first_notebook_cell": "".join(
+                map(json.loads, re.findall(r'"(?:[^"\\]|\\.)*"', first))
+            ),
+            "last_notebook_cell": None,
+            "notebook_images": False,
+            "notebook_extensions": set(),
+            "promote_jupyter_magic": False,
+            "pypandoc": False,
+        },
+        str(folder),
     )
-    first = "".join(
-        json.loads(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', settings.group(1))
-    )
-    notebook = gallery.jupyter_notebook(
-        blocks,
-        {"first_notebook_cell": first, "last_notebook_cell": None, "notebook_images": False,
-         "notebook_extensions": set(), "promote_jupyter_magic": False, "pypandoc": False},
-        str(tmp_path),
-    )  # fmt: skip
-    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert len(cells) >= 2
-    assert all(not cell.get("outputs") for cell in notebook["cells"])
-    # As a kernel is started; the first cell must undo it.
+    assert not any(cell.get("outputs") for cell in made["cells"])
+    cells = ["".join(cell["source"]) for cell in made["cells"] if cell["cell_type"] == "code"]
+    return [cell.replace("%matplotlib inline", "") for cell in cells]
+
+
+@pytest.mark.parametrize(("name", "option"), NOTEBOOKS.items())
+def test_notebook_of_an_example_runs(name, option, project_root, tmp_path, monkeypatch, capsys):
+    """As in a kernel. The program itself is that of the example, which runs in another test."""
+    monkeypatch.chdir(tmp_path)
+    cells = notebook(name, project_root, tmp_path)
+    assert len(cells) == 2
+    # A kernel has arguments of its own; the first cell must take them away.
     monkeypatch.setattr(sys, "argv", ["kernel", "-f", "connection.json"])
     variables = {"__name__": "__main__"}
-    for cell in cells:
-        cell = cell.replace("sys.argv = ['example']", "sys.argv = ['example', '--quick']")
-        exec(compile(cell.replace("%matplotlib inline", ""), f"{name}.ipynb", "exec"), variables)
-    assert list(tmp_path.rglob("*.png"))
+    exec(cells[0], variables)
+    assert sys.argv == ["example"]
+    sys.argv.append(option)
+    if option == "--help":
+        with pytest.raises(SystemExit, match="^0$"):
+            exec(compile(cells[1], f"{name}.ipynb", "exec"), variables)
+        assert "--quick" in capsys.readouterr().out
+    else:
+        exec(compile(cells[1], f"{name}.ipynb", "exec"), variables)
+        assert list(tmp_path.rglob("*.png"))
