@@ -62,6 +62,9 @@ COLUMNS = {
     "other_synapses": "through other synapses",
 }
 
+#: What the strings of a PlasticityRule do not say, by its name. One synapse of equilibrium propagation
+#: acts in both directions with one weight: two one-way synapses would have to know each other's.
+_BEYOND_STRINGS = {"EqSpike": frozenset({"second_phase", "weight_transport"})}
 _NEEDS: dict[str, frozenset[str]] = {
     "eprop": frozenset({"pre_trace", "post_state", "neuron_error"}),
     "eventprop": frozenset(
@@ -145,16 +148,13 @@ def locality(rule: Any) -> Locality:
     True
     """
     if isinstance(rule, PlasticityRule):
-        return Locality(
-            pre_trace=_has_pre_trace(rule),
-            post_state=bool(rule.requires),
-            third_factor=bool(rule.third_factor),
-            neuron_error=False,
-            weight_transport=False,
-            second_phase=False,
-            backward_in_time=False,
-            other_synapses=False,
-        )
+        found = {
+            "pre_trace": _has_pre_trace(rule) or bool(rule.requires_pre),
+            "post_state": bool(rule.requires),
+            "third_factor": bool(rule.third_factor),
+        }
+        beyond = dict.fromkeys(_BEYOND_STRINGS.get(rule.name, ()), True)
+        return Locality(**dict.fromkeys(Locality._fields, False) | found | beyond)
     method = getattr(rule, "method", None)
     if method not in _NEEDS:
         raise TypeError(

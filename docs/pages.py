@@ -14,10 +14,11 @@ import matplotlib
 matplotlib.use("Agg")
 
 import numpy as np
-from brian2 import ms, prefs
+from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, Synapses, ms, prefs
 from matplotlib import pyplot as plt
 
 from neurosnn import EProp, EventProp, analysis, citation, equations
+from neurosnn.analysis.protocols import private_brian
 
 STDP_NEURONS = {
     name: getattr(equations, name)(t_ref=5 * ms)
@@ -59,14 +60,19 @@ def rules():
         "eprop": (EProp(), "EProp", "E-prop"),
         "eventprop": (EventProp(), "EventProp", "EventProp"),
     }
-    if hasattr(equations, "EqSpike"):
-        found["eqspike"] = (equations.EqSpike(), "equations.EqSpike", "EqSpike")
+    found["eqspike"] = (equations.EqSpike(), "equations.EqSpike", "EqSpike")
     return found
 
 
 def draw_window(name, rule, ax, step=1 * ms):
     """The window of a rule, in the way that suits it; returns what its caption says."""
     options = {"max_lag": 50 * ms, "step": step}
+    if name == "eqspike":
+        analysis.plot_stdp_window(eqspike_window(rule, step), ax=ax, marker="")
+        return (
+            "One pair of spikes in the nudged phase with beta = 1, between neurons of "
+            "``equations.EqSpikeLIF`` that are silent otherwise."
+        )
     if name == "eprop":
         for neuron, model in STDP_NEURONS.items():
             window = analysis.stdp_window(rule, post=model, background=0.6, **options)
@@ -90,6 +96,27 @@ def draw_window(name, rule, ax, step=1 * ms):
             "was fitted to an exponential neuron with a spike after-potential, whose window differs."
         )
     return "Default parameters; one pair of spikes."
+
+
+def eqspike_window(rule, step):
+    """Change of a weight by one pair of spikes that are forced upon two silent neurons."""
+    lags = np.arange(-50, 51, int(step / ms))
+    spikes = {"pre": 300 + np.maximum(-lags, 0), "post": 300 + np.maximum(lags, 0)}
+    model, objects, groups = equations.EqSpikeLIF(drive=0.0), [], {}
+    with private_brian(1 * ms):
+        for name, steps in spikes.items():
+            cause = SpikeGeneratorGroup(len(lags), np.arange(len(lags)), steps * ms, when="start")
+            groups[name] = model.group(len(lags), name=f"eqspike_{name}")
+            kicks = Synapses(cause, groups[name], on_pre="v_post += 2", namespace={})
+            kicks.connect(condition="i == j", namespace={})
+            kicks.pre.when = "before_thresholds"
+            objects += [cause, groups[name], kicks]
+        synapses = rule.synapses(groups["pre"], groups["post"], connect="i == j", target="")
+        synapses.signal = 1
+        monitors = [SpikeMonitor(group) for group in groups.values()]
+        Network(*objects, synapses, *monitors).run(700 * ms, namespace={})
+        assert all(monitor.num_spikes == len(lags) for monitor in monitors), "not one spike each"
+        return analysis.StdpWindow(lags * ms, np.array(synapses.w[:]))
 
 
 def draw_adjoint(ax):
@@ -254,13 +281,8 @@ def write_windows(path: Path, step=1 * ms) -> None:
         ax.set_title(title, fontsize=10)
         ax.margins(y=0.35)
         ax.legend(fontsize=7, ncols=2, loc="upper center" if background else "lower center")
-    last = axes[1, 3]
-    if "eqspike" in found:
-        draw_window("eqspike", found["eqspike"][0], last, step)
-        last.set_title(found["eqspike"][2], fontsize=10)
-    else:
-        draw_adjoint(last)
-        last.set_title("EventProp: credit by age", fontsize=10)
+    draw_window("eqspike", found["eqspike"][0], axes[1, 3], step)
+    axes[1, 3].set_title("EqSpike, nudged phase", fontsize=10)
     for ax in axes[:, 1:].flat:
         if ax.get_ylabel() == "Δw":
             ax.set_ylabel("")

@@ -34,6 +34,28 @@ KNOWN: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
             "doi": "10.1038/nn.2479",
         },
     ),
+    ("Ernoult", "2020"): (
+        "misc",
+        {
+            "author": "Ernoult, Maxence and Grollier, Julie and Querlioz, Damien and Bengio, Yoshua "
+            "and Scellier, Benjamin",
+            "title": "Equilibrium propagation with continual weight updates",
+            "eprint": "2005.04168",
+            "archiveprefix": "arXiv",
+        },
+    ),
+    ("Fang", "2021"): (
+        "inproceedings",
+        {
+            "author": "Fang, Wei and Yu, Zhaofei and Chen, Yanqi and Masquelier, Timoth{\\'e}e and "
+            "Huang, Tiejun and Tian, Yonghong",
+            "title": "Incorporating learnable membrane time constant to enhance learning of spiking "
+            "neural networks",
+            "booktitle": "IEEE/CVF International Conference on Computer Vision",
+            "eprint": "2007.05785",
+            "archiveprefix": "arXiv",
+        },
+    ),
     ("Izhikevich", "2007"): (
         "article",
         {
@@ -46,6 +68,19 @@ KNOWN: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
             "doi": "10.1093/cercor/bhl152",
         },
     ),
+    ("Martin", "2021"): (
+        "article",
+        {
+            "author": "Martin, Erwann and Ernoult, Maxence and Laydevant, J{\\'e}r{\\'e}mie and Li, "
+            "Shuai and Querlioz, Damien and Petrisor, Teodora and Grollier, Julie",
+            "title": "{EqSpike}: spike-driven equilibrium propagation for neuromorphic "
+            "implementations",
+            "journal": "iScience",
+            "volume": "24",
+            "pages": "102222",
+            "doi": "10.1016/j.isci.2021.102222",
+        },
+    ),
     ("Pfister", "2006"): (
         "article",
         {
@@ -55,6 +90,19 @@ KNOWN: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
             "volume": "26",
             "pages": "9673--9682",
             "doi": "10.1523/JNEUROSCI.1425-06.2006",
+        },
+    ),
+    ("Ponghiran", "2022"): (
+        "inproceedings",
+        {
+            "author": "Ponghiran, Wachirawit and Roy, Kaushik",
+            "title": "Spiking neural networks with improved inherent recurrence dynamics for "
+            "sequential learning",
+            "booktitle": "AAAI Conference on Artificial Intelligence",
+            "volume": "36",
+            "pages": "8001--8008",
+            "eprint": "2109.01905",
+            "archiveprefix": "arXiv",
         },
     ),
     ("Song", "2000"): (

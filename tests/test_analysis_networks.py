@@ -323,6 +323,11 @@ def test_locality_of_every_rule():
     assert needs(EProp(feedback="adaptive")) == local | {"neuron_error"}
     assert needs(EProp(feedback="global")) == local | {"third_factor"}
     assert {"backward_in_time", "other_synapses", "weight_transport"} < needs(EventProp())
+    assert needs(equations.EqSpike()) == local | {
+        "third_factor",
+        "second_phase",
+        "weight_transport",
+    }
     post_only = PlasticityRule(equations="w : 1", on_post="w += 0.1")
     assert needs(post_only) == set()
     order = [analysis.locality(rule).n_non_local for rule in (equations.PairSTDP(), EProp())]
