@@ -272,7 +272,7 @@ def _weights(net: Any, synapses: Mapping[str, list], *, saved: bool = False) -> 
                 one,
                 weight,
                 f"{name}.w",
-                matrix=connection.w.shape,
+                matrix=connection.shape,
                 sign=connection.sign,
                 saved=saved,
             )

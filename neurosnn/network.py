@@ -42,6 +42,10 @@ class SpikingNetwork:
         Time step of everything in the network.
     seed : int, optional
         Seed of the initial weights and of the synapses that exist.
+    connections : mapping of str to Connection, optional
+        All connections with their weights, in place of those that are drawn (``neurosnn.torch``
+        makes them for convolutions). Such a network runs in Brian2 and as an exported program; it
+        cannot be saved.
 
     Attributes
     ----------
@@ -79,7 +83,13 @@ class SpikingNetwork:
     1243
     """
 
-    def __init__(self, *parts: Input | Layer | Readout, dt: Quantity = 1 * msecond, seed: int = 0):
+    def __init__(
+        self,
+        *parts: Input | Layer | Readout,
+        dt: Quantity = 1 * msecond,
+        seed: int = 0,
+        connections: Mapping[str, Connection] | None = None,
+    ):
         check_value("dt", dt, TIME, where="SpikingNetwork")
         if np.ndim(dt):
             raise ValueError(
@@ -102,7 +112,10 @@ class SpikingNetwork:
         self.dt, self.seed = dt, int(seed)
         self.input, self.layers, self.readout = _sort_parts(parts)
         self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
-        self.connections: Mapping[str, Connection] = MappingProxyType(connect(self))
+        self.drawn = connections is None
+        self.connections: Mapping[str, Connection] = MappingProxyType(
+            connect(self) if connections is None else dict(connections)
+        )
         self._bias = {"readout.b": np.zeros(self.readout.n)} if self.readout.bias else {}
 
     @property
@@ -255,7 +268,18 @@ class SpikingNetwork:
         ------
         OSError
             If the file cannot be written.
+        ValueError
+            If the connections were given and not drawn.
         """
+        if not self.drawn:
+            raise ValueError(
+                message(
+                    "a network with given connections cannot be saved.",
+                    "SpikingNetwork.save",
+                    "A file holds what is needed to draw the connections again, and the weights.",
+                    "Save what they were made from, for example the torch module.",
+                )
+            )
         from neurosnn.storage import save_network
 
         save_network(self, path)

@@ -308,7 +308,7 @@ def _synapses(
         sent = f"{weight}*{graded}_pre" if graded else weight
     made = []
     for channel, i, j, where in connection.by_channel():
-        name = connection.synapses_name + ("_inhibitory" if channel else "")
+        name = connection.synapses_name + ("_inhibitory" if channel and net.drawn else "")
         same = np.ptp(connection.delay) == 0
         synapses = Synapses(
             source,

@@ -8,6 +8,7 @@ except ImportError as error:
         "without. Install it with pip install 'neurosnn[torch]'."
     ) from error
 
+from neurosnn.torch.conversion import Converted, to_brian2
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting
 from neurosnn.torch.multiplications import count_multiplications
 from neurosnn.torch.neuron import State, TorchNeuron, to_torch
@@ -19,6 +20,7 @@ from neurosnn.torch.training import accuracy, fit, image_tensors
 __all__ = [
     "Ahead",
     "Architecture",
+    "Converted",
     "EveryStep",
     "FixedDropout",
     "PLIFNetwork",
@@ -38,5 +40,6 @@ __all__ = [
     "plif_network",
     "rate_loss",
     "score",
+    "to_brian2",
     "to_torch",
 ]
