@@ -267,18 +267,28 @@ def _program(folder: Path, timed: list[Any], cuda: bool) -> str:
     Each code object repeats the same helpers, so each gets a namespace of its own.
     """
     suffix = "cu" if cuda else "cpp"
-    code = sorted(folder.glob(f"code_objects/*.{suffix}"))
+    # After-run code last: on a GPU it calls kernels of other code objects.
+    code = sorted(
+        folder.glob(f"code_objects/*.{suffix}"), key=lambda p: (p.stem.startswith("after_run"), p)
+    )
     lines = ["// The whole program; see README.txt for the licences of its parts."]
     lines += [f"#include <{name}>" for name in HEADERS]
     lines += ['#include "neurosnn/npy.h"', '#include "objects.h"', '#include "run.h"']
     lines += _includes(folder, code)
+    lines += [f'#include "code_objects/{path.stem}.h"' for path in code]
     lines += ['#include "neurosnn/start.h"', timed_rows(timed, cuda), '#include "tables.h"']
+    kernels: dict[str, str] = {}
     for k, path in enumerate(code):
         text = path.read_text(encoding="utf-8")
-        lines.append(f'#include "code_objects/{path.stem}.h"')
+        for kernel, owner in kernels.items():
+            text = re.sub(rf"\b(?<!\"){kernel}\b", f"{owner}::{kernel}", text)
+        _write(path, text)
         lines.append(f'namespace unit_{k} {{\n#include "code_objects/{path.name}"\n}}')
         for function in re.findall(r"^void (_\w+)\(\)\n\{", text, flags=re.MULTILINE):
             lines.append(f"void {function}() {{ unit_{k}::{function}(); }}")
+        header = path.with_suffix(".h").read_text(encoding="utf-8")
+        for kernel in re.findall(r"__global__ void (\w+)\(", header):
+            kernels[kernel] = f"unit_{k}"
     for name in ("network", "objects", "synapses_classes", "rand", "run", "main"):
         if (folder / f"{name}.{suffix}").exists():
             lines.append(f'#include "{name}.{suffix}"')

@@ -1,0 +1,174 @@
+"""CUDA projects: generated without a GPU for every model and rule; one is compiled, by hand.
+
+No GPU was at hand: nothing here was ever run on one. The compilation takes minutes, needs nvcc 13 and the
+package nvidia-curand, and only runs if the environment variable NEUROSNN_NVCC is set::
+
+    NEUROSNN_NVCC=1 pytest tests/test_export_cuda.py -k compiled
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, ms, prefs
+from export_cases import every_neuron, plastic
+from reference.networks import N, network, spike_trials
+from test_export_learning import labelled
+
+from neurosnn import (  # fmt: skip
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    NeuronModel,
+    PlasticityRule,
+    Readout,
+    SpikingNetwork,
+    equations,
+    export,
+)
+from neurosnn.units import si_unit
+
+CUDA = {"device": "cuda_standalone"}
+MODELS = {name: getattr(equations, name)() for name in equations.__all__}
+
+
+def check(path):
+    """What every CUDA project needs, and that nothing of ours is missing in its code."""
+    makefile = (path / "makefile").read_text()
+    assert "STD ?= c++17" in makefile
+    assert "-fmad=false" in makefile
+    assert "FAST_MATH ?=\n" in makefile
+    assert not re.search(r"/usr/local|use_fast_math", makefile.split("NVCC ?=")[1])
+    main, objects = (path / "main.cu").read_text(), (path / "objects.cu").read_text()
+    for words in ("int simulate(", "neurosnn::start();", "neurosnn::step", "neurosnn::duration()"):
+        assert main.count(words) == 1, words
+    assert main.index("neurosnn::start();") < main.index(".clear();\n        network")
+    assert 'neurosnn::fail("Error writing outfile_' in objects
+    program = (path / "program.cu").read_text()
+    for file in path.glob("code_objects/*.cu"):
+        assert f'#include "code_objects/{file.name}"' in program
+    assert "GNU GPL 3" in (path / "README.txt").read_text()
+    assert "GNU GENERAL PUBLIC LICENSE" in (path / "LICENSE-brian2cuda.txt").read_text()
+    return path
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", [n for n, m in MODELS.items() if isinstance(m, NeuronModel)])
+def test_every_neuron_is_generated(tmp_path, name):
+    model = MODELS[name]
+    parts = [Layer(model, 3)] if model.spikes else [Layer(equations.LIF(), 3)]
+    readout = Readout(2) if model.spikes else Readout(2, model=model)
+    net = SpikingNetwork(Input(2), *parts, readout)
+    path = check(export(net, tmp_path / "net", duration=5 * ms, **CUDA))
+    assert len(list((path / "code_objects").glob("*.cu"))) > 10
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", [n for n, m in MODELS.items() if isinstance(m, PlasticityRule)])
+def test_every_plasticity_rule_is_generated(tmp_path, name):
+    rule = MODELS[name]
+
+    def make():
+        source = SpikeGeneratorGroup(2, [0, 1], [1, 2] * ms, name="source")
+        needs = {
+            key: si_unit(getattr(value, "dim", ms.dim / ms.dim))
+            for key, value in rule.requires.items()
+        }
+        text = "\n".join(f"{key} : {unit}" for key, unit in {"z": "1", **needs}.items())
+        neurons = NeuronGroup(2, text, threshold="z > 0", reset="", name="neurons", namespace={})
+        synapses = rule.synapses(source, neurons, target="", name="synapses")
+        return Network(source, neurons, synapses, SpikeMonitor(neurons, name="spikes"))  # fmt: skip
+
+    path = check(export(make, tmp_path / "net", duration=5 * ms, **CUDA))
+    assert list(path.glob("code_objects/synapses_pre_codeobject*.cu"))
+
+
+@pytest.mark.cuda
+def test_online_eprop_of_all_neurons_is_generated(tmp_path):
+    path = export(
+        every_neuron(), tmp_path / "net", rule=EProp(), inputs=labelled(2), optimizer=Adam(1e-2), **CUDA
+    )  # fmt: skip
+    check(path)
+    tables = (path / "tables.h").read_text()
+    for name in ("within_trial", "step_weight", "target", "batch_share", "update_number"):
+        # The number of rows is that of the file, on the host and on the device.
+        assert f"cudaMemcpyToSymbol(neurosnn_rows::d_{name}, &neurosnn_rows::h_{name}" in tables
+    error = (path / "code_objects" / "readout_error_codeobject.cu").read_text()
+    assert "timestep = neurosnn_rows::target() - 1;" in error
+    for k in range(1, 7):
+        assert (path / "code_objects" / f"hidden{k}_eprop_codeobject.cu").exists()
+
+
+@pytest.mark.cuda
+def test_the_project_is_for_the_named_gpu_and_brian2_is_as_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    net = network(layers=2, delay=np.arange(N) % 3 * ms)
+    importlib.import_module("brian2cuda")  # which adds preferences
+    before = {name: prefs[name] for name in prefs}
+    path = check(export(net, tmp_path / "net", inputs=spike_trials(), arch="sm_90", **CUDA))
+    assert {name: prefs[name] for name in prefs} == before
+    assert "ARCH ?= sm_90" in (path / "makefile").read_text()
+    objects = (path / "objects.cu").read_text()
+    # brian2cuda's synapses name the default clock: without it the project does not compile.
+    assert "Clock brian::defaultclock;" in objects
+    assert "_array_defaultclock_dt[0] = 0.001;" in (path / "main.cu").read_text()
+
+
+@pytest.mark.cuda
+def test_plain_objects_with_all_rules_are_generated(tmp_path):
+    path = check(export(plastic, tmp_path / "net", duration=40 * ms, **CUDA))
+    (push,) = path.glob("code_objects/push_codeobject*.cu")
+    assert "neurosnn_rows::drive()" in push.read_text()
+
+
+# -- by hand ----------------------------------------------------------------------------------
+
+
+def curand(tmp_path) -> list[str]:
+    """Arguments of make for the headers and the library of the package nvidia-curand."""
+    for folder in find_spec("nvidia").submodule_search_locations:
+        for header in Path(folder).glob("*/include/curand.h"):
+            (tmp_path / "lib").mkdir()
+            library = next((header.parent.parent / "lib").glob("libcurand.so*"))
+            (tmp_path / "lib" / "libcurand.so").symlink_to(library)
+            return [f"CPPFLAGS=-I{header.parent}", f"LDFLAGS=-L{tmp_path / 'lib'}"]
+    raise AssertionError("pip install nvidia-curand")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("NEUROSNN_NVCC" not in os.environ, reason="by hand: NEUROSNN_NVCC is not set")
+@pytest.mark.parametrize("kind", ["eprop", "network", "rules"])
+def test_a_project_is_compiled(tmp_path, kind):
+    assert shutil.which("nvcc"), "nvcc is needed"
+    net = SpikingNetwork(
+        Input(30),
+        Layer(equations.ALIF(), 5, recurrent=True, delay=np.arange(5) % 3 * ms),
+        Readout(2),
+    )
+    if kind == "eprop":
+        export(net, tmp_path / "net", rule=EProp(), inputs=labelled(2), **CUDA)
+    elif kind == "network":
+        export(net, tmp_path / "net", inputs=labelled(2), **CUDA)
+    else:
+        export(plastic, tmp_path / "net", duration=40 * ms, **CUDA)
+    made = subprocess.run(
+        ["make", *curand(tmp_path)], cwd=tmp_path / "net", capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+    # Without a GPU: the help, errors of the user, and then CUDA's own error.
+    shown = subprocess.run([tmp_path / "net" / "run", "--help"], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert ".npy" in shown.stdout
+    for arguments in (["--set", "nothing=1"], []):
+        ran = subprocess.run([tmp_path / "net" / "run", *arguments], capture_output=True, text=True)
+        assert ran.returncode != 0 or shutil.which("nvidia-smi")
+        assert ran.stderr
