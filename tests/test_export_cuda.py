@@ -133,15 +133,21 @@ def test_plain_objects_with_all_rules_are_generated(tmp_path):
 # -- by hand ----------------------------------------------------------------------------------
 
 
-def curand(tmp_path) -> list[str]:
-    """Arguments of make for the headers and the library of the package nvidia-curand."""
+def curand_library() -> Path:
+    """The library of the package nvidia-curand; its headers are beside it."""
     for folder in find_spec("nvidia").submodule_search_locations:
-        for header in Path(folder).glob("*/include/curand.h"):
-            (tmp_path / "lib").mkdir()
-            library = next((header.parent.parent / "lib").glob("libcurand.so*"))
-            (tmp_path / "lib" / "libcurand.so").symlink_to(library)
-            return [f"CPPFLAGS=-I{header.parent}", f"LDFLAGS=-L{tmp_path / 'lib'}"]
+        for library in Path(folder).glob("*/lib/libcurand.so*"):
+            return library
     raise AssertionError("pip install nvidia-curand")
+
+
+def curand(tmp_path) -> list[str]:
+    """Arguments of make; the linker wants the library under its plain name."""
+    library = curand_library()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libcurand.so").symlink_to(library)
+    include = library.parent.parent / "include"
+    return [f"CPPFLAGS=-I{include}", f"LDFLAGS=-L{tmp_path / 'lib'}"]
 
 
 @pytest.mark.slow
@@ -165,10 +171,16 @@ def test_a_project_is_compiled(tmp_path, kind):
     )
     assert made.returncode == 0, made.stderr[-3000:]
     # Without a GPU: the help, errors of the user, and then CUDA's own error.
-    shown = subprocess.run([tmp_path / "net" / "run", "--help"], capture_output=True, text=True)
+    program, libraries = tmp_path / "net" / "run", curand_library().parent
+    settings = {"capture_output": True, "text": True, "env": {"LD_LIBRARY_PATH": str(libraries)}}
+    shown = subprocess.run([program, "--help"], **settings)
     assert shown.returncode == 0, shown.stderr
     assert ".npy" in shown.stdout
-    for arguments in (["--set", "nothing=1"], []):
-        ran = subprocess.run([tmp_path / "net" / "run", *arguments], capture_output=True, text=True)
-        assert ran.returncode != 0 or shutil.which("nvidia-smi")
-        assert ran.stderr
+    ran = subprocess.run([program, "--set", "nothing=1"], **settings)
+    assert ran.returncode == 2
+    assert "there is no such parameter" in ran.stderr
+    if not shutil.which("nvidia-smi"):
+        ran = subprocess.run([program], **settings)
+        assert ran.returncode not in (0, 2)
+        assert "cudaSetDevice" in ran.stdout + ran.stderr
+        assert not [name for name in os.listdir(tmp_path / "net") if name.startswith(".")]

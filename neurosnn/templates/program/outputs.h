@@ -53,6 +53,7 @@ inline bool is_results(const fs::path& folder) {
 }
 
 class Outputs {
+    inline static Outputs* active = nullptr;
     fs::path here, out, part, old;
     std::unique_ptr<Lock> lock;
     bool done = false;
@@ -76,12 +77,22 @@ public:
         fs::create_directory(part, error);
         if (error) fail("cannot write into " + parent.string() + ": " + error.message());
         fs::create_directory(part / "raw");
+        active = this;
+        std::atexit([] { delete_active(); });  // code of Brian2 and CUDA may end the program itself
     }
     Outputs(const Outputs&) = delete;
     Outputs& operator=(const Outputs&) = delete;
     ~Outputs() {
         std::error_code ignored;
         if (!done) fs::remove_all(part, ignored);
+        active = nullptr;
+    }
+
+    static void delete_active() {
+        if (!active) return;
+        std::error_code ignored;
+        fs::remove_all(active->part, ignored);
+        active->lock.reset();
     }
 
     std::string raw() const { return (part / "raw").string() + "/"; }
