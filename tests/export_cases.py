@@ -8,6 +8,7 @@ from reference.networks import CONDUCTANCE, N_IN, N, spike_trials
 
 from neurosnn import equations
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn.rules.equilibrium import EquilibriumNetwork
 
 CLEAN = {"PATH": "/usr/bin:/bin"}
 #: Without optimization the compiler takes a third of the time, and float64 gives the same bits.
@@ -107,3 +108,12 @@ def plastic():
     spikes = SpikeMonitor(neurons, name="spikes")
     states = StateMonitor(neurons, "v", record=[1], name="states")
     return Network(source, neurons, *made, spikes, states)
+
+
+def equilibrium():
+    """A network that learns with EqSpike, three trials; and the function that makes its objects."""
+    net = EquilibriumNetwork((3, 4, 2), free=60 * ms, nudged=40 * ms, scale=2.0, seed=1)
+    net.parameters["hidden.b"][:], net.parameters["output.b"][:] = 0.6, 0.8
+    x = np.array([[1.0, 0.2, 0.7], [0.1, 0.9, 0.8], [0.6, 0.6, 1.0]])
+    targets = np.array([[0.8, 0.0], [0.0, 0.8], [0.8, 0.0]])
+    return net, lambda: net.brian2(x, targets=targets, beta=0.7, learning_rate=0.5)

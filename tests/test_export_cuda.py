@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, ms, prefs
-from export_cases import every_neuron, plastic
+from brian2 import Network, NeuronGroup, SpikeMonitor, get_dimensions, ms, prefs
+from export_cases import equilibrium, every_neuron, plastic
 from reference.networks import N, network, spike_trials
 from test_export_learning import labelled
 
@@ -78,15 +78,14 @@ def test_every_plasticity_rule_is_generated(tmp_path, name):
     rule = MODELS[name]
 
     def make():
-        source = SpikeGeneratorGroup(2, [0, 1], [1, 2] * ms, name="source")
-        needs = {
-            key: si_unit(getattr(value, "dim", ms.dim / ms.dim))
-            for key, value in rule.requires.items()
-        }
+        needs = {k: si_unit(get_dimensions(value)) for k, value in rule.requires.items()}
         text = "\n".join(f"{key} : {unit}" for key, unit in {"z": "1", **needs}.items())
-        neurons = NeuronGroup(2, text, threshold="z > 0", reset="", name="neurons", namespace={})
-        synapses = rule.synapses(source, neurons, target="", name="synapses")
-        return Network(source, neurons, synapses, SpikeMonitor(neurons, name="spikes"))  # fmt: skip
+        pre, post = (
+            NeuronGroup(2, text, threshold="z > 0", reset="", name=name, namespace={})
+            for name in ("pre", "post")
+        )
+        synapses = rule.synapses(pre, post, target="", name="synapses")
+        return Network(pre, post, synapses, SpikeMonitor(post, name="spikes"))
 
     path = check(export(make, tmp_path / "net", duration=5 * ms, **CUDA))
     assert list(path.glob("code_objects/synapses_pre_codeobject*.cu"))
@@ -121,6 +120,13 @@ def test_the_project_is_for_the_named_gpu_and_brian2_is_as_before(tmp_path, monk
     # brian2cuda's synapses name the default clock: without it the project does not compile.
     assert "Clock brian::defaultclock;" in objects
     assert "_array_defaultclock_dt[0] = 0.001;" in (path / "main.cu").read_text()
+
+
+@pytest.mark.cuda
+def test_a_network_that_learns_with_eqspike_is_generated(tmp_path):
+    net, build = equilibrium()
+    path = check(export(build, tmp_path / "net", duration=3 * net.trial, **CUDA))
+    assert list(path.glob("code_objects/hidden_output_synapses_post_codeobject*.cu"))
 
 
 @pytest.mark.cuda

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from brian2 import ms
-from export_cases import every_neuron, make, plastic, run, start
+from export_cases import equilibrium, every_neuron, make, plastic, run, start
 from reference.networks import N_IN, N_STEPS, simulate, spike_trials
 
 from neurosnn import (  # fmt: skip
@@ -215,3 +215,28 @@ def test_values_that_make_no_sense(plain, options, text, tmp_path):
     assert ran.returncode == 1
     assert text in ran.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_eqspike_learns_as_in_python(tmp_path):
+    """Also from other pixels, without a rebuild."""
+    net, build = equilibrium()
+    path = make(export(build, tmp_path / "eqspike", duration=3 * net.trial))
+    shutil.copytree(path / "inputs", tmp_path / "in")
+    pixels = [file for file in (tmp_path / "in").iterdir() if np.load(file).shape == (3, 3)]
+    assert len(pixels) == 1
+    np.save(pixels[0], np.load(pixels[0])[::-1])
+    run(path)
+    run(path, "--input", tmp_path / "in", "--out", tmp_path / "out")
+    results, others = read_results(path), read_results(tmp_path / "out")
+    network = build()
+    network.run(3 * net.trial, namespace={})
+    for name in ("hidden", "output"):
+        found = results.arrays[f"{name}_spikes.t"]
+        np.testing.assert_array_equal(found, network[f"{name}_spikes"].t)
+        assert len(found) > 10
+    for name in ("input_hidden_synapses", "hidden_output_synapses", "one_output_synapses"):
+        wanted = np.asarray(network[name].w)
+        np.testing.assert_allclose(results.arrays[f"{name}.w"], wanted, rtol=1e-12, atol=1e-15)
+        assert np.abs(others.arrays[f"{name}.w"] - wanted).max() > 1e-6
+    start_of = np.ravel(net.parameters["hidden_output.w"])
+    assert np.abs(results.arrays["hidden_output_synapses.w"] - start_of).max() > 1e-3
