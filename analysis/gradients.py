@@ -106,6 +106,10 @@ class AlignmentRecorder(Callback):
         The trials.
     targets : array, optional
         As for ``Trainer.fit``.
+    own : callable, optional
+        Function of the trainer and the batch that returns the gradient to be compared, if it is not
+        all of ``trainer.gradient``: without the firing-rate term, for instance, which has another
+        scale in each rule.
 
     Attributes
     ----------
@@ -135,7 +139,9 @@ class AlignmentRecorder(Callback):
     []
     """
 
-    def __init__(self, references: Mapping[str, Any], batch: Any, targets: Any = None):
+    def __init__(
+        self, references: Mapping[str, Any], batch: Any, targets: Any = None, *, own: Any = None
+    ):
         if not references:
             raise ValueError(
                 message(
@@ -146,6 +152,7 @@ class AlignmentRecorder(Callback):
                 )
             )
         self.references, self.batch, self.targets = dict(references), batch, targets
+        self.own = own
         self.epochs: list[int] = []
         self.cosines: dict[str, list[dict[str, float]]] = {name: [] for name in references}
         self.ratios: dict[str, list[dict[str, float]]] = {name: [] for name in references}
@@ -191,7 +198,11 @@ class AlignmentRecorder(Callback):
                 name: rule if callable(rule) else self._of_rule(trainer, rule)
                 for name, rule in self.references.items()
             }
-        own = trainer.gradient(self.batch, self.targets)
+        own = (
+            trainer.gradient(self.batch, self.targets)
+            if self.own is None
+            else self.own(trainer, self.batch)
+        )
         self.epochs.append(int(trainer.epoch))
         for name, function in self._functions.items():
             other = function(trainer, self.batch)
@@ -204,7 +215,8 @@ class AlignmentRecorder(Callback):
         """The gradient of another rule for the network that is being trained."""
         from neurosnn.training import Trainer
 
-        other = Trainer(trainer.net, rule, loss=trainer.loss, dtype=trainer.dtype)
+        threads = getattr(trainer.backend, "threads", None)
+        other = Trainer(trainer.net, rule, loss=trainer.loss, dtype=trainer.dtype, threads=threads)
         return lambda _, batch: other.gradient(batch, self.targets)
 
 

@@ -211,6 +211,14 @@ def test_recorder_compares_at_the_weights_of_each_epoch():
     assert any(np.any(before[name] != net.parameters[name]) for name in before)
     with pytest.raises(ValueError, match="nothing to compare with"):
         analysis.AlignmentRecorder({}, trials)
+    opposite = analysis.AlignmentRecorder(
+        {"same": lambda trainer, batch: trainer.gradient(batch)},
+        trials[:4],
+        own=lambda trainer, batch: {"input.w": -2 * trainer.gradient(batch)["input.w"]},
+    )
+    opposite.compare(trainer)
+    assert opposite.cosines["same"][0]["input.w"] == pytest.approx(-1)
+    assert opposite.ratios["same"][0] == {"input.w": pytest.approx(2)}
 
 
 def test_recording_changes_no_bit_of_the_training():
