@@ -116,9 +116,10 @@ class _Cluster:
                 while waiting and room > 0:
                     self._submit(waiting.pop())
                     room -= 1
-                self._ended.wait(POLL)
+                # The next points are under way before the results of the last ones are fetched.
                 self._ended.clear()
                 waiting += self._collect()
+                self._ended.wait(POLL)
         except BaseException:
             for future in self.running:
                 with contextlib.suppress(Exception):
@@ -133,7 +134,7 @@ class _Cluster:
             except Exception:  # the connection is lost: Dask raises many kinds
                 self._threads = 0
             self._asked = time.monotonic()
-        return self._threads - len(self.running)
+        return self._threads - sum(future.status == "pending" for future in self.running)
 
     def _submit(self, point: Point) -> None:
         future = self.client.submit(
