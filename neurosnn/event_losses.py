@@ -83,7 +83,7 @@ class MaxCrossEntropy(Loss):
             phi = 1.0
             if 0 < m < last:
                 rise, fall = outputs[m, k] - outputs[[m - 1, m + 1], k]
-                phi = rise / (rise + fall)
+                phi = rise / (rise + fall) if rise + fall > 0 else 1.0
             error[m - 1, k] += (1 - phi) * pull[k]
             error[m, k] += phi * pull[k]
         return -log_pi[label], error

@@ -3,6 +3,7 @@
 from ._trialset import validation_split
 from .augment import blend_trials, drop_spikes, jitter_times, shift_channels
 from .cochlea import encode_cochlea
+from .delay_line import delay_line, jitter_channels
 from .encoders import encode_current, encode_latency, encode_poisson, encode_regular_rate
 from .equalize import equalize_bands
 from .exchange import from_events, from_neo, spike_trains, to_neo, write_shd
@@ -29,6 +30,7 @@ __all__ = [
     "Steps",
     "Trial",
     "blend_trials",
+    "delay_line",
     "digits_8x8",
     "drop_spikes",
     "encode_cochlea",
@@ -39,6 +41,7 @@ __all__ = [
     "equalize_bands",
     "from_events",
     "from_neo",
+    "jitter_channels",
     "jitter_times",
     "log_mel",
     "read_cifar10",
