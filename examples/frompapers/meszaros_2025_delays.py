@@ -8,15 +8,15 @@ by EventProp.
 
 Nat. Commun. (2025), doi:10.1038/s41467-025-65394-8: delays are real numbers that the optimizer moves,
 rounded to steps in the simulation and never negative; initial delays are drawn evenly; the learning
-rate of delays is 100 times that of the weights (10 times here), and batches are large: the gradient of
-single trials is noisy, and delays that follow it get lost (batches of 32 did worse than fixed delays). A delay d of a spike at t has the gradient
-dE/dd = w (lam_V - lam_I)(t + d) in the paper's adjoints.
+rate of delays is 100 times that of the weights (10 times here). A delay d of a spike at t has the
+gradient dE/dd = w (lam_V - lam_I)(t + d) in the paper's adjoints. Batches are large: the gradient by
+delays is noisy, and with batches of 32 learned delays did worse here than fixed ones.
 
 What rounding does: the loss is a staircase of the delays, and EventProp gives the slope of the smooth
 loss of which it is a sample. Steps of half a step or less do nothing by themselves, their sum does.
 
-What differs: the paper's tasks are SHD, SSC and Braille; here lags, so that it runs in
-seconds. The delays belong to the channels (axonal), not to single synapses.
+What differs: the paper's tasks are SHD, SSC and Braille; here lags, so that it runs in seconds.
+The delays belong to the channels (axonal), not to single synapses.
 
     python examples/frompapers/meszaros_2025_delays.py
 """

@@ -139,6 +139,7 @@ def draw_figure(trainer, trials, axes):
     for k, name in enumerate(trials.class_names):
         analysis.plot_state(t, output[:, k], ax=axes[1], name="output", label=name)
     axes[1].axhline(1, color="gray", lw=0.8)
+    axes[1].set_ylim(0, 2)
     axes[1].set_title(f"a trial of {trials.class_names[trials.labels[0]]}")
     axes[1].legend(fontsize=7)
 
