@@ -156,3 +156,12 @@ def test_what_is_kept_comes_back(tmp_path):
     assert read_derivation("a") == (layers, "source")
     assert read_derivation("b") is None
     assert {file.suffix for file in tmp_path.glob("engine/*")} == {".json"}
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_a_learned_delay_of_zero_is_not_taken_for_none():
+    for learn in ((), ("delay",)):
+        layer = Layer(equations.CurrentLIF(), 20, recurrent=True, weight_scale=10.0, learn=learn)
+        net = SpikingNetwork(Input(30), layer, Readout(3), seed=1)
+        found = gradient(Engine(net, EventProp(), CrossEntropy(), dtype="float64"))
+        assert ("hidden.delay" in found) == bool(learn)

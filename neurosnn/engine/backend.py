@@ -305,7 +305,7 @@ class Engine:
                 "source": connection.source,
                 "target": connection.target,
                 "channels": np.unique(connection.channel).tolist(),
-                "delayed": bool(connection.delay.any()),
+                "delayed": _delayed(connection),
                 "sparse": self._sparse[connection.name],
             }
             for connection in self.net.connections.values()
@@ -371,7 +371,7 @@ class Engine:
                 f"arriving_{channel}" if channel in target.gated else f"s_{channel}"
                 for channel in channels
             ),
-            delayed=connection.learned_delay is not None or bool(connection.delay.any()),
+            delayed=_delayed(connection),
             sparse=self._sparse[connection.name],
             real_valued=real_valued,
         )
@@ -499,6 +499,11 @@ class Engine:
                 self._handle, trial, layer, step.ctypes.data, neuron.ctypes.data
             )
         return step, neuron
+
+
+def _delayed(connection: Any) -> bool:
+    """Whether spikes go through a queue; a learned delay may be zero only for now."""
+    return connection.learned_delay is not None or bool(connection.delay.any())
 
 
 def _aligned(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

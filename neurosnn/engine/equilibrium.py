@@ -218,7 +218,7 @@ class EquilibriumEngine:
     def _fixed_values(self) -> dict[str, Any]:
         """What does not change from call to call: sizes, parameters, initial states."""
         values: dict[str, Any] = {"dt": float(self.net.dt), "n_blocks": BLOCKS}
-        values |= neuron_values(self._parts, self._layers, {}, {})
+        values |= neuron_values(self._parts, self._layers, {}, {}, {})
         for layer in self._layers.values():
             values |= {f"initstride_{layer.index}_{state}": 0 for state in layer.states}
         for code in (*self._constants, *self._spiking):
