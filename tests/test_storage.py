@@ -325,7 +325,7 @@ def test_files_of_every_supported_stack(stack):
         np.testing.assert_array_equal(np.abs(array), np.where(exists, 1 + values / 8, 0))
         assert np.count_nonzero(array) > 3
         if connection.sign is not None:
-            assert np.all(array * connection.sign[:, None] >= 0)
+            assert np.all(array * connection.sign_of_weights >= 0)
     first = SpikingNetwork.load(folder / f"network_{STACKS[0]}.npz")
     assert storage.describe(net) == storage.describe(first)
     for name, array in net.parameters.items():
