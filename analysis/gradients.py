@@ -318,7 +318,8 @@ def credit_curve(
     squares = np.zeros((n_trials, len(steps)))
     for k in range(n_trials):
         gradient = trainer.gradient(trials[k : k + 1], targets[k : k + 1])
-        squares[k] = sum((gradient[f"{name}.w"][: len(steps)] ** 2).sum(axis=1) for name in first)
+        blocks = [net.connections[name].matrix(gradient[f"{name}.w"]) for name in first]
+        squares[k] = sum((block[: len(steps)] ** 2).sum(axis=1) for block in blocks)
     if not squares.any():
         raise ValueError(
             message(

@@ -229,9 +229,10 @@ def learning_trials(trainer, trials, connection: str) -> list[LearningTrial]:
     spikes = Engine(net, dtype=trainer.dtype).simulate(trials).spikes
     result = []
     for k in range(len(trials)):
-        dw = -trainer.gradient(trials[k : k + 1])[f"{connection}.w"]
-        if part.mask is not None:
-            dw = np.where(part.mask, dw, np.nan)
+        gradient = trainer.gradient(trials[k : k + 1])[f"{connection}.w"]
+        dw = np.full(part.shape, np.nan)
+        for synapses in part.by_channel():
+            dw[synapses.pre, synapses.post] = -gradient[synapses.where]
         if part.source == "input":
             pre_t, pre_i = trials[k].times, trials[k].units
         else:
