@@ -285,8 +285,9 @@ def _connect(connections, source, target, synapses, models, sizes, kind="from") 
             mask=None,
             pre=synapses.pre[chosen][order].astype(np.int32),
             post=(synapses.post[chosen][order] - channel * n_post).astype(np.int32),
-            delay=np.zeros(sizes[source], dtype=np.int32),
+            fixed_delay=np.zeros(sizes[source], dtype=np.int32),
             channel=np.full(sizes[source], channel, dtype=np.int32),
             sign=None,
             dimensions=DIMENSIONLESS,
+            dt=1e-3,
         )
