@@ -26,7 +26,7 @@ def test_every_named_model_is_cited_with_title_and_its_own_doi(name):
     text = citation(model)
     assert "title = {" in text, f"{name}: no entry for {model.reference!r}"
     for doi in re.findall(r"doi:(\S+)", model.reference):
-        assert f"doi = {{{doi.rstrip('.')}}}" in text
+        assert f"doi = {{{doi.rstrip('.;')}}}" in text
     for line in text.splitlines():
         assert line.count("{") == line.count("}") or line.startswith("@") or line == "}"
 
