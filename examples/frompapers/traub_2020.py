@@ -10,7 +10,7 @@ negative within it, e-prop's eligibility trace behaves like spike-timing-depende
     figure 3   a timing task: one input (Poisson, 25 Hz), 16 neurons, and a readout that learns
                1/(1 + t - t_in), with t_in the step of the last input spike; LIF against STDP-LIF
 
-Traub, Butz, Baayen and Tetzlaff, arXiv:2006.09988. Taken from there: threshold 0.5 in the timing
+Traub, Butz, Baayen and Otte, arXiv:2006.09988. Taken from there: threshold 0.5 in the timing
 task, Adam 0.003 falling by 0.7 every 100 of 1000 epochs, batches of 16, no regularization. Not
 stated there and chosen here: in the task tau_m 20 ms, refractory 5 ms, readout 5 ms, trials of 500 ms
 and no recurrent connections; in figure 2 a decay of 0.8 a step, refractory 8 ms, and the size of the
