@@ -154,7 +154,7 @@ def learning_source(net: Any, inputs: Any, learning: Learning, targets: Any) -> 
     for name, synapses in training.synapses.items():
         if "B" in synapses[0].variables:
             source = net.connections[name].source
-            shape = net.connections[name].w.shape
+            shape = net.connections[name].shape
             file = f"feedback.{source}"
             values.append(Value(synapses[0], "B", file, matrix=shape, saved=True))
     values.append(Value(readout, "b", "readout.b"))
@@ -186,6 +186,8 @@ def learning_source(net: Any, inputs: Any, learning: Learning, targets: Any) -> 
 def weight_arrays(net: Any) -> dict[str, np.ndarray]:
     """All that is learned, by the names of the files."""
     arrays = {name: np.array(array) for name, array in net.parameters.items()}
+    for name, connection in net.connections.items():
+        arrays[f"{name}.w"] = connection.matrix()
     arrays.setdefault("readout.b", np.zeros(net.readout.n))
     return arrays
 

@@ -272,7 +272,8 @@ inline void read_values(const Inputs& inputs, const std::string& file) {
     for (Variable& v : variables()) {
         if (file != v.file) continue;
         const size_t n = v.size();
-        const bool matrix = v.rows > 0;
+        // A list of all synapses, in the order in which they were made, does as well.
+        const bool matrix = v.rows > 0 && !(array.shape.size() == 1 && array.values.size() == n);
         const bool fits = matrix ? array.shape == std::vector<size_t>{v.rows, v.columns}
                                  : array.shape.size() <= 1 && array.values.size() == n;
         if (!fits) {
