@@ -80,12 +80,12 @@ class Settling:
         self.cause = Synapses(
             self.group,
             self.group,
-            f"drive : {si_unit(model.dimensions[name])} (constant)",
+            f"neurosnn_input : {si_unit(model.dimensions[name])} (constant)",
             namespace={},
             name="neurosnn_drive*",
         )
         self.cause.connect(condition="i == j", namespace={})
-        self.cause.run_regularly(f"{name}_post += drive", when="synapses", order=-10)
+        self.cause.run_regularly(f"{name}_post += neurosnn_input", when="synapses", order=-10)
         self.spikes = SpikeMonitor(self.group, record=False, name="neurosnn_monitor*")
         self.network = Network(self.group, self.cause, self.spikes)
         self.start = self.states()
@@ -99,7 +99,7 @@ class Settling:
 
         Neurons whose v has passed the target are not waited for.
         """
-        self.cause.variables["drive"].set_value(drives)
+        self.cause.variables["neurosnn_input"].set_value(drives)
         for name, values in zip(self.model.states, self.start, strict=True):
             self.group.variables[name].set_value(values)
         spikes, v = np.array(self.spikes.count), self.model.states.index(voltage_of(self.model))

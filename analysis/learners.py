@@ -59,11 +59,13 @@ class PlasticityLearner:
     def __init__(self, rule: PlasticityRule, model: NeuronModel | None, learning_signal: float):
         self.rule, self.learning_signal = rule, learning_signal
         self.dimensions = rule.weight_dimensions
-        self.clock_driven = rule.clock_driven
-        if rule.requires and model is None:
+        self.clock_driven, self.reads_pre = rule.clock_driven, bool(rule.requires_pre)
+        read = {**rule.requires, **rule.requires_pre}
+        if read and model is None:
             raise ValueError(
                 message(
-                    f"the rule reads {', '.join(rule.requires)} of the postsynaptic neuron.",
+                    f"the rule reads {', '.join(read)} of "
+                    f"{'both neurons' if self.reads_pre else 'the postsynaptic neuron'}.",
                     rule.name,
                     "Prescribed spikes have no such variable.",
                     "Pass a neuron, for example post=NeuronModel(...).",
@@ -159,7 +161,7 @@ class EPropLearner:
     The presynaptic spikes have weight 0: they leave a trace and do not touch the neuron.
     """
 
-    clock_driven = True
+    clock_driven, reads_pre = True, False
 
     def __init__(self, rule: EProp, model: NeuronModel | None, learning_signal: float):
         self.rule, self.model, self.learning_signal = rule, model, learning_signal

