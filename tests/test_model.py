@@ -57,6 +57,11 @@ def simulate(group, model, n_steps=100):
 
 # -- named models -----------------------------------------------------------------------------
 
+#: Inputs as neurons: one sends its value in every step.
+SOURCES = {"ConstantInput"}
+#: Equilibrium propagation follows no gradient through a spike, so these have no surrogate.
+NO_GRADIENT = {"ConstantInput", "EqSpikeLIF", "RegularInput"}
+
 
 def test_all_named_neurons_are_in_the_table():
     assert set(NAMED) >= {"LIF", "ALIF", "STDP_LIF", "STDP_ALIF", "Izhikevich", "LeakyReadout"}
@@ -71,7 +76,9 @@ def test_a_group_runs_and_spikes(model):
     times, states = simulate(model.group(N), model)
     assert all(np.all(np.isfinite(values)) for values in states.values())
     if model.spikes:
-        assert 0.2 * N <= len({i for _, i in times}) < N
+        spiking = len({i for _, i in times})
+        assert spiking >= 0.2 * N
+        assert spiking < N or model.name in SOURCES
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -81,7 +88,7 @@ def test_every_number_has_a_source_and_every_model_a_reference(name):
     assert re.search(r"\(\d{4}\)", model.reference)
     assert set(model.inputs) <= set(model.states)
     if model.spikes:
-        assert model.surrogate
+        assert bool(model.surrogate) != (name in NO_GRADIENT)
 
 
 @pytest.mark.parametrize("name", NAMED)

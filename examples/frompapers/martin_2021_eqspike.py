@@ -83,7 +83,7 @@ def train(options, net, images, validation, seed, *, epochs=None, two_point=Fals
         seed=seed,
     )
     with tqdm(total=epochs, desc=repr(net), leave=False) as bar:
-        trainer.fit(images, epochs=epochs, validation=validation, show=lambda row: bar.update())
+        trainer.fit(images, epochs=epochs, validation=validation, report=lambda row: bar.update())
     return trainer
 
 

@@ -17,7 +17,7 @@ from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.engine.eprop_adjoint import add_eprop
 from neurosnn.engine.eventprop_adjoint import add_eventprop
-from neurosnn.engine.layout import batch_fields, neuron_values
+from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
 from neurosnn.engine.refusals import learned_parameters, refuse_what_has_no_gradient
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.translate import Translator
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["BatchResult", "Engine", "Simulation"]
 
 REAL = {"float32": "float", "float64": "double"}
-LOSS_KINDS = {
-    "cross_entropy": 0,
-    "cross_entropy_per_step": 1,
-    "mean_square": 2,
-    "max_cross_entropy": 3,
-    "first_spike": 4,
-}
+#: In the order of their numbers in the generated code.
+LOSSES = (
+    "cross_entropy",
+    "cross_entropy_per_step",
+    "mean_square",
+    "max_cross_entropy",
+    "first_spike",
+)
 #: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
 GRADIENT_BLOCKS = 16
 #: Below this density the engine visits the synapses of a sparse connection one by one; above it, and
@@ -223,7 +224,7 @@ class Engine:
         self._call(
             batch,
             {**results, **counts, **{f"d_{key}": value for key, value in sums.items()}},
-            loss_kind=LOSS_KINDS[self.loss.kind],
+            loss_kind=LOSSES.index(self.loss.kind),
             gradient=int(gradient),
         )
         by_neuron = {
@@ -305,7 +306,7 @@ class Engine:
                 "source": connection.source,
                 "target": connection.target,
                 "channels": np.unique(connection.channel).tolist(),
-                "delayed": _delayed(connection),
+                "delayed": delayed(connection),
                 "sparse": self._sparse[connection.name],
             }
             for connection in self.net.connections.values()
@@ -371,7 +372,7 @@ class Engine:
                 f"arriving_{channel}" if channel in target.gated else f"s_{channel}"
                 for channel in channels
             ),
-            delayed=_delayed(connection),
+            delayed=delayed(connection),
             sparse=self._sparse[connection.name],
             real_valued=real_valued,
         )
@@ -424,7 +425,7 @@ class Engine:
                 values[f"row_{name}"], values[f"post_{name}"] = self._rows[name], connection.post
             elif connection.sparse:
                 w = connection.matrix()
-            values[f"w_{name}"] = _aligned(w, self.dtype)
+            values[f"w_{name}"] = aligned(w, self.dtype)
             values[f"size_{name}"] = w.size
             values[f"n_pre_{name}"] = connection.shape[0]
             values[f"delay_{name}"] = np.ascontiguousarray(connection.delay, np.int32)
@@ -432,7 +433,7 @@ class Engine:
             if connection.target == "readout":
                 feedback = self.feedback.get(connection.source, connection.w)
                 index = self._index[connection.source].index
-                values[f"feedback_{index}"] = _aligned(feedback.T, self.dtype)
+                values[f"feedback_{index}"] = aligned(feedback.T, self.dtype)
         return values
 
     def _count_buffers(self, n_trials: int) -> dict[str, np.ndarray]:
@@ -499,17 +500,3 @@ class Engine:
                 self._handle, trial, layer, step.ctypes.data, neuron.ctypes.data
             )
         return step, neuron
-
-
-def _delayed(connection: Any) -> bool:
-    """Whether spikes go through a queue; a learned delay may be zero only for now."""
-    return connection.learned_delay is not None or bool(connection.delay.any())
-
-
-def _aligned(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A copy that starts at a cache line, as the vectors of the generated code do."""
-    buffer = np.empty(array.size * dtype.itemsize + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    copy = buffer[start : start + array.size * dtype.itemsize].view(dtype).reshape(array.shape)
-    np.copyto(copy, array, casting="same_kind")
-    return copy

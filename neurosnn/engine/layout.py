@@ -10,7 +10,7 @@ from neurosnn.engine.codegen import ConnectionCode, LayerCode
 from neurosnn.event_losses import FirstSpike
 from neurosnn.symbolic import evaluate
 
-__all__ = ["batch_fields", "neuron_values"]
+__all__ = ["aligned", "batch_fields", "delayed", "neuron_values"]
 
 
 def batch_fields(
@@ -105,3 +105,17 @@ def _initial_value(model: Any, parameters: dict, state: str, n: int) -> np.ndarr
         names = {key: np.asarray(entry, float) for key, entry in parameters.items()}
         return evaluate(value, {**names, "i": np.arange(n), "N": n})
     return np.asarray(value, dtype=float)
+
+
+def delayed(connection: Any) -> bool:
+    """Whether spikes go through a queue; a learned delay may be zero only for now."""
+    return connection.learned_delay is not None or bool(connection.delay.any())
+
+
+def aligned(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy that starts at a cache line, as the vectors of the generated code do."""
+    buffer = np.empty(array.size * dtype.itemsize + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    copy = buffer[start : start + array.size * dtype.itemsize].view(dtype).reshape(array.shape)
+    np.copyto(copy, array, casting="same_kind")
+    return copy

@@ -142,7 +142,7 @@ class EquilibriumTrainer:
         *,
         epochs: int,
         validation: Any = None,
-        show: Callable[[dict], None] | None = None,
+        report: Callable[[dict], None] | None = None,
     ) -> list[dict]:
         """Train for some epochs.
 
@@ -154,7 +154,7 @@ class EquilibriumTrainer:
             Number of passes.
         validation : Images, optional
             Evaluated after each epoch.
-        show : callable, optional
+        report : callable, optional
             Called with each row of the history.
 
         Returns
@@ -185,8 +185,8 @@ class EquilibriumTrainer:
             if validation is not None:
                 row["validation"] = self.evaluate(validation)["accuracy"]
             self.history.append(row)
-            if show is not None:
-                show(row)
+            if report is not None:
+                report(row)
         return self.history
 
     def evaluate(self, images: Any) -> dict[str, Any]:
