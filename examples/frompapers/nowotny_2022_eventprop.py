@@ -50,8 +50,22 @@ from neurosnn import (
 from neurosnn.callbacks import LiftSilent
 from neurosnn.schedules import Exponential
 
-DIGITS = {"tau_s": 20.5, "input": (0.005, 0.005), "recurrent": 0.01, "n": 256, "epochs": 20}
-SHD = {"tau_s": 5.0, "input": (0.03, 0.01), "recurrent": 0.02, "n": 256, "epochs": 100}
+DIGITS = {
+    "tau_s": 20.5,
+    "input": (0.005, 0.005),
+    "recurrent": 0.01,
+    "n": 256,
+    "epochs": 20,
+    "rate": 2e-3,
+}
+SHD = {
+    "tau_s": 5.0,
+    "input": (0.03, 0.01),
+    "recurrent": 0.02,
+    "n": 256,
+    "epochs": 100,
+    "rate": 1e-3,
+}
 STUDIES = {
     "losses": ("sum", "sum_exp", "sum_linear", "sum_sigmoid", "max", "cross_entropy"),
     "augmentation": ("none", "shift", "blend", "delays", "tau", "all"),
@@ -125,7 +139,7 @@ def make_trainer(trials, seed, *, loss, settings, variant, n):
     return Trainer(
         net,
         EventProp(rate_target=14 / trials.duration, rate_strength=1e-5),
-        optimizer=Adam(2e-3, factors=factors),
+        optimizer=Adam(settings["rate"], factors=factors),
         loss=loss_of(loss, trials),
         schedule=Exponential(0.92),
         augment=augment,
@@ -168,7 +182,7 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
     settings = DIGITS if options.data == "digits" else SHD
     if options.quick:
-        settings = settings | {"n": 32, "epochs": 1, "input": (0.06, 0.06)}
+        settings = settings | {"n": 32, "epochs": 5, "input": (0.06, 0.06), "rate": 5e-3}
     train, held = read(options.data, options.root, options.quick)
     print(f"{options.data}: {len(train)} trials to train on, {len(held)} held out")
     print("                 accuracy   spread   rate [Hz]   silent hidden neurons")
