@@ -11,7 +11,8 @@ rounded to steps in the simulation and never negative; initial delays are drawn 
 rate of delays is 100 times that of the weights (10 times here). A delay d of a spike at t has the
 gradient dE/dd = w (lam_V - lam_I)(t + d) in the paper's adjoints. Delays stay below 40 ms, as the
 paper's do below a maximum: without it all of them grow together until the spikes leave the trial.
-Batches are large: the gradient by delays is noisy, and with batches of 32 learned delays did worse here than fixed ones.
+Batches are large: the gradient by delays is noisy, and with batches of 32 (and no maximum) learned
+delays did worse here than fixed ones.
 
 What rounding does: the loss is a staircase of the delays, and EventProp gives the slope of the smooth
 loss of which it is a sample. Steps of half a step or less do nothing by themselves, their sum does.
