@@ -30,13 +30,7 @@ __all__ = ["BatchResult", "Engine", "Simulation"]
 
 REAL = {"float32": "float", "float64": "double"}
 #: In the order of their numbers in the generated code.
-LOSSES = (
-    "cross_entropy",
-    "cross_entropy_per_step",
-    "mean_square",
-    "max_cross_entropy",
-    "first_spike",
-)
+LOSSES = "cross_entropy cross_entropy_per_step mean_square max_cross_entropy first_spike".split()
 #: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
 GRADIENT_BLOCKS = 16
 #: Below this density the engine visits the synapses of a sparse connection one by one; above it, and
