@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from brian2 import ms
+from export_cases import QUICK, make, run
 
-from neurosnn import export
+from neurosnn import export, read_results
 
 pytest.importorskip("torch", reason="PyTorch is not installed (extra neurosnn[torch])")
 import torch
@@ -23,6 +24,13 @@ def unsettled(module):
             part.weight.data.uniform_(2, 4, generator=rng)
             part.bias.data.normal_(0.5, 0.5, generator=rng)
     return module.double().eval()
+
+
+def strengthen(module):
+    """Weights with which the layers without normalization spike as well."""
+    for layer in module.layers:
+        if hasattr(layer, "layer") and isinstance(layer.layer, nn.Linear):
+            layer.layer.weight.data.mul_(14.0)
 
 
 def simulated(converted, x, record=("spikes", "output")):
@@ -54,9 +62,7 @@ def test_plif_network_spike_for_spike(pool, frames):
         pool=pool,
         tau=1.5,
     )
-    for layer in module.layers:
-        if hasattr(layer, "layer") and isinstance(layer.layer, nn.Linear):
-            layer.layer.weight.data.mul_(14.0)
+    strengthen(module)
     module = unsettled(module)
     shape = (6, 1, 2, 7, 7) if frames else (1, 2, 7, 7)
     x = torch.rand(*shape, dtype=torch.float64) * 2
@@ -103,13 +109,48 @@ def test_sequence_network_value_for_value(kind):
     np.testing.assert_allclose(output[begin : begin + 20], scores, rtol=1e-8, atol=1e-10)
 
 
+def the_program(converted, x, folder):
+    """What the exported program gives for x, built and run without our environment."""
+    export(converted.net, folder / "here", inputs=converted.inputs(x))
+    project = (folder / "here").rename(folder / "elsewhere")
+    make(project, QUICK)
+    run(project)
+    return read_results(project)
+
+
+@pytest.mark.slow
 @pytest.mark.standalone
-def test_converted_network_exports(tmp_path):
-    module = plif_network("small", side=4, convolutions=((2,),), hidden=4, classes=2, n_steps=2)
+def test_exported_plif_network_gives_the_rates_of_torch(tmp_path):
+    torch.manual_seed(2)
+    module = plif_network(
+        "small", side=4, convolutions=((3,),), hidden=12, classes=3, n_steps=5, tau=1.5
+    )
+    strengthen(module)
+    module = unsettled(module)
+    x = torch.rand(1, 1, 4, 4, dtype=torch.float64) * 2
+    with torch.no_grad():
+        rates = module(x)[0].numpy()
+    assert rates.max() > 0
+    results = the_program(to_brian2(module), x[0], tmp_path)
+    np.testing.assert_allclose(results.output[0][-1] / 5, rates, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.slow
+@pytest.mark.standalone
+def test_exported_gated_network_gives_the_scores_of_torch(tmp_path):
+    torch.manual_seed(1)
+    module = SequenceNetwork("v2", 5, 3, size=6, leak=0.8)
+    x = torch.randn(20, 4, 5, dtype=torch.float64)
+    module.double().train()
+    with torch.no_grad():
+        module(x)  # the ranges follow
+    module = unsettled(module)
+    with torch.no_grad():
+        scores = module(x[:, :1])[:, 0].numpy()
     converted = to_brian2(module)
-    folder = export(converted.net, tmp_path / "plif", inputs=converted.inputs(torch.ones(1, 4, 4)))
-    assert (folder / "main.cpp").is_file()
-    assert (folder / "manifest.json").is_file()
+    results = the_program(converted, x[:, 0], tmp_path)
+    begin = converted.lag["readout"]
+    np.testing.assert_allclose(results.output[0][begin : begin + 20], scores, rtol=1e-8, atol=1e-10)
 
 
 def test_what_is_refused(tmp_path):
