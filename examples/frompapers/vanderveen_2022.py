@@ -156,7 +156,7 @@ def draw(errors, layers, title, path):
             ax.plot([place] * len(dots), dots, ".", color="black", ms=3)
     ax.set_xticks(range(len(layers)), [f"{n} layers" if n > 1 else "1 layer" for n in layers])
     ax.set(ylabel="test error (%)", title=title)
-    ax.legend(ncols=2, fontsize="small")
+    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     ax.figure.savefig(path, dpi=120)
 
 
