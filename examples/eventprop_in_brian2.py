@@ -11,6 +11,7 @@ gradient equals that of the engine.
 
 import numpy as np
 from brian2 import (
+    Hz,
     Network,
     NeuronGroup,
     SpikeGeneratorGroup,
@@ -58,39 +59,50 @@ def make_network():
 
 
 def forward(net, trial):
-    """Spikes, states just before the resets, and output of the forward pass, in stock Brian2."""
+    """Spikes, what v and I are before the resets and how v rose, and output, in stock Brian2."""
     simulation = net.brian2(trial, record=["spikes", "output"])
     hidden = simulation["hidden"]
+    start = StateMonitor(hidden, "v", record=True, when="start")
     before = StateMonitor(hidden, ["v", "I"], record=True, when="after_thresholds")
-    simulation.add(before)
+    simulation.add(start, before)
     simulation.run(DURATION, namespace={})
     spikes = simulation["hidden_spikes"]
     output = simulation["readout_states"].output
     fired = np.zeros((output.shape[1], N))
     fired[np.round(np.array(spikes.t / DT)).astype(int), spikes.i] = 1
-    return fired, np.array(before.v).T, np.array(before.I).T, np.array(output).T
+    secant = (np.array(before.v).T - np.array(start.v).T) / float(DT)
+    return fired, (np.array(before.v).T, np.array(before.I).T, secant), np.array(output).T
 
 
-def reverse(net, trial, fired, v, current, error):
+def reverse(net, trial, fired, states, error):
     """Gradients of the three weight matrices by a Brian2 network in reverse time."""
     defaultclock.dt = DT
     rule = EventProp()
     neuron, readout = (rule.equations(part.model) for part in (net.layers[0], net.readout))
+    v, current, secant = states
+    # On a grid v is beyond the threshold at the end of the step, where the flow may have turned: the
+    # slope of the crossing is that of the flow or of the step, whichever is steeper, as in the engine.
+    flow = "((I - v)/tau_m)"
+    assert flow in neuron.spike
+    at_spike = neuron.spike.replace(flow, "clip((I - v)/tau_m, secant, inf*Hz)")
     names = {
         "replay": TimedArray(fired[::-1], dt=DT),
         "v_then": TimedArray(v[::-1], dt=DT),
         "I_then": TimedArray(current[::-1], dt=DT),
+        "secant_then": TimedArray(secant[::-1] * Hz, dt=DT),
         "error": TimedArray(error[::-1], dt=DT),
     }
     hidden = NeuronGroup(
         N,
-        neuron.dynamics + "\nfeedback : 1/second\nv : 1\nI : 1\ntau_m : second\ntau_s : second",
+        neuron.dynamics
+        + "\nfeedback : 1/second\nv : 1\nI : 1\nsecant : Hz\ntau_m : second\ntau_s : second",
         threshold="replay(t, i) > 0",
-        reset=neuron.spike + "\nfeedback = 0/second",
+        reset=at_spike + "\nfeedback = 0/second",
         method="exact",
         namespace=names,
     )
-    hidden.run_regularly("v = v_then(t, i)\nI = I_then(t, i)", when="groups", order=1)
+    replayed = "v = v_then(t, i)\nI = I_then(t, i)\nsecant = secant_then(t, i)"
+    hidden.run_regularly(replayed, when="groups", order=1)
     output = NeuronGroup(
         N_OUT,
         readout.dynamics + "\ntau_m : second\ntau_s : second",
@@ -124,10 +136,10 @@ def main():
     """Compare both gradients; returns the largest relative difference and the number of spikes."""
     net, trial = make_network()
     print(EventProp().equations(net.layers[0].model))
-    fired, v, current, output = forward(net, trial)
+    fired, states, output = forward(net, trial)
     loss = CrossEntropy()
     _, error = loss.value_and_error(output, LABEL, loss.step_weights([len(output)], DT))
-    ours = reverse(net, trial, fired, v, current, error)
+    ours = reverse(net, trial, fired, states, error)
     engine = Engine(net, EventProp(), loss, dtype="float64", threads=1)
     theirs = engine.run(trial, gradient=True).gradient
     worst = 0.0
