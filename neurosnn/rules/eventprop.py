@@ -48,9 +48,10 @@ class EventProp:
         threshold: a grazing spike has an unbounded gradient. The slope itself is the flow
         ``g_h . f-`` at the end of the step, or the secant of the margin over the step if that is
         steeper: the flow may be flat or even point downwards after the overshoot of a coarse step,
-        the secant never does. Both agree to order dt, so small steps keep the exact gradient, and
-        with steps of 0.1 to 20 ms nothing has to be tuned. For a model in volts choose a smaller
-        number, by the scale of its threshold.
+        the secant never does. Both agree to order dt, so small steps keep the exact gradient; a
+        step of 1 ms keeps its size, and of its direction less (in a layer that reads images by
+        latency, cosine 0.79 to the gradient at 0.02 ms for the mean output, 0.27 for its maximum).
+        For a model in volts choose a smaller number, by the scale of its threshold.
 
     Raises
     ------
