@@ -16,6 +16,7 @@ addressed by content, so a second run of the tests is quick and no run can see a
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import metadata
 from importlib.util import find_spec
@@ -25,6 +26,8 @@ os.environ["MPLBACKEND"] = "Agg"
 # Tests run in several processes already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell ignores Ctrl-C for what it runs in the background; Brian2 would keep that as a handler.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
