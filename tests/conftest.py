@@ -26,10 +26,11 @@ os.environ["MPLBACKEND"] = "Agg"
 # Tests run in several processes already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A shell ignores Ctrl-C for what it runs in the background; Brian2 would keep that as a handler.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
+
+# A shell ignores Ctrl-C for what it runs in the background; Brian2 would keep that as a handler.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 SEED = 20200717
