@@ -59,7 +59,7 @@ def test_spikes_are_the_same_in_all_four(project, tmp_path):
         rtol=1e-12, atol=1e-14,
     )  # fmt: skip
     # Stock Brian2: its own build, with the flags of the contract.
-    prefs["codegen.cpp.extra_compile_args_gcc"] = [*FLAGS, "-include", precompiled(tmp_path)]
+    prefs["codegen.cpp.extra_compile_args_gcc"] = [*FLAGS, f"-include{precompiled(tmp_path)}"]
     set_device("cpp_standalone", build_on_run=False)
     simulation = net.brian2(trials, record=("spikes",))
     simulation.run(schedule.duration, namespace={})
