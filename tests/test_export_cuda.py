@@ -101,10 +101,13 @@ def test_online_eprop_of_all_neurons_is_generated(tmp_path):
     for name in ("within_trial", "step_weight", "target", "batch_share", "update_number"):
         # The number of rows is that of the file, on the host and on the device.
         assert f"cudaMemcpyToSymbol(neurosnn_rows::d_{name}, &neurosnn_rows::h_{name}" in tables
-    error = (path / "code_objects" / "readout_error_codeobject.cu").read_text()
-    assert "timestep = neurosnn_rows::target() - 1;" in error
-    for k in range(1, 7):
-        assert (path / "code_objects" / f"hidden{k}_eprop_codeobject.cu").exists()
+    # Brian2 numbers a code object if an earlier one of the same name is still alive.
+    code = {
+        re.sub(r"_\d+$", "", file.stem): file.read_text()
+        for file in (path / "code_objects").glob("*.cu")
+    }
+    assert "timestep = neurosnn_rows::target() - 1;" in code["readout_error_codeobject"]
+    assert code.keys() >= {f"hidden{k}_eprop_codeobject" for k in range(1, 7)}
 
 
 @pytest.mark.cuda

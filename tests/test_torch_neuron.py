@@ -26,7 +26,9 @@ NAMED = {
     for name in equations.__all__
     if isinstance(model := getattr(equations, name)(), NeuronModel)
 }
-MODELS = NAMED | USER_WRITTEN
+#: Equilibrium propagation follows no gradient through a spike, so its neurons have no surrogate.
+NO_GRADIENT = {name for name, model in NAMED.items() if model.spikes and not model.surrogate}
+MODELS = {name: model for name, model in NAMED.items() if name not in NO_GRADIENT} | USER_WRITTEN
 #: Size of the input in SI units at which most neurons spike.
 DRIVE = {
     "Izhikevich": 8.0,
@@ -96,6 +98,12 @@ def in_torch(neuron, x):
         sent.append(out.detach().numpy())
         states.append({name: value.detach().numpy() for name, value in state.values.items()})
     return np.array(sent), {k: np.array([s[k] for s in states]) for k in neuron.model.states}
+
+
+@pytest.mark.parametrize("name", sorted(NO_GRADIENT))
+def test_a_model_without_a_surrogate_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name}: the model has no surrogate"):
+        to_torch(NAMED[name])
 
 
 @pytest.mark.parametrize("name", MODELS)
