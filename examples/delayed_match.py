@@ -8,8 +8,8 @@ at the end. Adaptive thresholds (tau_a 1 s) bridge the delay that membranes of 2
 control has as many neurons, all of them LIF.
 
 The task and its numbers are the project's own. Training stops below 3 % error on 512 validation
-trials; the errors printed are those of 2048 others, by length of delay, the last of them longer than
-any trained on.
+trials; the errors printed are those of 512 others for each length of delay, the last of them longer
+than any trained on.
 
     python examples/delayed_match.py             # some minutes
     python examples/delayed_match.py --quick     # a few seconds
