@@ -82,9 +82,8 @@ def reverse(net, trial, fired, states, error):
     v, current, secant = states
     # On a grid v is beyond the threshold at the end of the step, where the flow may have turned: the
     # slope of the crossing is that of the flow or of the step, whichever is steeper, as in the engine.
-    flow = "((I - v)/tau_m)"
-    assert flow in neuron.spike
-    at_spike = neuron.spike.replace(flow, "clip((I - v)/tau_m, secant, inf*Hz)")
+    steepest = f"clip({neuron.slope}, secant, inf*Hz)"
+    at_spike = neuron.spike.replace(f"({neuron.slope})", steepest)
     names = {
         "replay": TimedArray(fired[::-1], dt=DT),
         "v_then": TimedArray(v[::-1], dt=DT),

@@ -38,6 +38,9 @@ class AdjointEquations:
         Integrands of the gradients of parameters, over the whole trial.
     release : str
         What happens at the end of a refractory period, with the states of the forward pass then.
+    slope : str
+        The slope of the margin at a spike, as it stands in `spike`. On a time grid the engine takes the
+        secant of the margin over the step where that is steeper.
     """
 
     dynamics: str
@@ -46,6 +49,7 @@ class AdjointEquations:
     gradient: dict[str, str]
     parameters: dict[str, str]
     release: str = ""
+    slope: str = ""
 
     def __str__(self) -> str:
         lines = ["# reverse time, between spikes", self.dynamics]
@@ -108,7 +112,7 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
         f" : {_inverse(model, column)}"
         for column in states
     )
-    spike = ""
+    spike = rise = ""
     if model.spikes:
         free, resting = to_symbolic(REST), to_symbolic("0")
         reset = {name: to_symbolic(text) for name, text in hybrid.reset.items()}
@@ -125,8 +129,8 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
             [lam[name] * after[name] - kept[name] * before[name] for name in states]
             + [symbol("feedback")]
         )
-        rate = sum(g * before[name] for name, g in margin.items())
-        lines = [f"shift = ({to_string(shift)})/({to_string(rate)})"]
+        rise = to_string(sum(g * before[name] for name, g in margin.items()))
+        lines = [f"shift = ({to_string(shift)})/({rise})"]
         lines += [
             f"lam_{name} = {to_string(kept[name] + margin.get(name, 0) * symbol('shift'))}"
             for name in states
@@ -152,6 +156,7 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
             for name in learn
         },
         release=f"feedback += {to_string(ends)}" if ends != 0 else "",
+        slope=rise,
     )
 
 
