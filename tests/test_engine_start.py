@@ -11,7 +11,7 @@ from brian2 import ms
 from engine_cases import MODELS, spike_trials
 
 from neurosnn import CrossEntropy, EProp, EventProp, equations
-from neurosnn.engine import Engine, backend, build, cache_folder
+from neurosnn.engine import Engine, backend, build, cache_folder, program
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 
@@ -21,7 +21,7 @@ MODEL = equations.ALIF()
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     """Derivations go to a folder of their own, compiled libraries to the usual one."""
-    usual, load = cache_folder(), backend.load_library
+    usual, load = cache_folder(), program.load_library
 
     def loaded(source, *, real):
         with pytest.MonkeyPatch.context() as patch:
@@ -29,7 +29,7 @@ def empty_cache(tmp_path, monkeypatch):
             return load(source, real=real)
 
     monkeypatch.setenv("NEUROSNN_CACHE", str(tmp_path))
-    monkeypatch.setattr(backend, "load_library", loaded)
+    monkeypatch.setattr(program, "load_library", loaded)
     # compiled quickly, since little is computed here
     monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
 

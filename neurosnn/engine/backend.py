@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,12 @@ import numpy as np
 from neurosnn.calculus import step_map
 from neurosnn.checks import did_you_mean, message
 from neurosnn.engine.batches import BatchInput, read_batch
-from neurosnn.engine.build import load_library
 from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.engine.eprop_adjoint import add_eprop
 from neurosnn.engine.eventprop_adjoint import add_eventprop
 from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
+from neurosnn.engine.program import REAL, Program, precision
 from neurosnn.engine.refusals import learned_parameters, refuse_what_has_no_gradient
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.translate import Translator
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchResult", "Engine", "Simulation"]
 
-REAL = {"float32": "float", "float64": "double"}
 #: In the order of their numbers in the generated code.
 LOSSES = "cross_entropy cross_entropy_per_step mean_square max_cross_entropy first_spike".split()
 #: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
@@ -36,7 +34,6 @@ GRADIENT_BLOCKS = 16
 #: Below this density the engine visits the synapses of a sparse connection one by one; above it, and
 #: for real-valued input, adding whole rows of a full matrix is faster.
 SPARSE_BELOW = 0.3
-C_TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
 
 
 class Engine:
@@ -81,16 +78,8 @@ class Engine:
         threads: int | None = None,
         learn: dict[str, tuple[str, ...]] | None = None,
     ):
-        if dtype not in REAL:
-            raise ValueError(
-                message(
-                    f"dtype must be 'float32' or 'float64', got {dtype!r}.",
-                    "Engine",
-                    "The generated code knows these two.",
-                    did_you_mean(str(dtype), REAL),
-                )
-            )
-        self.net, self.rule, self.loss, self.dtype = net, rule, loss, np.dtype(dtype)
+        self.net, self.rule, self.loss = net, rule, loss
+        self.dtype = precision(dtype, where="Engine")
         self.threads = threads or os.cpu_count() or 1
         if learn is None:
             learn = learned_parameters(net)
@@ -136,35 +125,14 @@ class Engine:
                 self._connections,
                 self._fields,
                 rule=self._method,
-                real=REAL[dtype],
+                real=REAL[self.dtype.name],
                 real_input=net.input.real_valued,
             )
             write_derivation(key, self._layers, source)
-        self._library = load_library(source, real=REAL[dtype])
-        self._library.engine_create.restype = ctypes.c_void_p
-        self._library.engine_destroy.argtypes = [ctypes.c_void_p]
-        self._library.engine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-        self._library.engine_spikes.restype = ctypes.c_int64
-        self._library.engine_spikes.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-        ]
-        self._handle = self._library.engine_create()
-        self._structure = type(
-            "Batch",
-            (ctypes.Structure,),
-            {"_fields_": [(n, C_TYPES.get(t, ctypes.c_void_p)) for n, t in self._fields]},
-        )
+        self._program = Program(source, self._fields, self.dtype)
         self._rows = {
             name: net.connections[name].rows() for name, sparse in self._sparse.items() if sparse
         }
-
-    def __del__(self):
-        if getattr(self, "_handle", None):
-            self._library.engine_destroy(self._handle)
 
     # -- calls ------------------------------------------------------------------------------
 
@@ -284,7 +252,9 @@ class Engine:
                 for layer in self.net.layers
             },
             spikes={
-                layer.name: [self._spikes(k, self._index[layer.name].index) for k in range(n)]
+                layer.name: [
+                    self._program.spikes(k, self._index[layer.name].index) for k in range(n)
+                ]
                 for layer in self.net.layers
             },
             states=states,
@@ -393,23 +363,7 @@ class Engine:
             **buffers,
             **numbers,
         }
-        keep = [value for value in values.values() if isinstance(value, np.ndarray)]
-        structure = self._structure(
-            **{
-                name: value.ctypes.data if isinstance(value, np.ndarray) else value
-                for name, value in values.items()
-            }
-        )
-        if self._library.engine_run(self._handle, ctypes.byref(structure)):
-            raise MemoryError(
-                message(
-                    "not enough memory for one trial per thread.",
-                    "engine",
-                    "Each thread keeps the history of a trial.",
-                    "Use fewer threads or shorter trials.",
-                )
-            )
-        del keep
+        self._program.run(values)
 
     def _weights(self) -> dict[str, np.ndarray]:
         values = {}
@@ -485,12 +439,3 @@ class Engine:
             ):
                 gradient[f"feedback.{connection.source}"] = gradient[f"{name}.w"]
         return gradient
-
-    def _spikes(self, trial: int, layer: int) -> tuple[np.ndarray, np.ndarray]:
-        number = self._library.engine_spikes(self._handle, trial, layer, None, None)
-        step, neuron = np.zeros(number, np.int32), np.zeros(number, np.int32)
-        if number:
-            self._library.engine_spikes(
-                self._handle, trial, layer, step.ctypes.data, neuron.ctypes.data
-            )
-        return step, neuron

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jinja2
 
-__all__ = ["ConnectionCode", "LayerCode", "network_source"]
+__all__ = ["ConnectionCode", "LayerCode", "network_source", "render"]
 
 
 @dataclass
@@ -129,12 +130,8 @@ def network_source(
     str
         A self-contained C++17 file.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("neurosnn.engine", "."),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("trial.cpp.jinja").render(
+    return render(
+        "trial.cpp.jinja",
         layers=layers,
         readout=layers[-1],
         connections=connections,
@@ -143,3 +140,13 @@ def network_source(
         real=real,
         real_input=real_input,
     )
+
+
+def render(template: str, **values: Any) -> str:
+    """A C++ file from a template of this folder; a name that it lacks is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("neurosnn.engine", "."),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)

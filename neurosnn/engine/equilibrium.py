@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
 from neurosnn.checks import message
-from neurosnn.engine.build import load_library
-from neurosnn.engine.codegen import LayerCode
+from neurosnn.engine.codegen import LayerCode, render
 from neurosnn.engine.equilibrium_code import (
     ConstantCode,
     LayerTranslator,
@@ -20,11 +17,10 @@ from neurosnn.engine.equilibrium_code import (
     spike_code,
 )
 from neurosnn.engine.layout import neuron_values
+from neurosnn.engine.program import REAL, Program, precision
 
 __all__ = ["EquilibriumEngine", "EquilibriumResult"]
 
-REAL = {"float32": "float", "float64": "double"}
-C_TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
 #: Fixed, so that the order of a sum does not depend on the number of threads.
 BLOCKS = 4
 BLOCK = 16
@@ -82,11 +78,7 @@ class EquilibriumEngine:
     """
 
     def __init__(self, net: Any, *, dtype: str = "float32", threads: int | None = None):
-        if dtype not in REAL:
-            raise ValueError(
-                message(f"dtype must be float32 or float64, got {dtype!r}.", "engine", "", "")
-            )
-        self.net, self.dtype = net, np.dtype(dtype)
+        self.net, self.dtype = net, precision(dtype, where="EquilibriumEngine")
         self.threads = threads or os.cpu_count() or 1
         self._parts = {
             name: _Part(model, n)
@@ -94,7 +86,7 @@ class EquilibriumEngine:
             if name != "input" or net.input == "spikes"
         }
         self._layers = {
-            name: LayerTranslator(k, name, part.model, REAL[dtype]).finish()
+            name: LayerTranslator(k, name, part.model, REAL[self.dtype.name]).finish()
             for k, (name, part) in enumerate(self._parts.items())
         }
         index = {name: layer.index for name, layer in self._layers.items()}
@@ -115,32 +107,8 @@ class EquilibriumEngine:
                     constant_code(c.name, c.rule, source, target, index[c.target])
                 )
         self._fields = self._batch_fields()
-        self._library = load_library(self._source(REAL[dtype]), real=REAL[dtype])
-        self._library.engine_create.restype = ctypes.c_void_p
-        self._library.engine_destroy.argtypes = [ctypes.c_void_p]
-        self._library.engine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-        self._library.engine_spikes.restype = ctypes.c_int64
-        self._library.engine_spikes.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-        ]
-        self._handle = self._library.engine_create()
-        self._structure = type(
-            "Batch",
-            (ctypes.Structure,),
-            {"_fields_": [(n, C_TYPES.get(t, ctypes.c_void_p)) for n, t in self._fields]},
-        )
-        self._batch, self._kept = self._structure(), self._fixed_values()
-        for name, value in self._kept.items():
-            address = value.ctypes.data if isinstance(value, np.ndarray) else value
-            setattr(self._batch, name, address)
-
-    def __del__(self):
-        if getattr(self, "_handle", None):
-            self._library.engine_destroy(self._handle)
+        self._program = Program(self._source(), self._fields, self.dtype)
+        self._kept = self._fixed_values()
 
     def run(
         self,
@@ -195,15 +163,11 @@ class EquilibriumEngine:
             key = self._parameter(code.name)
             gradient[key] = np.empty(net.parameters[key].shape, self.dtype)
             values[f"d_{code.name}"] = gradient[key]
-        for name, value in values.items():
-            address = value.ctypes.data if isinstance(value, np.ndarray) else value
-            setattr(self._batch, name, address)
-        if self._library.engine_run(self._handle, ctypes.byref(self._batch)):
-            raise MemoryError(message("not enough memory.", "engine", "", "Use fewer threads."))
+        self._program.run(self._kept | values)
         trains = {}
         if record:
             for name, layer in self._layers.items():
-                trains[name] = [self._train(k, layer.index) for k in range(n)]
+                trains[name] = [self._program.spikes(k, layer.index) for k in range(n)]
         for kind in (free, nudged):
             kind.pop("input", None)
         return EquilibriumResult(gradient, free, nudged if steps else {}, count, trains)
@@ -305,12 +269,7 @@ class EquilibriumEngine:
             fields += [(f"k_{code.name}_{key}", "double") for key in code.parameters]
         return fields
 
-    def _source(self, real: str) -> str:
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("neurosnn.engine", "."),
-            undefined=jinja2.StrictUndefined,
-            keep_trailing_newline=True,
-        )
+    def _source(self) -> str:
         layers = list(self._layers.values())
         targets = {code.target: layers[code.target].channels[0] for code in self._constants}
         # What constant inputs add may be added with the update, unless the reset looks at it.
@@ -320,7 +279,8 @@ class EquilibriumEngine:
             else ""
             for layer in layers
         }
-        return environment.get_template("equilibrium.cpp.jinja").render(
+        return render(
+            "equilibrium.cpp.jinja",
             layers=layers,
             written={layer.index: _written(layer) for layer in layers},
             constants=self._constants,
@@ -331,17 +291,8 @@ class EquilibriumEngine:
             nudges=[(layer.index, "nudge") for layer in layers if "nudge" in layer.states],
             snapshot=TRACE,
             fields=self._fields,
-            real=real,
+            real=REAL[self.dtype.name],
         )
-
-    def _train(self, trial: int, layer: int) -> tuple[np.ndarray, np.ndarray]:
-        number = self._library.engine_spikes(self._handle, trial, layer, None, None)
-        step, neuron = np.zeros(number, np.int32), np.zeros(number, np.int32)
-        if number:
-            self._library.engine_spikes(
-                self._handle, trial, layer, step.ctypes.data, neuron.ctypes.data
-            )
-        return step, neuron
 
 
 class _Part(NamedTuple):
