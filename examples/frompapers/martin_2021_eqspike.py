@@ -38,7 +38,8 @@ from neurosnn.analysis.energy import LOIHI, V100, count_events, energy
 from neurosnn.analysis.equilibrium import cosines, learning_window, steady_state_gradient
 from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import EquilibriumTrainer, pixels, two_point_gradient
+from neurosnn.rules.equilibrium_training import EquilibriumTrainer, two_point_gradient
+from neurosnn.rules.image_training import pixels
 from neurosnn.rules.rate_equilibrium import RateEquilibrium
 from neurosnn.schedules import Cosine
 

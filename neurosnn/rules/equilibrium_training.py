@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +11,16 @@ from neurosnn.checks import Range, check_value, message
 from neurosnn.engine.equilibrium import EquilibriumEngine, EquilibriumResult
 from neurosnn.optimizers import Adam, Optimizer
 from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.rules.image_training import ImageTraining, pixels
 
-__all__ = ["EquilibriumTrainer", "pixels", "two_point_gradient"]
+__all__ = ["EquilibriumTrainer", "two_point_gradient"]
 
 _WHERE = "EquilibriumTrainer"
 SIGNS = ("trial", "batch", "fixed")
 EVALUATION_BATCH = 500
 
 
-class EquilibriumTrainer:
+class EquilibriumTrainer(ImageTraining):
     """Trains an EquilibriumNetwork on the engine.
 
     Parameters
@@ -136,58 +136,11 @@ class EquilibriumTrainer:
         self.optimizer.update(self.net.parameters, gradient, self.state, learning_rate)
         return result
 
-    def fit(
-        self,
-        train: Any,
-        *,
-        epochs: int,
-        validation: Any = None,
-        report: Callable[[dict], None] | None = None,
-    ) -> list[dict]:
-        """Train for some epochs.
-
-        Parameters
-        ----------
-        train : Images
-            Training images.
-        epochs : int
-            Number of passes.
-        validation : Images, optional
-            Evaluated after each epoch.
-        report : callable, optional
-            Called with each row of the history.
-
-        Returns
-        -------
-        list of dict
-            The history.
-        """
-        x, labels = pixels(train), np.asarray(train.labels)
-        for _ in range(epochs):
-            begin, correct, spikes = time.perf_counter(), 0, {}
-            order = self.random.permutation(len(x))
-            n_batches = -(-len(x) // self.batch_size)
-            for k in range(n_batches):
-                index = order[k * self.batch_size : (k + 1) * self.batch_size]
-                part = x[index] if self.augment is None else self.augment(x[index], self.random)
-                rate = None
-                if self.schedule is not None:
-                    moment = self.epoch + k / n_batches
-                    rate = self.optimizer.learning_rate * self.schedule(moment)
-                result = self.step(part, labels[index], rate)
-                correct += int((result.free["output"].argmax(1) == labels[index]).sum())
-                for name, count in result.spikes.items():
-                    spikes[name] = spikes.get(name, 0) + count.sum(axis=0)
-            self.epoch += 1
-            row = {"epoch": self.epoch, "accuracy": correct / len(x)}
-            row |= {f"spikes.{name}": (count / len(x)).tolist() for name, count in spikes.items()}
-            row["seconds"] = time.perf_counter() - begin
-            if validation is not None:
-                row["validation"] = self.evaluate(validation)["accuracy"]
-            self.history.append(row)
-            if report is not None:
-                report(row)
-        return self.history
+    def _learn(self, x: np.ndarray, labels: np.ndarray, rate: float | None) -> dict[str, Any]:
+        result = self.step(x, labels, rate)
+        correct = int((result.free["output"].argmax(1) == labels).sum())
+        spikes = {f"spikes.{name}": count.sum(axis=0) for name, count in result.spikes.items()}
+        return {"correct": correct, **spikes}
 
     def evaluate(self, images: Any) -> dict[str, Any]:
         """Accuracy and activity in the free phase; nothing is learned.
@@ -245,23 +198,6 @@ class EquilibriumTrainer:
         if self.net.input != "spikes":
             return 0.5
         return self.random.random((n, self.net.sizes[0]))
-
-
-def pixels(images: Any) -> np.ndarray:
-    """Images as rows of numbers from 0 (black) to 1 (white).
-
-    Parameters
-    ----------
-    images : Images
-        The images.
-
-    Returns
-    -------
-    ndarray of float32 (n, n_inputs)
-        One row an image.
-    """
-    flat = np.asarray(images.images).reshape(len(images), -1)
-    return flat.astype(np.float32) / np.float32(images.maximum)
 
 
 def two_point_gradient(

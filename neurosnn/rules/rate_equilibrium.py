@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 
 from neurosnn.checks import Range, check_value
 from neurosnn.optimizers import SGD, Optimizer
-from neurosnn.rules.equilibrium_training import pixels
+from neurosnn.rules.image_training import ImageTraining, pixels
 
 __all__ = ["RateEquilibrium"]
 
 _WHERE = "RateEquilibrium"
 
 
-class RateEquilibrium:
+class RateEquilibrium(ImageTraining):
     r"""Layers of real-valued units that settle to the minimum of an energy.
 
     .. math::
@@ -157,54 +156,8 @@ class RateEquilibrium:
         self.optimizer.update(self.parameters, gradient, self.state, rate)
         return int((free[-1].argmax(axis=1) == labels).sum())
 
-    def fit(
-        self,
-        train: Any,
-        *,
-        epochs: int,
-        validation: Any = None,
-        report: Callable[[dict], None] | None = None,
-    ) -> list[dict]:
-        """Train for some epochs.
-
-        Parameters
-        ----------
-        train : Images
-            Training images.
-        epochs : int
-            Number of passes.
-        validation : Images, optional
-            Evaluated after each epoch.
-        report : callable, optional
-            Called with each row of the history.
-
-        Returns
-        -------
-        list of dict
-            The history.
-        """
-        x, labels = pixels(train), np.asarray(train.labels)
-        for _ in range(epochs):
-            begin, correct = time.perf_counter(), 0
-            order = self.random.permutation(len(x))
-            n_batches = -(-len(x) // self.batch_size)
-            for k in range(n_batches):
-                index = order[k * self.batch_size : (k + 1) * self.batch_size]
-                part = x[index] if self.augment is None else self.augment(x[index], self.random)
-                rate = None
-                if self.schedule is not None:
-                    moment = self.epoch + k / n_batches
-                    rate = self.optimizer.learning_rate * self.schedule(moment)
-                correct += self.step(part, labels[index], rate)
-            self.epoch += 1
-            row = {"epoch": self.epoch, "accuracy": correct / len(x)}
-            row["seconds"] = time.perf_counter() - begin
-            if validation is not None:
-                row["validation"] = self.evaluate(validation)["accuracy"]
-            self.history.append(row)
-            if report is not None:
-                report(row)
-        return self.history
+    def _learn(self, x: np.ndarray, labels: np.ndarray, rate: float | None) -> dict[str, Any]:
+        return {"correct": self.step(x, labels, rate)}
 
     def evaluate(self, images: Any) -> dict[str, Any]:
         """Accuracy after the free phase.
