@@ -85,15 +85,20 @@ def test_plif_network_spike_for_spike(pool, frames):
     assert rates.max() > 0
 
 
-@pytest.mark.parametrize("kind", ["v2", "v1", "conventional"])
-def test_sequence_network_value_for_value(kind):
+def recurrent(kind):
+    """A recurrent network whose quantizers have seen their input, and such an input."""
     torch.manual_seed(1)
     module = SequenceNetwork(kind, 5, 3, size=6, leak=0.8)
     x = torch.randn(20, 4, 5, dtype=torch.float64)
     module.double().train()
     with torch.no_grad():
         module(x)  # the ranges follow
-    module = unsettled(module)
+    return unsettled(module), x
+
+
+@pytest.mark.parametrize("kind", ["v2", "v1", "conventional"])
+def test_sequence_network_value_for_value(kind):
+    module, x = recurrent(kind)
     with torch.no_grad():
         sent = [part[:, 0].numpy() for part in module.activity(x[:, :1])]
         scores = module(x[:, :1])[:, 0].numpy()
@@ -138,13 +143,7 @@ def test_exported_plif_network_gives_the_rates_of_torch(tmp_path):
 @pytest.mark.slow
 @pytest.mark.standalone
 def test_exported_gated_network_gives_the_scores_of_torch(tmp_path):
-    torch.manual_seed(1)
-    module = SequenceNetwork("v2", 5, 3, size=6, leak=0.8)
-    x = torch.randn(20, 4, 5, dtype=torch.float64)
-    module.double().train()
-    with torch.no_grad():
-        module(x)  # the ranges follow
-    module = unsettled(module)
+    module, x = recurrent("v2")
     with torch.no_grad():
         scores = module(x[:, :1])[:, 0].numpy()
     converted = to_brian2(module)

@@ -13,6 +13,7 @@ import torch
 from neurosnn.checks import message
 from neurosnn.data import FrameTrials
 from neurosnn.decoding import Bigram, collapse, phone_error_rate
+from neurosnn.torch.training import descend
 
 __all__ = ["CURRICULUM", "cut", "fit_sequences", "log_posteriors", "score"]
 
@@ -214,17 +215,7 @@ def fit_sequences(
             value = torch.nn.functional.cross_entropy(
                 net(features).flatten(0, 1), labels.flatten(), ignore_index=-1
             )
-            if not torch.isfinite(value):
-                raise FloatingPointError(
-                    message(
-                        f"the loss is {value.item()} in epoch {epoch}.",
-                        "fit_sequences",
-                        "Weights would not recover.",
-                        "Use a smaller learning_rate=.",
-                    )
-                )
-            value.backward()
-            optimizer.step()
+            descend(optimizer, value, epoch, where="fit_sequences")
             scored = int((labels >= 0).sum())
             total, frames = total + value.item() * scored, frames + scored
         error = 1 - score(net, validation)["frame_accuracy"]

@@ -136,17 +136,7 @@ def fit(
             chosen = order[k : k + batch]
             optimizer.zero_grad()
             value = loss(net(x[chosen]), labels[chosen])
-            if not torch.isfinite(value):
-                raise FloatingPointError(
-                    message(
-                        f"the loss is {value.item()} in epoch {epoch}.",
-                        "fit",
-                        "Weights would not recover.",
-                        "Use a smaller learning_rate=.",
-                    )
-                )
-            value.backward()
-            optimizer.step()
+            descend(optimizer, value, epoch, where="fit")
             total, steps = total + value.item(), steps + 1
         schedule.step()
         row = {
@@ -162,3 +152,20 @@ def fit(
             report(row)
     net.load_state_dict(weights)
     return history
+
+
+def descend(
+    optimizer: torch.optim.Optimizer, value: torch.Tensor, epoch: int, *, where: str
+) -> None:
+    """One step of the optimizer down the gradient of a loss, which must be finite."""
+    if not torch.isfinite(value):
+        raise FloatingPointError(
+            message(
+                f"the loss is {value.item()} in epoch {epoch}.",
+                where,
+                "Weights would not recover.",
+                "Use a smaller learning_rate=.",
+            )
+        )
+    value.backward()
+    optimizer.step()
