@@ -72,6 +72,8 @@ def equalize_bands(
 
 def _means(trials):
     """Mean of each recording over its frames, float64 (n_trials, n_channels)."""
-    sums = np.zeros((len(trials), trials.n_channels))
-    np.add.at(sums, row_of(trials.offsets), trials.features)
-    return sums / np.maximum(trials.lengths, 1)[:, None]
+    means = np.zeros((len(trials), trials.n_channels))
+    (some,) = np.nonzero(trials.lengths)
+    sums = np.add.reduceat(trials.features, trials.offsets[some], axis=0, dtype=np.float64)
+    means[some] = sums / trials.lengths[some, None]
+    return means
