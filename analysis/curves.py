@@ -10,8 +10,8 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.learners import learner
-from neurosnn.analysis.protocols import Pairs, Train, private_brian, steps_of, with_unit
-from neurosnn.checks import Range, check_value, message
+from neurosnn.analysis.protocols import Pairs, Train, private_brian, with_unit
+from neurosnn.checks import Range, check_value, message, whole_steps
 from neurosnn.model import NeuronModel
 
 __all__ = ["FrequencyCurve", "pairing_frequency_curve"]
@@ -96,8 +96,8 @@ def pairing_frequency_curve(
     """
     where = "pairing_frequency_curve"
     check_value("frequencies", frequencies, Range(0 * hertz), where=where)
-    lag_steps = steps_of("lag", lag, dt, where=where)
-    delay_steps = 0 if delay is None else steps_of("delay", delay, dt, where=where)
+    lag_steps = whole_steps("lag", lag, dt, where=where)
+    delay_steps = 0 if delay is None else whole_steps("delay", delay, dt, where=where)
     if n_pairs < 1:
         raise ValueError(
             message(f"n_pairs must be >= 1, got {n_pairs}.", where, "", "Choose for example 60.")

@@ -10,9 +10,9 @@ from brian2.units.allunits import hertz, second
 from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.analysis.protocols import POSITIVE_TIME, steps_of
+from neurosnn.analysis.protocols import POSITIVE_TIME
 from neurosnn.callbacks import Callback
-from neurosnn.checks import Range, check_value, message
+from neurosnn.checks import Range, check_value, message, whole_steps
 
 __all__ = ["AlignmentRecorder", "CreditCurve", "alignment", "credit_curve"]
 
@@ -288,7 +288,9 @@ def credit_curve(
     check_value("lags", lags, Range(0 * second, includes_low=True), where=where)
     check_value("rate", rate, Range(0 * hertz, includes_low=True), where=where)
     check_value("settle", settle, POSITIVE_TIME, where=where)
-    steps = np.array([steps_of("a lag", lag, net.dt, where=where) for lag in np.atleast_1d(lags)])
+    steps = np.array(
+        [whole_steps("a lag", lag, net.dt, where=where) for lag in np.atleast_1d(lags)]
+    )
     if len(steps) >= net.input.n:
         raise ValueError(
             message(
@@ -298,7 +300,7 @@ def credit_curve(
                 "Use fewer lags or a network with more input channels.",
             )
         )
-    n_steps = steps_of("settle", settle, net.dt, where=where) + int(steps.max()) + 1
+    n_steps = whole_steps("settle", settle, net.dt, where=where) + int(steps.max()) + 1
     generator = np.random.default_rng(seed)
     raster = generator.random((n_trials, n_steps, net.input.n)) < float(rate) * float(net.dt)
     raster[:, :, : len(steps)] = False

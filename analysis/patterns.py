@@ -16,10 +16,9 @@ from neurosnn.analysis.protocols import (
     Pairs,
     Train,
     private_brian,
-    steps_of,
     with_unit,
 )
-from neurosnn.checks import Range, check_value, message
+from neurosnn.checks import Range, check_value, message, whole_steps
 from neurosnn.model import NeuronModel
 
 __all__ = [
@@ -126,7 +125,7 @@ def pattern_change(
     """
     where = "pattern_change"
     check_value("rate", rate, Range(0 * hertz), where=where)
-    delay_steps = 0 if delay is None else steps_of("delay", delay, dt, where=where)
+    delay_steps = 0 if delay is None else whole_steps("delay", delay, dt, where=where)
     if not isinstance(n_repeats, int | np.integer) or n_repeats < 1:
         raise ValueError(
             message(
@@ -314,7 +313,7 @@ def quadruplet_curve(
 def _steps(times, dt, where: str) -> np.ndarray:
     """Times of one neuron in a pattern as different whole steps."""
     steps = np.array(
-        [steps_of("a spike time", time, dt, where=where) for time in np.atleast_1d(times)],
+        [whole_steps("a spike time", time, dt, where=where) for time in np.atleast_1d(times)],
         dtype=int,
     )
     if len(np.unique(steps)) != len(steps):

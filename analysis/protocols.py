@@ -59,22 +59,6 @@ def private_brian(dt):
         devices.active_device, runtime.defaultclock, prefs["codegen.target"] = before
 
 
-def steps_of(name: str, time, dt, *, where: str) -> int:
-    """A time as a whole number of time steps, or an error."""
-    check_value(name, time, Range(-np.inf * second), where=where)
-    steps = float(time) / float(dt)
-    if abs(steps - round(steps)) > 1e-6:
-        raise ValueError(
-            message(
-                f"{name} = {time} is not a multiple of the time step {dt}.",
-                where,
-                "Spikes fall on time steps.",
-                "Choose another dt.",
-            )
-        )
-    return round(steps)
-
-
 def generator(train: Train, n: int, dt, *, when: str = "thresholds") -> SpikeGeneratorGroup:
     """A group of `n` neurons that emit the given spikes."""
     times = train.step * float(dt) * second

@@ -10,8 +10,8 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.learners import learner
-from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian, steps_of
-from neurosnn.checks import Range, check_value, message
+from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian
+from neurosnn.checks import Range, check_value, message, whole_steps
 from neurosnn.model import NeuronModel
 
 __all__ = ["RateCurve", "rate_curve"]
@@ -138,7 +138,7 @@ def rate_curve(
             )
         )
     before, during = (
-        steps_of(name, time, dt, where=where)
+        whole_steps(name, time, dt, where=where)
         for name, time in (("settle", settle), ("duration", duration))
     )
     learn = learner(rule, post, 1.0)

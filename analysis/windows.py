@@ -16,10 +16,9 @@ from neurosnn.analysis.protocols import (
     Pairs,
     Train,
     private_brian,
-    steps_of,
     with_unit,
 )
-from neurosnn.checks import check_value, message
+from neurosnn.checks import check_value, message, whole_steps
 from neurosnn.model import NeuronModel
 
 __all__ = ["EligibilityTrace", "StdpWindow", "eligibility_trace", "stdp_window"]
@@ -196,10 +195,10 @@ def eligibility_trace(
     >>> float(trace.e.max().round(4))
     0.0607
     """
-    lag_steps = steps_of("lag", lag, dt, where="eligibility_trace")
+    lag_steps = whole_steps("lag", lag, dt, where="eligibility_trace")
     learn = learner(rule, post, 1.0)
-    first = steps_of("before", before, dt, where="eligibility_trace") + learn.lead(dt)
-    last = steps_of("after", after, dt, where="eligibility_trace")
+    first = whole_steps("before", before, dt, where="eligibility_trace") + learn.lead(dt)
+    last = whole_steps("after", after, dt, where="eligibility_trace")
     pre_step, post_step = first + max(0, -lag_steps), first + max(0, lag_steps)
     trains = (Train(np.array([0]), np.array([step])) for step in (pre_step, post_step))
     with private_brian(dt):
@@ -222,7 +221,7 @@ def _steps(step, max_lag, delay, dt) -> tuple[int, int, int]:
     """Spacing of the lags, their number on each side, and the delay, in time steps."""
     for name, time in (("step", step), ("max_lag", max_lag), ("dt", dt)):
         check_value(name, time, POSITIVE_TIME, where="stdp_window")
-    spacing = steps_of("step", step, dt, where="stdp_window")
+    spacing = whole_steps("step", step, dt, where="stdp_window")
     if spacing < 1:
         raise ValueError(
             message(
@@ -236,5 +235,5 @@ def _steps(step, max_lag, delay, dt) -> tuple[int, int, int]:
     return (
         spacing,
         n_side,
-        0 if delay is None else steps_of("delay", delay, dt, where="stdp_window"),
+        0 if delay is None else whole_steps("delay", delay, dt, where="stdp_window"),
     )

@@ -148,6 +148,22 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
         )
 
 
+def whole_steps(name: str, time, dt, *, where: str) -> int:
+    """A time as a whole number of time steps, or an error."""
+    check_value(name, time, Range(-np.inf * second), where=where)
+    steps = float(time) / float(dt)
+    if abs(steps - round(steps)) > 1e-6:
+        raise ValueError(
+            message(
+                f"{name} = {time} is not a multiple of the time step {dt}.",
+                where,
+                "Spikes fall on time steps.",
+                "Choose another dt.",
+            )
+        )
+    return round(steps)
+
+
 def parse_equations(text: str, *, where: str) -> Equations:
     """Parse Brian2 equations; Brian2's own complaint is passed on with the place it belongs to."""
     try:

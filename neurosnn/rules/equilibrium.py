@@ -11,7 +11,7 @@ from brian2.core.network import Network
 from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.checks import Range, check_value, message
+from neurosnn.checks import Range, check_value, message, whole_steps
 from neurosnn.equations.eqspike import ConstantInput, EqSpike, EqSpikeLIF, RegularInput
 from neurosnn.model import NeuronModel
 from neurosnn.plasticity import PlasticityRule
@@ -173,16 +173,7 @@ class EquilibriumNetwork:
             )
         for name, value in {**times, "dt": dt}.items():
             check_value(name, value, Range(0 * ms), where=_WHERE)
-            steps = float(value) / float(dt)
-            if abs(steps - round(steps)) > 1e-6:
-                raise ValueError(
-                    message(
-                        f"{name} = {value} is not a multiple of the time step {dt}.",
-                        _WHERE,
-                        "A phase is a number of steps.",
-                        "Choose another length.",
-                    )
-                )
+            whole_steps(name, value, dt, where=_WHERE)
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.sizes))
