@@ -9,6 +9,7 @@ from neurosnn.analysis.activity import (
 )
 from neurosnn.analysis.curves import FrequencyCurve, pairing_frequency_curve
 from neurosnn.analysis.gradients import AlignmentRecorder, CreditCurve, alignment, credit_curve
+from neurosnn.analysis.intervals import wilson_interval
 from neurosnn.analysis.locality import Locality, locality, locality_table, register_locality
 from neurosnn.analysis.measured import (
     LearningTrial,
@@ -31,15 +32,17 @@ from neurosnn.analysis.plotting import (
     plot_stdp_window,
 )
 from neurosnn.analysis.plotting_curves import (
-    plot_alignment,
-    plot_credit,
-    plot_distribution,
     plot_frequency_curve,
-    plot_locality,
-    plot_measured_window,
     plot_quadruplets,
     plot_rate_curve,
     plot_triplets,
+)
+from neurosnn.analysis.plotting_networks import (
+    plot_alignment,
+    plot_credit,
+    plot_distribution,
+    plot_locality,
+    plot_measured_window,
 )
 from neurosnn.analysis.plotting_study import plot_study
 from neurosnn.analysis.rates import RateCurve, rate_curve
@@ -96,4 +99,5 @@ __all__ = [
     "stdp_window",
     "triplet_changes",
     "weight_distribution",
+    "wilson_interval",
 ]

@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from brian2.units.allunits import msecond as ms
-from brian2.units.allunits import second
-from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.checks import did_you_mean, message, unit_name
+from neurosnn.analysis.drawing import change_curve, current_axes, in_ms, line, plain, zero_lines
+from neurosnn.checks import did_you_mean, message
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +23,6 @@ __all__ = [
     "plot_state",
     "plot_stdp_window",
 ]
-
-# Okabe & Ito 2008: can be told apart with any kind of colour vision.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-GREY = "0.75"
 
 
 def plot_stdp_window(
@@ -64,12 +58,8 @@ def plot_stdp_window(
     't_post - t_pre (ms)'
     """
     lag, dw = window
-    ax = _axes(ax)
-    _zero_lines(ax)
-    dw, unit = _plain(dw)
-    _line(ax, _in_ms(lag, "plot_stdp_window"), dw, label, {"marker": ".", **line_kwargs})
-    ax.set(xlabel="t_post - t_pre (ms)", ylabel="Δw" + unit)
-    return ax
+    lag = in_ms(lag, "plot_stdp_window")
+    return change_curve(ax, lag, dw, label, line_kwargs, "t_post - t_pre (ms)")
 
 
 def plot_eligibility(
@@ -107,13 +97,13 @@ def plot_eligibility(
     >>> analysis.plot_eligibility(trace).get_xlabel()
     't - t_post (ms)'
     """
-    ax = _axes(ax)
-    _zero_lines(ax)
-    e, unit = _plain(trace.e)
-    t = _in_ms(trace.t, "plot_eligibility")
-    _line(ax, t, e, label or ("e" if components else None), line_kwargs)
+    ax = current_axes(ax)
+    zero_lines(ax)
+    e, unit = plain(trace.e)
+    t = in_ms(trace.t, "plot_eligibility")
+    line(ax, t, e, label or ("e" if components else None), line_kwargs)
     for name, values in trace.components.items() if components else ():
-        _line(ax, t, np.asarray(values), name, {"linestyle": "--", "linewidth": 1})
+        line(ax, t, np.asarray(values), name, {"linestyle": "--", "linewidth": 1})
     if components:
         ax.legend()
     ax.set(xlabel="t - t_post (ms)", ylabel="eligibility trace" + unit)
@@ -150,7 +140,7 @@ def plot_raster(times, units, *, ax: Axes | None = None, **marker_kwargs: Any) -
     >>> analysis.plot_raster([1.0, 2.5], [0, 1]).get_ylabel()
     'neuron'
     """
-    times, units = _in_ms(times, "plot_raster"), np.asarray(units)
+    times, units = in_ms(times, "plot_raster"), np.asarray(units)
     if times.shape != units.shape:
         raise ValueError(
             message(
@@ -160,7 +150,7 @@ def plot_raster(times, units, *, ax: Axes | None = None, **marker_kwargs: Any) -
                 "Pass monitor.t and monitor.i of the same SpikeMonitor.",
             )
         )
-    ax = _axes(ax)
+    ax = current_axes(ax)
     style = {"linestyle": "none", "marker": "|", "color": "black", "markersize": 4, **marker_kwargs}
     ax.plot(times, units, **style)
     ax.set(xlabel="time (ms)", ylabel="neuron")
@@ -211,8 +201,8 @@ def plot_state(
     >>> analysis.plot_state([1, 2]*ms, [-70, -65]*mV, name="v").get_ylabel()
     'v (mV)'
     """
-    t = _in_ms(times, "plot_state")
-    rows, unit = _plain(values)
+    t = in_ms(times, "plot_state")
+    rows, unit = plain(values)
     rows = np.atleast_2d(rows)
     if rows.shape[1:] != t.shape:
         raise ValueError(
@@ -223,9 +213,9 @@ def plot_state(
                 "Pass monitor.t and a variable of the same StateMonitor.",
             )
         )
-    ax = _axes(ax)
+    ax = current_axes(ax)
     for k, row in enumerate(rows):
-        _line(ax, t, row, label if k == 0 else None, line_kwargs)
+        line(ax, t, row, label if k == 0 else None, line_kwargs)
     ax.set(xlabel="time (ms)", ylabel=(name + unit).strip())
     return ax
 
@@ -283,67 +273,18 @@ def plot_learning_curve(
         )
     values = np.asarray(history[quantity], dtype=float)
     epoch = np.asarray(history["epoch"]) if "epoch" in columns else np.arange(1, len(values) + 1)
-    ax = _axes(ax)
+    ax = current_axes(ax)
     percent = quantity.endswith("accuracy")
     scale = 100 if percent else 1
     held_out = f"validation_{quantity}"
-    _line(ax, epoch, scale * values, label or "training", {"marker": ".", **line_kwargs})
+    line(ax, epoch, scale * values, label or "training", {"marker": ".", **line_kwargs})
     if held_out in columns:
         held = scale * np.asarray(history[held_out], dtype=float)
         name = f"{label}, validation" if label else "validation"
-        _line(ax, epoch, held, name, {"marker": ".", "linestyle": "--", **line_kwargs})
+        line(ax, epoch, held, name, {"marker": ".", "linestyle": "--", **line_kwargs})
         ax.legend()
     rate = quantity.removeprefix("rate.")
     name = f"firing rate of {rate} (Hz)" if rate != quantity else quantity.replace("_", " ")
     ax.set(xlabel="epoch", ylabel=f"{name} (%)" if percent else name)
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """The given Axes, or the current ones."""
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot
-
-    return pyplot.gca()
-
-
-def _line(ax: Axes, x, y, label, style) -> None:
-    """A line in the next colour of our own cycle."""
-    drawn = sum(line.get_gid() == "neurosnn" for line in ax.lines)
-    named = {} if {"color", "c"} & set(style) else {"color": COLORS[drawn % len(COLORS)]}
-    ax.plot(x, y, label=label, gid="neurosnn", **named, **style)
-
-
-def _zero_lines(ax: Axes) -> None:
-    """Thin lines through the origin, once for each Axes."""
-    if any(line.get_gid() == "neurosnn-zero" for line in ax.lines):
-        return
-    ax.axhline(0, color=GREY, linewidth=0.8, zorder=0, gid="neurosnn-zero")
-    ax.axvline(0, color=GREY, linewidth=0.8, zorder=0, gid="neurosnn-zero")
-
-
-def _in_ms(times, where: str) -> np.ndarray:
-    """Times as plain numbers of milliseconds."""
-    dimensions = get_dimensions(times)
-    if dimensions is DIMENSIONLESS:
-        return np.asarray(times, dtype=float)
-    if dimensions is not second.dim:
-        raise ValueError(
-            message(
-                f"the times are in {unit_name(dimensions)}.",
-                where,
-                "The axis shows milliseconds.",
-                "Pass times, for example monitor.t, or plain numbers in ms.",
-            )
-        )
-    return np.asarray(times, dtype=float) / float(ms)
-
-
-def _plain(values) -> tuple[np.ndarray, str]:
-    """Values as plain numbers, and their unit for the axis."""
-    if get_dimensions(values) is DIMENSIONLESS:
-        return np.asarray(values, dtype=float), ""
-    unit = Quantity(values).get_best_unit()
-    return np.asarray(values, dtype=float) / float(unit), f" ({unit})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.analysis.plotting import COLORS, _axes, _plain
+from neurosnn.analysis.drawing import COLORS, current_axes, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def plot_study(
     >>> analysis.plot_study(table, "y", by="n").get_xlabel()
     'n'
     """
-    ax = _axes(ax)
+    ax = current_axes(ax)
     group_values = (
         [None] if groups is None else list(dict.fromkeys(row[groups] for row in table.rows))
     )
@@ -116,5 +116,5 @@ def _positions(values: Any, categories: list | None) -> tuple[np.ndarray, str]:
     if categories is not None:
         return np.array([categories.index(value) for value in values], dtype=float), ""
     if len(values) and isinstance(values[0], Quantity):
-        return _plain(Quantity(values))
+        return plain(Quantity(values))
     return np.asarray(values, dtype=float), ""

@@ -107,7 +107,7 @@ def train(rule, n, epochs, n_train, seed):
 
 def draw(table, path):
     """Accuracy against locality, alignment, rate and events, a colour a rule."""
-    from neurosnn.analysis.plotting import COLORS
+    from neurosnn.analysis.drawing import COLORS
 
     panels = (
         ("non-local signals at a synapse", None, 1),

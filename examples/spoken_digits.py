@@ -96,19 +96,11 @@ def parts(split, encoder):
             yield name, others, train.select(mask)
 
 
-def wilson(correct, total, z=1.96):
-    """The 95 % interval of a share, in percent."""
-    share, spread = correct / total, z**2 / total
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / total + spread / total / 4) / (1 + spread)
-    return 100 * (middle - half), 100 * (middle + half)
-
-
 def report(name, accuracies, n_test):
     """One line: mean and spread over seeds, and the intervals of one seed and of all."""
     mean, n_seeds = np.mean(accuracies), len(accuracies)
-    low, high = wilson(mean * n_test, n_test)
-    all_low, all_high = wilson(mean * n_test * n_seeds, n_test * n_seeds)
+    low, high = 100 * analysis.wilson_interval(mean, n_test)
+    all_low, all_high = 100 * analysis.wilson_interval(mean, n_test * n_seeds)
     print(
         f"{name:10s} {100 * mean:5.1f} % (standard deviation {100 * np.std(accuracies):.1f}, "
         f"{n_seeds} seeds x {n_test}); Wilson 95 %: {low:.1f} to {high:.1f} one seed, "

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from brian2 import Hz, defaultclock, ms, nS, second
 from plasticity_reference import pair, periodic_triplet, triplet
+from scipy import stats
 
 from neurosnn import EProp, analysis, equations
 from neurosnn.analysis.rates import poisson_trains
@@ -237,3 +238,15 @@ def test_bad_rate_curves_are_refused(rates, options, match):
     rule = equations.PairSTDP(A_plus=0.1, A_minus=-0.01)
     with pytest.raises(ValueError, match=match):
         analysis.rate_curve(rule, rates, **options)
+
+
+@pytest.mark.parametrize("right", [0, 7, 297, 300])
+def test_wilson_interval_is_that_of_scipy(right):
+    theirs = stats.binomtest(right, 300).proportion_ci(method="wilson")
+    np.testing.assert_allclose(
+        analysis.wilson_interval(right / 300, 300), [theirs.low, theirs.high], rtol=0, atol=1e-12
+    )
+    low, high = analysis.wilson_interval(right / 300, 300, level=0.5)
+    assert high - low < theirs.high - theirs.low
+    with pytest.raises(ValueError, match="share must be"):
+        analysis.wilson_interval(1.2, 300)

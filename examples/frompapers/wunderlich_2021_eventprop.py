@@ -144,14 +144,6 @@ def draw_figure(trainer, trials, axes):
     axes[1].legend(fontsize=7)
 
 
-def wilson(share, total, z=1.96):
-    """The 95 % interval of a share, in percent."""
-    spread = z**2 / total
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / total + spread / total / 4) / (1 + spread)
-    return 100 * (middle - half), 100 * (middle + half)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few points and epochs: only a test")
@@ -189,7 +181,7 @@ def main():
         )
         analysis.plot_learning_curve(history, ax=axes[0], marker="", label=f"seed {seed}")
     mean, n_seeds = float(np.mean(accuracies)), len(accuracies)
-    one, all_seeds = wilson(mean, len(test)), wilson(mean, len(test) * n_seeds)
+    one, all_seeds = (100 * analysis.wilson_interval(mean, len(test) * n) for n in (1, n_seeds))
     print(
         f"{options.task}: {100 * mean:.2f} % (standard deviation {100 * np.std(accuracies):.2f}, "
         f"{n_seeds} seeds); Wilson 95 %: {one[0]:.2f} to {one[1]:.2f} one seed, "
