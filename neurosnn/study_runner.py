@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ __all__ = ["compute", "run_points"]
 POLL, ASK = 0.25, 1.0
 #: How long a scheduler or all workers may be away [s] before the study gives up.
 PATIENCE = 120.0
+_WORKER_DIED = "The worker died"
 
 
 def compute(function: Callable[..., Any], point: Point, folder: str) -> dict[str, Any]:
@@ -88,17 +90,19 @@ class _Cluster:
     """Keeps as many points running as the cluster has threads, whatever happens to it.
 
     No more than that are submitted: a point that waits on a worker is held responsible by Dask if the
-    worker dies.
+    worker dies. A point that Dask has given up is tried once more after all others: while a cluster
+    restarts, workers die of no point.
     """
 
     def __init__(self, study: Study, client: Any, bar: Callable[[str], None]):
         self.study, self.client, self.bar = study, client, bar
         self.running: dict[Any, Point] = {}
+        self.suspects: set[str] = set()
         self._ended = threading.Event()
         self._threads, self._asked = 0, -math.inf
 
     def run(self, todo: list[Point]) -> None:
-        waiting, alone = list(reversed(todo)), time.monotonic()
+        waiting, alone = deque(todo), time.monotonic()
         try:
             while waiting or self.running:
                 room = self._room()
@@ -114,11 +118,11 @@ class _Cluster:
                         )
                     )
                 while waiting and room > 0:
-                    self._submit(waiting.pop())
+                    self._submit(waiting.popleft())
                     room -= 1
                 # The next points are under way before the results of the last ones are fetched.
                 self._ended.clear()
-                waiting += self._collect()
+                waiting.extend(self._collect())
                 self._ended.wait(POLL)
         except BaseException:
             for future in self.running:
@@ -158,7 +162,12 @@ class _Cluster:
                 except Exception:
                     status = "lost"
             if status == "error":
-                records[point.key] = self._failed(point, future)
+                failure = self._failed(point, future)
+                if _WORKER_DIED in failure["error"] and point.key not in self.suspects:
+                    self.suspects.add(point.key)
+                    again.append(point)
+                else:
+                    records[point.key] = failure
             # Cancelled or lost with its scheduler; perhaps its worker had written the file.
             elif not self.study.files.path(point.key).exists():
                 again.append(point)
@@ -181,7 +190,7 @@ class _Cluster:
         except Exception as unknown:
             error = repr(unknown)
         if "KilledWorker" in error:
-            error = f"The worker died, each time that this point was tried.\n{error}"
+            error = f"{_WORKER_DIED}, each time that this point was tried.\n{error}"
         return {
             "status": "failed",
             "parameters": point.plain,

@@ -24,6 +24,7 @@ from reference.study_points import (
     misbehaving,
     point,
     refuse_to_write,
+    unlucky,
 )
 
 from neurosnn import study_points
@@ -215,6 +216,17 @@ def test_a_point_that_always_kills_its_worker_is_given_up(client, tmp_path):
     assert "The worker died, each time" in table.failed["error"][0]
 
 
+def test_a_point_that_dask_gives_up_is_tried_once_more(client, tmp_path):
+    """While workers restart, they die of no point: two deaths are all that this scheduler allows."""
+    log = str(tmp_path / "log")
+    table = Study(tmp_path / "s", unlucky, {"x": [0, 1, 2, 3], "log": [log]}).run(
+        client, progress=False
+    )
+    assert table["y"].tolist() == [0, 1, 2, 3]
+    assert often(log)["1", "0"] == 3
+    assert sum(often(log).values()) == 6
+
+
 def test_a_restarted_scheduler_loses_nothing_finished(client, tmp_path):
     log = str(tmp_path / "log")
     parameters = {"x": list(range(8)), "log": [log], "wait": [0.15]}
@@ -228,7 +240,8 @@ def test_a_restarted_scheduler_loses_nothing_finished(client, tmp_path):
     thread.join(60)
     assert result[0]["y"].tolist() == [x**2 for x in range(8)]
     assert set(often(log, "end").values()) == {1}
-    assert sum(often(log).values()) <= 10  # at most two were cut off and began again
+    # Two were cut off, and perhaps those again that went to a worker which had still to be restarted.
+    assert sum(often(log).values()) <= 12
 
 
 def test_a_full_folder_loses_nothing_finished(client, tmp_path, monkeypatch):

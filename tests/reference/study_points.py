@@ -52,6 +52,15 @@ def deadly(x, seed):
     return {"y": x}
 
 
+def unlucky(x, log, seed):
+    """The processes of 1 die twice, as if its workers were restarted under it; the third time it ends."""
+    note(log, "begin", x, seed)
+    if x == 1 and lines(log).count(["begin", "1", str(seed)]) <= 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    note(log, "end", x, seed)
+    return {"y": x}
+
+
 def refuse_to_write():
     """From now on this process finds every folder full."""
     from neurosnn import study_points
