@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class History:
         2  1.5000     50.0%         11.2
     >>> history["loss"]
     array([2.31, 1.5 ])
+    >>> "validation_loss" in history
+    False
     """
 
     def __init__(self, rows: Iterable[Mapping[str, float]] = ()):
@@ -57,6 +59,12 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
 
     @property
     def columns(self) -> tuple[str, ...]:

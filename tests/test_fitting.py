@@ -268,6 +268,9 @@ def test_history_as_a_table_and_as_columns():
         "    2  1.5000     50.0%          50.0%    10.0",
     ]
     assert history.to_dict()["loss"] == [2.3, 1.5]
+    assert list(history) == list(history.columns)
+    assert "accuracy" in history
+    assert "validation_loss" not in history
     assert repr(History()) == "History: no epoch has ended yet"
     assert (
         History([{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": float("nan")}])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosnn.checkpoint import describe, fingerprint
 from neurosnn.checks import Range, check_value, message
 from neurosnn.engine.equilibrium import EquilibriumEngine, EquilibriumResult
 from neurosnn.optimizers import Adam, Optimizer
@@ -135,6 +136,22 @@ class EquilibriumTrainer(ImageTraining):
             gradient = two_point_gradient(self.net, x, result, self.beta * self._last_signs)
         self.optimizer.update(self.net.parameters, gradient, self.state, learning_rate)
         return result
+
+    @property
+    def _weights(self) -> dict[str, np.ndarray]:
+        return self.net.parameters
+
+    def _settings(self) -> dict[str, str]:
+        names, net = ("beta", "sign", "target", "two_point"), self.net
+        models = [[name, model.to_dict(), n] for name, (model, n) in net.layers.items()]
+        rules = [connection.rule.to_dict() for connection in net.connections]
+        times = [float(net.dt), net.free_steps, net.nudged_steps]
+        return {
+            **super()._settings(),
+            **{name: describe(getattr(self, name)) for name in names},
+            "network": fingerprint(models, rules, times),
+            "dtype": self.engine.dtype.name,
+        }
 
     def _learn(self, x: np.ndarray, labels: np.ndarray, rate: float | None) -> dict[str, Any]:
         result = self.step(x, labels, rate)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosnn.checkpoint import describe
 from neurosnn.checks import Range, check_value
 from neurosnn.optimizers import SGD, Optimizer
 from neurosnn.rules.image_training import ImageTraining, pixels
@@ -155,6 +156,14 @@ class RateEquilibrium(ImageTraining):
             gradient[f"b{k + 1}"] = -(after[k + 1] - before[k + 1]).mean(axis=0) / beta
         self.optimizer.update(self.parameters, gradient, self.state, rate)
         return int((free[-1].argmax(axis=1) == labels).sum())
+
+    @property
+    def _weights(self) -> dict[str, np.ndarray]:
+        return self.parameters
+
+    def _settings(self) -> dict[str, str]:
+        names = ("sizes", "free_steps", "nudged_steps", "epsilon", "beta")
+        return {**super()._settings(), **{name: describe(getattr(self, name)) for name in names}}
 
     def _learn(self, x: np.ndarray, labels: np.ndarray, rate: float | None) -> dict[str, Any]:
         return {"correct": self.step(x, labels, rate)}
