@@ -30,6 +30,7 @@ from neurosnn import NeuronModel, equations
 from neurosnn.data import FrameTrials
 from neurosnn.engine import Engine
 from neurosnn.equations.eprop_published import EPROP_PUBLISHED
+from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules import online_synapses
@@ -265,6 +266,15 @@ def test_cross_entropy_of_a_trial_equals_the_engine(readout):
     loss = CrossEntropy(readout=readout, **times.get(readout, {}))
     trials = spike_trials(3, N_IN, N_STEPS, rate=60.0, seed=6)
     compared_with_engine(network("ALIF"), trials, loss, EProp(feedback="adaptive"))
+
+
+@pytest.mark.parametrize("loss", [MaxCrossEntropy(), FirstSpike(v_th=0.05)])
+def test_losses_of_single_moments_equal_the_engine(loss):
+    hidden = Layer(MODELS["ALIF"], 7, recurrent=True, weight_scale=2.0)
+    readout = Readout(N_OUT, model=equations.CurrentReadout(), bias=False, weight_scale=2.0)
+    net = SpikingNetwork(Input(N_IN), hidden, readout, seed=3)
+    trials = spike_trials(3, N_IN, N_STEPS, rate=60.0, seed=6)
+    compared_with_engine(net, trials, loss, EProp())
 
 
 def test_real_valued_trials_of_different_lengths_equal_the_engine():
