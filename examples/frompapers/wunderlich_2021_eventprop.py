@@ -8,12 +8,13 @@ Two tasks with the paper's networks of LIF neurons with exponential synapses (20
 
 The paper has 98.1 +- 0.2 % and 97.6 +- 0.1 % (10 seeds; Sci. Rep. 11:12829 and its published runs).
 
-What differs: the paper's simulator is event-driven, here time has steps (0.05 and 1 ms); batches of 32
-for both; 40 and 8 epochs instead of 100, with learning rates that fall faster; MNIST is told by the
-mean potentials instead of the largest ones, whose gradient is noisier on a coarse grid; the test set
-of Yin-Yang has 10000 points instead of 1000, for a narrower interval; there the weights of neurons that
-were silent for a whole epoch are raised by 0.01. The weights kept are those of
-the epoch with the best accuracy on the validation set; the test set is used once, at the end.
+What differs: the paper's simulator is event-driven, here time has steps (0.05 and 1 ms). Yin-Yang has
+40 epochs instead of 100, MNIST 12 with batches of 8 instead of 5 and 10 % of the input spikes dropped
+instead of 20 %; the learning rates fall faster. Small batches matter on MNIST: with 32 the network is
+a point worse after as many epochs. It is told by the mean potentials instead of the
+largest ones, whose gradient is noisier on a coarse grid; the test set of Yin-Yang has 10000 points
+instead of 1000, for a narrower interval. The weights kept are those of the epoch with the best accuracy
+on the validation set; the test set is used once, at the end.
 
     python examples/frompapers/wunderlich_2021_eventprop.py --seeds 1 2 3 4 5
     python examples/frompapers/wunderlich_2021_eventprop.py --task mnist --root FOLDER --seeds 1 2 3
@@ -41,7 +42,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.callbacks import EarlyStopping, LiftSilent
+from neurosnn.callbacks import EarlyStopping
 from neurosnn.schedules import Exponential
 
 # Means and standard deviations of the initial weights are the paper's.
@@ -56,7 +57,7 @@ RECIPES = {
         "epochs": 40,
         "decay": 0.9,
         "rate": 5e-3,
-        "callbacks": LiftSilent(0.01),
+        "batch": 32,
     },
     "mnist": {
         "sizes": (784, 350, 10),
@@ -64,11 +65,11 @@ RECIPES = {
         "readout": (0.2, 0.37),
         "dt": 1.0,
         "loss": CrossEntropy(),
-        "dropped": 0.2,
-        "epochs": 8,
-        "decay": 0.65,
+        "dropped": 0.1,
+        "epochs": 12,
+        "decay": 0.75,
         "rate": 3e-3,
-        "callbacks": (),
+        "batch": 8,
     },
 }
 
@@ -167,7 +168,7 @@ def main():
             train,
             epochs=epochs,
             validation=validation,
-            callbacks=recipe["callbacks"],
+            batch_size=recipe["batch"],
             early_stopping=EarlyStopping(epochs, monitor="validation_accuracy"),
         )
         seconds = time.perf_counter() - begin
