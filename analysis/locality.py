@@ -65,18 +65,21 @@ COLUMNS = {
 #: What the strings of a PlasticityRule do not say, by its name. One synapse of equilibrium propagation
 #: acts in both directions with one weight: two one-way synapses would have to know each other's.
 _BEYOND_STRINGS = {"EqSpike": frozenset({"second_phase", "weight_transport"})}
+#: The exact gradients, of the hybrid system and of the step with its pseudo-derivative.
+BACKWARD = frozenset(
+    {
+        "pre_trace",
+        "post_state",
+        "neuron_error",
+        "weight_transport",
+        "backward_in_time",
+        "other_synapses",
+    }
+)
 _NEEDS: dict[str, frozenset[str]] = {
     "eprop": frozenset({"pre_trace", "post_state", "neuron_error"}),
-    "eventprop": frozenset(
-        {
-            "pre_trace",
-            "post_state",
-            "neuron_error",
-            "weight_transport",
-            "backward_in_time",
-            "other_synapses",
-        }
-    ),
+    "eventprop": BACKWARD,
+    "bptt": BACKWARD,
 }
 
 
@@ -121,7 +124,7 @@ def locality(rule: Any) -> Locality:
 
     Parameters
     ----------
-    rule : PlasticityRule, EProp, EventProp or another rule
+    rule : PlasticityRule, EProp, EventProp, BPTT or another rule
         The rule.
 
     Returns

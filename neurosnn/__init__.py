@@ -13,11 +13,13 @@ from neurosnn.model import NeuronModel, Range
 from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork
 from neurosnn.optimizers import SGD, Adam
 from neurosnn.plasticity import PlasticityRule
+from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eventprop import EventProp
 from neurosnn.training import Trainer
 
 __all__ = [
+    "BPTT",
     "SGD",
     "Adam",
     "Connection",

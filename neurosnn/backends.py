@@ -54,7 +54,8 @@ def make_backend(
         )
         backend = "brian2"
     clipped = [layer.name for layer in net.layers if layer.model.eligibility_bounds]
-    if backend == "auto" and clipped:
+    traces = getattr(rule, "method", "eprop") == "eprop"
+    if backend == "auto" and traces and clipped:
         warnings.warn(
             f"Trainer: the eligibility vectors of layer {clipped[0]!r} are clipped, which only the "
             "online form in Brian2 can do, and much more slowly. Write backend='brian2' to say that "

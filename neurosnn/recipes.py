@@ -17,13 +17,14 @@ from neurosnn import data, equations
 from neurosnn.checks import did_you_mean, message
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.optimizers import Adam
+from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eventprop import EventProp
 from neurosnn.training import Trainer
 
 __all__ = ["Recipe", "built_in", "load_recipe", "quantity"]
 
-RULES = {"eprop": EProp, "eventprop": EventProp}
+RULES = {"eprop": EProp, "eventprop": EventProp, "bptt": BPTT}
 DATA = ("spoken_digits", "digits_8x8")
 #: What a recipe may say, and which of it it must.
 FIELDS = {

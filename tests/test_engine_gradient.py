@@ -9,7 +9,7 @@ from engine_cases import NAMED, raster, spike_trials
 from reference.adjoint_numpy import bptt
 from reference.eprop_numpy import INPUT, Layer, Network, Projection, eprop
 
-from neurosnn import SGD, NeuronModel, Trainer, equations
+from neurosnn import BPTT, SGD, NeuronModel, Trainer, equations
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropyPerStep, MeanSquareError
 from neurosnn.network import Input, Readout, SpikingNetwork
@@ -88,16 +88,17 @@ def reference(net, name):
     )
 
 
-def compared(net, name, feedback="symmetric", rate=0.0, oracle=eprop, loss="mse"):
+def compared(net, name, feedback="symmetric", rate=0.0, oracle=eprop, loss="mse", rule=None):
     """Engine and oracle gradients of one trial, and the spikes of each layer."""
     trials = spike_trials(1, N_IN, N_STEPS, rate=60.0, seed=5)
     rng = np.random.default_rng(0)
     net.parameters["readout.b"][:] = rng.normal(size=N_OUT)
     names, readouts, plain = reference(net, name)
-    rule = EProp(feedback=feedback, rate_strength=rate, seed=2)
+    eprop_rule = EProp(feedback=feedback, rate_strength=rate, seed=2)
+    rule = eprop_rule if rule is None else rule
     inputs = raster(trials, 0, N_STEPS)
     sizes = {layer.name: layer.n for layer in net.layers}
-    given = rule.feedback_weights(sizes, N_OUT)
+    given = eprop_rule.feedback_weights(sizes, N_OUT)
     B = [given.get(layer.name, w.T) for layer, w in zip(net.layers, plain.W_out, strict=True)]
     if loss == "mse":
         target = rng.normal(size=(N_STEPS, N_OUT))
@@ -175,6 +176,66 @@ def test_eprop_is_bptt_without_recurrence_and_differs_with_it(name):
     assert difference(*compared(recurrent, name, oracle=bptt)) > 1e-3
     deep = network(SMALL[name], recurrent=False, layers=2, name=name)
     assert difference(*compared(deep, name, oracle=bptt)) > 1e-3
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bptt_equals_numpy_and_not_eprop(name):
+    """Recurrent layers, two of them: each spike reaches its own layer and the next."""
+    net = network(SMALL[name], layers=2, name=name)
+    assert difference(*compared(net, name, oracle=bptt, rule=BPTT())) < 1e-10
+    assert difference(*compared(net, name, rule=BPTT())) > 1e-3
+
+
+def test_bptt_with_delays():
+    net = network(SMALL["STDP_ALIF"], layers=2, delay=3, name="STDP_ALIF")
+    assert difference(*compared(net, "STDP_ALIF", oracle=bptt, rule=BPTT())) < 1e-10
+
+
+def test_bptt_of_one_feed_forward_layer_is_eprop_with_its_rate_term():
+    net = network(SMALL["ALIF"], recurrent=False)
+    rule = BPTT(rate_strength=1e-4)
+    assert difference(*compared(net, "ALIF", rate=1e-4, rule=rule)) < 1e-10
+
+
+def test_bptt_goes_through_sparse_synapses():
+    """A sparse connection has the gradient of the full one with zeros in place of missing synapses."""
+
+    def made(connectivity):
+        layers = [
+            NetworkLayer(
+                SMALL["ALIF"], 24, recurrent=True, connectivity=connectivity, weight_scale=4.0
+            )
+            for _ in range(2)
+        ]
+        return SpikingNetwork(Input(N_IN), *layers, Readout(N_OUT, tau=15 * ms), seed=3)
+
+    sparse, full = made(0.2), made(1.0)
+    for name, connection in full.connections.items():
+        connection.w[...] = sparse.connections[name].matrix()
+    trials = spike_trials(2, N_IN, N_STEPS, rate=60.0, seed=5)
+    found = [
+        Engine(net, BPTT(), CrossEntropyPerStep(), dtype="float64").run(trials, gradient=True)
+        for net in (sparse, full)
+    ]
+    assert found[0].spikes == found[1].spikes
+    assert min(found[0].spikes.values()) > 100
+    for name, connection in sparse.connections.items():
+        theirs = found[1].gradient[f"{name}.w"]
+        if connection.sparse:
+            theirs = theirs[connection.pre, connection.post]
+        assert np.abs(theirs).max() > 0
+        np.testing.assert_allclose(found[0].gradient[f"{name}.w"], theirs, rtol=0, atol=1e-12)
+
+
+def test_bptt_has_no_online_form_and_learns_no_delays():
+    with pytest.raises(ValueError, match="BPTT has no online form"):
+        OnlineBackend(network(SMALL["LIF"]), BPTT(), MeanSquareError())
+    part = NetworkLayer(SMALL["LIF"], 4, learn=("delay",))
+    net = SpikingNetwork(Input(N_IN), part, Readout(N_OUT))
+    with pytest.raises(ValueError, match="BPTT cannot learn"):
+        Engine(net, BPTT(), MeanSquareError())
+    with pytest.raises(ValueError, match="rate_strength"):
+        BPTT(rate_strength=-1.0)
 
 
 def test_named_models_are_all_covered():

@@ -12,6 +12,7 @@ from neurosnn.calculus import step_map
 from neurosnn.engine import Engine, build, eprop_adjoint
 from neurosnn.losses import CrossEntropy
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
 
 pytest.importorskip("torch", reason="the oracle is torch, which is not installed")
@@ -68,12 +69,14 @@ def network(name, *, per_neuron=False):
 
 
 @functools.lru_cache
-def oracle(name, *, feedback="symmetric", per_neuron=False):
+def oracle(name, *, feedback="symmetric", per_neuron=False, cut=True):
     """Network, rule, loss and trial, and what torch finds for them."""
     net = network(name, per_neuron=per_neuron)
     trials = spike_trials(1, N_IN, N_STEPS, rate=60.0, seed=5)
-    loss, rule = CrossEntropy(readout="exponential", tau=100 * ms), EProp(feedback=feedback, seed=2)
-    given = rule.feedback_weights({layer.name: layer.n for layer in net.layers}, N_OUT)
+    loss = CrossEntropy(readout="exponential", tau=100 * ms)
+    rule = EProp(feedback=feedback, seed=2) if cut else BPTT()
+    sizes = {layer.name: layer.n for layer in net.layers}
+    given = rule.feedback_weights(sizes, N_OUT) if cut else {}
     found = gradient(
         net,
         learnable(MODELS[name]),
@@ -81,6 +84,7 @@ def oracle(name, *, feedback="symmetric", per_neuron=False):
         int(trials.labels[0]),
         step_weight=loss.step_weights(np.array([N_STEPS]), net.dt),
         feedback=given or None,
+        cut=cut,
     )
     return net, trials, loss, rule, found
 
@@ -113,6 +117,11 @@ def test_gradient_equals_autograd(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_gradient_of_the_parameters_of_each_neuron(name):
     assert wrong(name, per_neuron=True) == {}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bptt_equals_autograd_through_all_neurons(name):
+    assert wrong(name, cut=False) == {}
 
 
 def test_random_feedback_reaches_weights_and_parameters():

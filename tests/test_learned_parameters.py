@@ -268,7 +268,7 @@ EARLY = {"input.delay": np.full(N_IN, -1e-3)}
         (lambda: Input(3, delay=-1 * ms), "delay must be"),
         (lambda: network().set_parameters(EARLY), "input.delay must be"),
         (lambda: network().set_parameters({"hidden1.tau_m": 3 * mV}), "must be in"),
-        (lambda: Trainer(network(), EProp()), "e-prop cannot learn"),
+        (lambda: Trainer(network(), EProp()), "EProp cannot learn"),
         (lambda: Trainer(network(learn=("tau_m",)), EProp(), backend="brian2"), "does not learn"),
         (lambda: Trainer(network(learn=("v_th",)), EventProp()), "stands in the threshold"),
         (lambda: small(delay=0.3 * ms), "multiple of dt"),

@@ -29,6 +29,8 @@ __all__ = ["BatchResult", "Engine", "Simulation"]
 
 #: In the order of their numbers in the generated code.
 LOSSES = "cross_entropy cross_entropy_per_step mean_square max_cross_entropy first_spike".split()
+#: Rules that differentiate the step of a neuron, with a pseudo-derivative at its threshold.
+SURROGATE = ("eprop", "bptt")
 #: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
 GRADIENT_BLOCKS = 16
 #: Below this density the engine visits the synapses of a sparse connection one by one; above it, and
@@ -303,12 +305,12 @@ class Engine:
                     )
                 )
         # what cannot be differentiated is refused before it is translated
-        if self._method == "eprop":
+        if self._method in SURROGATE:
             step_map(model, learn)
         elif self._method == "eventprop":
             hybrid_map(model, learn)
         translator = Translator(index, name, model, learn)
-        if self._method == "eprop":
+        if self._method in SURROGATE:
             return add_eprop(translator, learn)
         if self._method == "eventprop":
             return add_eventprop(translator, learn)

@@ -118,7 +118,7 @@ def network_source(
         In the order in which their spikes arrive.
     fields : list of (str, str)
         Names and C++ types of the members of the Batch structure.
-    rule : {"none", "eprop", "eventprop"}
+    rule : {"none", "eprop", "bptt", "eventprop"}
         The backward pass.
     real : str
         "float" or "double".

@@ -26,7 +26,9 @@ def refuse_what_has_no_gradient(net: SpikingNetwork, method: str, loss: Any) -> 
         _refuse_jumping_output(net, loss)
     elif method == "eprop":
         _refuse_clipped_traces(net)
-        _refuse_learned_delays(net)
+        _refuse_learned_delays(net, "EProp")
+    elif method == "bptt":
+        _refuse_learned_delays(net, "BPTT")
 
 
 def _refuse_jumping_output(net: SpikingNetwork, loss: Any) -> None:
@@ -44,15 +46,15 @@ def _refuse_jumping_output(net: SpikingNetwork, loss: Any) -> None:
         )
 
 
-def _refuse_learned_delays(net: SpikingNetwork) -> None:
+def _refuse_learned_delays(net: SpikingNetwork, rule: str) -> None:
     for name in net.learned:
         if name.endswith(".delay"):
             raise ValueError(
                 message(
-                    f"e-prop cannot learn '{name}'.",
-                    "EProp",
-                    "Its traces follow weights and parameters of a neuron; a delay acts through the "
-                    "time of a spike.",
+                    f"{rule} cannot learn '{name}'.",
+                    rule,
+                    "It follows weights and parameters of a neuron; a delay acts through the time of a "
+                    "spike.",
                     'Use EventProp(), or leave "delay" out of learn.',
                 )
             )
