@@ -45,6 +45,12 @@ from neurosnn.analysis.plotting_networks import (
     plot_measured_window,
 )
 from neurosnn.analysis.plotting_study import plot_study
+from neurosnn.analysis.published import (
+    PublishedPoints,
+    fit_error,
+    sjostrom_2001,
+    wang_2005,
+)
 from neurosnn.analysis.rates import RateCurve, rate_curve
 from neurosnn.analysis.windows import (
     EligibilityTrace,
@@ -63,6 +69,7 @@ __all__ = [
     "LearningTrial",
     "Locality",
     "MeasuredWindow",
+    "PublishedPoints",
     "QuadrupletCurve",
     "RateCurve",
     "StdpWindow",
@@ -70,6 +77,7 @@ __all__ = [
     "alignment",
     "credit_curve",
     "eligibility_trace",
+    "fit_error",
     "learning_trials",
     "locality",
     "locality_table",
@@ -96,8 +104,10 @@ __all__ = [
     "rate_curve",
     "rate_distribution",
     "register_locality",
+    "sjostrom_2001",
     "stdp_window",
     "triplet_changes",
+    "wang_2005",
     "weight_distribution",
     "wilson_interval",
 ]

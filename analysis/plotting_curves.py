@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from brian2.units.allunits import hertz
+from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import get_dimensions
 
 from neurosnn.analysis.drawing import (
@@ -18,9 +20,12 @@ from neurosnn.analysis.drawing import (
     plain,
     zero_lines,
 )
+from neurosnn.checks import message
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from neurosnn.analysis.published import PublishedPoints
 
 __all__ = [
     "plot_frequency_curve",
@@ -31,7 +36,12 @@ __all__ = [
 
 
 def plot_frequency_curve(
-    curve, *, ax: Axes | None = None, label: str | None = None, **line_kwargs: Any
+    curve,
+    *,
+    ax: Axes | None = None,
+    label: str | None = None,
+    published: PublishedPoints | None = None,
+    **line_kwargs: Any,
 ) -> Axes:
     """Draw the change of a weight against the frequency of pairings.
 
@@ -43,6 +53,8 @@ def plot_frequency_curve(
         Where to draw; the current Axes if None.
     label : str, optional
         Name of the curve in a legend.
+    published : PublishedPoints, optional
+        Measurements, such as :func:`sjostrom_2001`, drawn as points with their standard errors.
     **line_kwargs
         Passed to ``Axes.plot``.
 
@@ -59,7 +71,10 @@ def plot_frequency_curve(
     """
     frequency, dw = curve
     frequency = in_hz(frequency, "plot_frequency_curve")
-    return change_curve(ax, frequency, dw, label, line_kwargs, "frequency of the pair (Hz)")
+    ax = change_curve(ax, frequency, dw, label, line_kwargs, "frequency of the pair (Hz)")
+    if published is not None:
+        _measured(ax, in_hz(published.x, "published"), published, ax.lines[-1].get_color())
+    return ax
 
 
 def plot_rate_curve(
@@ -107,7 +122,12 @@ def plot_rate_curve(
 
 
 def plot_triplets(
-    changes, *, ax: Axes | None = None, label: str | None = None, **bar_kwargs: Any
+    changes,
+    *,
+    ax: Axes | None = None,
+    label: str | None = None,
+    published: PublishedPoints | None = None,
+    **bar_kwargs: Any,
 ) -> Axes:
     """Draw the changes of a weight by triplets of spikes, as bars.
 
@@ -119,6 +139,8 @@ def plot_triplets(
         Where to draw; the current Axes if None.
     label : str, optional
         Name of the bars in a legend.
+    published : PublishedPoints, optional
+        Measurements, such as :func:`wang_2005`, drawn as points with their standard errors.
     **bar_kwargs
         Passed to ``Axes.bar``.
 
@@ -126,6 +148,11 @@ def plot_triplets(
     -------
     Axes
         The Axes drawn in.
+
+    Raises
+    ------
+    ValueError
+        If measurements are of none of the triplets.
 
     Examples
     --------
@@ -139,16 +166,38 @@ def plot_triplets(
     zero_lines(ax, vertical=False)
     dw, unit = plain(changes.dw)
     first, second = (in_ms(t, "plot_triplets") for t in (changes.first, changes.second))
-    style = {"color": COLORS[len(ax.containers) % len(COLORS)], "width": 0.6} | bar_kwargs
+    bars = sum(hasattr(container, "patches") for container in ax.containers)
+    style = {"color": COLORS[bars % len(COLORS)], "width": 0.6} | bar_kwargs
     ax.bar(np.arange(1, len(dw) + 1), dw, label=label, **style)
     names = [f"({a:+g}, {b:+g})" for a, b in zip(first, second, strict=True)]
     ax.set_xticks(np.arange(1, len(dw) + 1), names)
+    if published is not None:
+        place = {pair: k + 1 for k, pair in enumerate(zip(first, second, strict=True))}
+        pairs = [tuple(pair) for pair in np.round(np.asarray(published.x / ms), 9)]
+        there = np.array([pair in place for pair in pairs], dtype=bool)
+        if not there.any():
+            raise ValueError(
+                message(
+                    f"no measured triplet is among those drawn: {names}.",
+                    "plot_triplets",
+                    "Bars and measurements have the same two lags.",
+                    f"Pass the measurements for {changes.order}.",
+                )
+            )
+        some = published._replace(dw=published.dw[there], error=published.error[there])
+        x = np.array([place[pair] for pair in pairs if pair in place])
+        _measured(ax, x, some, "black")
     ax.set(xlabel=f"t_post - t_pre (ms), {changes.order}", ylabel="Δw" + unit)
     return ax
 
 
 def plot_quadruplets(
-    curve, *, ax: Axes | None = None, label: str | None = None, **line_kwargs: Any
+    curve,
+    *,
+    ax: Axes | None = None,
+    label: str | None = None,
+    published: PublishedPoints | None = None,
+    **line_kwargs: Any,
 ) -> Axes:
     """Draw the change of a weight by quadruplets against the time between their two pairs.
 
@@ -160,6 +209,8 @@ def plot_quadruplets(
         Where to draw; the current Axes if None.
     label : str, optional
         Name of the curve in a legend.
+    published : PublishedPoints, optional
+        Measurements, such as :func:`wang_2005`, drawn as points with their standard errors.
     **line_kwargs
         Passed to ``Axes.plot``.
 
@@ -185,4 +236,18 @@ def plot_quadruplets(
     x, y = (np.insert(np.asarray(a, dtype=float), split, np.nan) for a in (times, dw))
     line(ax, x, y, label, {"marker": "."} | line_kwargs)
     ax.set(xlabel="pre-post pair after post-pre pair (ms)", ylabel="Δw" + unit)
+    if published is not None:
+        x = in_ms(published.x, "published")
+        _measured(ax, x, published, ax.lines[-1].get_color())
     return ax
+
+
+def _measured(ax: Axes, x: np.ndarray, points: PublishedPoints, color: str) -> None:
+    """Measured points with standard errors; the legend names who measured them."""
+    style = {"linestyle": "none", "marker": "o", "markerfacecolor": "white", "capsize": 3}
+    found = re.match(r"(\w+).*?\((\d{4})\)", points.source)
+    name = f"{found.group(1)} et al. ({found.group(2)})" if found else points.source
+    if name in ax.get_legend_handles_labels()[1]:  # of another curve in these Axes
+        name = ""
+    drawn = ax.errorbar(x, points.dw, points.error, color=color, label=name, zorder=3, **style)
+    drawn.lines[0].set_gid("neurosnn-published")

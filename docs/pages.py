@@ -17,7 +17,7 @@ import numpy as np
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, Synapses, ms, prefs
 from matplotlib import pyplot as plt
 
-from neurosnn import EProp, EventProp, analysis, citation, equations
+from neurosnn import BPTT, EProp, EventProp, analysis, citation, equations
 from neurosnn.analysis.protocols import private_brian
 
 STDP_NEURONS = {
@@ -59,6 +59,7 @@ def rules():
         "reward_stdp": (equations.RewardSTDP(), "equations.RewardSTDP", "Reward-modulated STDP"),
         "eprop": (EProp(), "EProp", "E-prop"),
         "eventprop": (EventProp(), "EventProp", "EventProp"),
+        "bptt": (BPTT(), "BPTT", "Backpropagation through time"),
     }
     found["eqspike"] = (equations.EqSpike(), "equations.EqSpike", "EqSpike")
     return found
@@ -79,12 +80,12 @@ def draw_window(name, rule, ax, step=1 * ms):
             analysis.plot_stdp_window(window, ax=ax, label=neuron, marker="", lw=1.5)
         ax.legend(fontsize=8)
         return "Learning signal 1, the postsynaptic neuron held at 0.6 of its threshold."
-    if name == "eventprop":
-        draw_adjoint(ax)
+    if name in ("eventprop", "bptt"):
+        draw_adjoint(ax, rule)
         return (
-            "EventProp has no window of spike pairs: its update needs an error. Shown instead: how "
-            "much credit an input spike gets by its age, for e-prop and EventProp on the same "
-            "recurrent network."
+            f"{type(rule).__name__} has no window of spike pairs: its update needs an error. Shown "
+            "instead: how much credit an input spike gets by its age, for e-prop and "
+            f"{type(rule).__name__} on the same recurrent network."
         )
     if name == "voltage_stdp":
         options |= {"post": voltage_neuron(), "background": 0, "dt": 1 * ms}
@@ -119,8 +120,8 @@ def eqspike_window(rule, step):
         return analysis.StdpWindow(lags * ms, np.array(synapses.w[:]))
 
 
-def draw_adjoint(ax):
-    """Credit against the age of a spike for two rules."""
+def draw_adjoint(ax, rule):
+    """Credit against the age of a spike, for e-prop and a rule with an adjoint."""
     from neurosnn import Input, Layer, Readout, SpikingNetwork, Trainer
 
     net = SpikingNetwork(
@@ -130,8 +131,11 @@ def draw_adjoint(ax):
         seed=1,
     )
     lags = np.array([1, 2, 4, 7, 10, 15, 20, 30, 45, 60, 80, 100, 125, 150]) * ms
-    for name, rule in (("e-prop", EProp()), ("EventProp", EventProp(smallest_slope=50))):
-        trainer = Trainer(net, rule, loss="cross_entropy_per_step", threads=1)
+    if isinstance(rule, EventProp):
+        rule = EventProp(smallest_slope=50)
+    for one in (EProp(), rule):
+        trainer = Trainer(net, one, loss="cross_entropy_per_step", threads=1)
+        name = "e-prop" if isinstance(one, EProp) else type(one).__name__
         analysis.plot_credit(analysis.credit_curve(trainer, lags), ax=ax, label=name)
     ax.legend()
 

@@ -1,10 +1,11 @@
 """More curves of plasticity rules: triplets, quadruplets, frequencies and rates.
 
 The experiments by which rules are told apart, with the fits of Pfister and Gerstner 2006 to two data
-sets. Triplets and quadruplets (Wang et al. 2005, hippocampal culture): the order of three spikes matters,
-which no rule of pairs can explain. Frequencies (Sjoestroem et al. 2001, visual cortex): depression turns
-into potentiation at 40 Hz. Rates: between independent neurons the triplet rule has a threshold, below
-which the postsynaptic rate depresses and above which it potentiates (Bienenstock et al. 1982).
+sets, and the measurements with their standard errors. Triplets and quadruplets (Wang et al. 2005,
+hippocampal culture): the order of three spikes matters, which no rule of pairs can explain. Frequencies
+(Sjoestroem et al. 2001, visual cortex): depression turns into potentiation at 40 Hz. Rates: between
+independent neurons the triplet rule has a threshold, below which the postsynaptic rate depresses and above
+which it potentiates (Bienenstock et al. 1982).
 
     python examples/04_curves.py
 """
@@ -40,14 +41,16 @@ def main():
         changes = analysis.triplet_changes(
             HIPPOCAMPUS, intervals, order=order, n_repeats=n, rate=4 * Hz
         )
-        analysis.plot_triplets(changes, ax=ax)
+        analysis.plot_triplets(changes, ax=ax, published=analysis.wang_2005(order))
+        ax.legend()
     axes[0, 1].sharey(axes[0, 0])
 
     separations = ([-40, 40] if options.quick else [*range(-80, -9, 10), *range(10, 81, 10)]) * ms
     for rule, name in ((HIPPOCAMPUS, "triplet rule"), (PAIR, "pair rule")):
         curve = analysis.quadruplet_curve(rule, separations, n_repeats=n, rate=4 * Hz)
-        analysis.plot_quadruplets(curve, ax=axes[0, 2], label=name)
-    axes[0, 2].legend()
+        points = analysis.wang_2005("quadruplets") if rule is HIPPOCAMPUS else None
+        analysis.plot_quadruplets(curve, ax=axes[0, 2], label=name, published=points)
+    axes[0, 2].legend(loc="upper left", fontsize="small")
 
     frequencies = ([20, 40] if options.quick else [5, 10, 20, 30, 40, 50]) * Hz
     for rule, name, ax in (
@@ -56,9 +59,12 @@ def main():
     ):
         for lag in (10 * ms, -10 * ms):
             curve = analysis.pairing_frequency_curve(rule, frequencies, lag=lag, n_pairs=n)
-            analysis.plot_frequency_curve(curve, ax=ax, label=f"lag {lag / ms:+.0f} ms")
+            analysis.plot_frequency_curve(
+                curve, ax=ax, label=f"lag {lag / ms:+.0f} ms", published=analysis.sjostrom_2001(lag)
+            )
         ax.set_title(name)
-        ax.legend()
+        ax.set_ylim(-0.6, 1.4)
+        ax.legend(loc="upper left", fontsize="small")
 
     rates = (np.array([10, 40]) if options.quick else np.arange(0, 51, 5)) * Hz
     curve = analysis.rate_curve(

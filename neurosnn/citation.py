@@ -52,6 +52,8 @@ KNOWN: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
             "title": "Incorporating learnable membrane time constant to enhance learning of spiking "
             "neural networks",
             "booktitle": "IEEE/CVF International Conference on Computer Vision",
+            "pages": "2661--2671",
+            "doi": "10.1109/ICCV48922.2021.00266",
             "eprint": "2007.05785",
             "archiveprefix": "arXiv",
         },
@@ -79,6 +81,18 @@ KNOWN: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
             "volume": "24",
             "pages": "102222",
             "doi": "10.1016/j.isci.2021.102222",
+        },
+    ),
+    ("Neftci", "2019"): (
+        "article",
+        {
+            "author": "Neftci, Emre O. and Mostafa, Hesham and Zenke, Friedemann",
+            "title": "Surrogate gradient learning in spiking neural networks: bringing the power of "
+            "gradient-based optimization to spiking neural networks",
+            "journal": "IEEE Signal Processing Magazine",
+            "volume": "36",
+            "pages": "51--63",
+            "doi": "10.1109/MSP.2019.2931595",
         },
     ),
     ("Pfister", "2006"): (

@@ -169,6 +169,7 @@ def _models(options: Any) -> None:
     print("Gradient rules, for every neuron:")
     print("  eprop            Eligibility traces and a learning signal.")
     print("  eventprop        Exact gradients of the hybrid system.")
+    print("  bptt             Backpropagation through time with a pseudo-derivative.")
     print("Recipes:")
     for name, summary in built_in().items():
         print(f"  {name:<16} {summary}")

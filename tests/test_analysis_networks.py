@@ -8,6 +8,7 @@ from brian2 import Hz, ms, mV, nS, second
 from engine_cases import spike_trials
 
 from neurosnn import (
+    BPTT,
     Adam,
     EProp,
     EventProp,
@@ -331,6 +332,7 @@ def test_locality_of_every_rule():
     assert needs(EProp(feedback="adaptive")) == local | {"neuron_error"}
     assert needs(EProp(feedback="global")) == local | {"third_factor"}
     assert {"backward_in_time", "other_synapses", "weight_transport"} < needs(EventProp())
+    assert needs(BPTT()) == needs(EventProp())
     assert needs(equations.EqSpike()) == local | {
         "third_factor",
         "second_phase",

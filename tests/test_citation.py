@@ -7,6 +7,7 @@ import re
 import pytest
 
 from neurosnn import (
+    BPTT,
     EProp,
     EventProp,
     Input,
@@ -18,6 +19,7 @@ from neurosnn import (
     citation,
     equations,
 )
+from neurosnn.citation import KNOWN
 
 
 @pytest.mark.parametrize("name", equations.__all__)
@@ -37,6 +39,21 @@ def test_a_network_and_its_rule_are_cited_once_each():
     assert keys == ["veen2022", "bellec2020", "stimberg2019"]
     assert citation(EProp()).startswith("@article{bellec2020,")
     assert "wunderlich2021" in citation(net, EventProp())
+    assert "doi = {10.1109/MSP.2019.2931595}" in citation(BPTT())
+
+
+def test_entries_are_complete():
+    """Whoever pastes one into a bibliography has what a style asks for."""
+    for (author, year), (kind, fields) in KNOWN.items():
+        assert fields["author"].split(",")[0].split()[-1] == author
+        assert {"article": "journal", "inproceedings": "booktitle", "misc": "eprint"}[
+            kind
+        ] in fields
+        if kind == "article":
+            assert {"volume", "pages", "doi"} <= set(fields), (author, year)
+            assert re.fullmatch(r"10\.\d{4,}/\S+", fields["doi"])
+        if "eprint" in fields:
+            assert re.fullmatch(r"\d{4}\.\d{5}", fields["eprint"])
 
 
 def test_other_references_become_notes():
