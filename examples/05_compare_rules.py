@@ -15,7 +15,8 @@ Its alignment is that of the input weights with the exact gradient of its own st
 
 Settings are the same for all rules of the recurrent network. They were chosen on a fifth of the training
 recordings, for EventProp, which needs it most: 32 random ones, one seed, six epochs. The others might do
-better with their own. EqSpike has those of ``frompapers/martin_2021_eqspike.py``.
+better with their own. The height of the pseudo-derivative is such that the gradient of backpropagation does
+not explode at the start. EqSpike has those of ``frompapers/martin_2021_eqspike.py``.
 
     python examples/05_compare_rules.py                 # some minutes on two processors
     python examples/05_compare_rules.py --workers 0     # without Dask, one after the other
@@ -36,6 +37,9 @@ from neurosnn.study import Study
 RATE = {"rate_target": 15 * Hz, "rate_strength": 1e-5}
 # A membrane that grazes its threshold has no bounded gradient on a grid of 1 ms.
 SMALLEST_SLOPE = 50
+# With 0.3 (Bellec 2020) the gradient of backpropagation through time explodes in these recurrent weights:
+# it is 1e9 times as long as e-prop's, which keeps its direction for any gamma.
+GAMMA = 0.1
 WITHOUT_TIME = "EqSpike (mean rates)"
 RULES = {
     "e-prop global": EProp(feedback="global", **RATE),
@@ -74,7 +78,7 @@ def train(rule, n, epochs, n_train, seed):
         return train_without_time(trials[:n_train], test, n, epochs, seed)
     net = SpikingNetwork(
         Input(trials.n_channels),
-        Layer(equations.CurrentLIF(), n, recurrent=True, weight_scale=6.0),
+        Layer(equations.CurrentLIF(gamma=GAMMA), n, recurrent=True, weight_scale=6.0),
         Readout(10, model=equations.CurrentReadout()),
         dt=1 * ms,
         seed=seed,
