@@ -225,7 +225,7 @@ def test_bptt_goes_through_sparse_synapses():
 def test_bptt_has_no_online_form_and_learns_no_delays():
     with pytest.raises(ValueError, match="BPTT has no online form"):
         OnlineBackend(network(SMALL["LIF"]), BPTT(), MeanSquareError())
-    part = NetworkLayer(SMALL["LIF"], 4, learn=("delay",))
+    part = NetworkLayer(SMALL["LIF"], 4, recurrent=True, learn=("delay",))
     net = SpikingNetwork(Input(N_IN), part, Readout(N_OUT))
     with pytest.raises(ValueError, match="BPTT cannot learn"):
         Engine(net, BPTT(), MeanSquareError())

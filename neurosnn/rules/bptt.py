@@ -49,6 +49,9 @@ class BPTT:
     :math:`\psi \neq 0`, which grows with the square of the neurons; memory as for e-prop plus one
     number a neuron and step. It runs on the engine only: nothing of it is online.
 
+    In recurrent weights the gradient can explode: compare its norm with that of :class:`EProp`, and
+    lower the height of the pseudo-derivative (``gamma`` of the named models) if it does.
+
     References
     ----------
     Neftci, Mostafa & Zenke, IEEE Signal Process. Mag. 36:51-63 (2019).
