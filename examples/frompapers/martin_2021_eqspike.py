@@ -45,21 +45,34 @@ from neurosnn.schedules import Cosine
 
 READERS = {"mnist": data.read_mnist, "fashion_mnist": data.read_fashion_mnist}
 VARIANTS = ("spike_derivative", "presynaptic", "trace_product", "antisymmetric")
-# time step, batch, learning rate, epochs, shift in pixels
-SETTINGS = {"digits": (1 * ms, 20, 3e-3, 40, 0), "mnist": (2 * ms, 100, 3e-3, 12, 1)}
 
 
-def shifted(most):
-    """Augmentation: images moved by up to `most` pixels each way."""
+def shifted(x, random):
+    """Augmentation: images moved by up to one pixel each way."""
+    side = round(x.shape[1] ** 0.5)
+    images = np.pad(x.reshape(-1, side, side), ((0, 0), (1, 1), (1, 1)))
+    moves = random.integers(0, 3, (len(x), 2))
+    moved = [im[a : a + side, b : b + side] for im, (a, b) in zip(images, moves, strict=True)]
+    return np.array(moved).reshape(x.shape)
 
-    def augment(x, random):
-        side = round(x.shape[1] ** 0.5)
-        images = np.pad(x.reshape(-1, side, side), ((0, 0), (most, most), (most, most)))
-        moves = random.integers(0, 2 * most + 1, (len(x), 2))
-        moved = [im[a : a + side, b : b + side] for im, (a, b) in zip(images, moves, strict=True)]
-        return np.array(moved).reshape(x.shape)
 
-    return augment if most else None
+def shifted_a_little(x, random):
+    """Augmentation for coarse images: moved by up to half a pixel each way, interpolated."""
+    side = round(x.shape[1] ** 0.5)
+    images = x.reshape(-1, side, side)
+    for axis in (1, 2):
+        move = random.uniform(-0.5, 0.5, (len(x), 1, 1)).astype(x.dtype)
+        padded = np.pad(images, [(0, 0), *[(int(k == axis),) * 2 for k in (1, 2)]])
+        before, after = (padded.take(range(k, k + side), axis) for k in (0, 2))
+        images = (1 - abs(move)) * images + np.where(move > 0, move * before, -move * after)
+    return images.reshape(x.shape)
+
+
+# time step, batch, learning rate, epochs, augmentation
+SETTINGS = {
+    "digits": (1 * ms, 20, 3e-3, 80, shifted_a_little),
+    "mnist": (2 * ms, 100, 3e-3, 12, shifted),
+}
 
 
 def make(options, sizes, seed, variant="spike_derivative"):
@@ -71,7 +84,7 @@ def make(options, sizes, seed, variant="spike_derivative"):
 
 def train(options, net, images, validation, seed, *, epochs=None, two_point=False):
     """Train a network; returns the trainer."""
-    _, batch, rate, usual, shift = options.settings
+    _, batch, rate, usual, augment = options.settings
     epochs = epochs or options.epochs or usual
     trainer = EquilibriumTrainer(
         net,
@@ -79,7 +92,7 @@ def train(options, net, images, validation, seed, *, epochs=None, two_point=Fals
         schedule=Cosine(epochs, 0.01),
         two_point=two_point,
         batch_size=batch,
-        augment=shifted(shift),
+        augment=augment,
         threads=options.threads,
         seed=seed,
     )
@@ -92,9 +105,9 @@ def rates_only(options, sizes, images, seed, epochs):
     """Rate-based equilibrium propagation of the same size (Scellier and Bengio 2017)."""
     if len(sizes) > 3:
         return None
-    shift, usual = options.settings[4], options.settings[3]
+    usual, augment = options.settings[3:]
     epochs = epochs or options.epochs or usual
-    model = RateEquilibrium(sizes, seed=seed, augment=shifted(shift), schedule=Cosine(epochs, 0.01))
+    model = RateEquilibrium(sizes, seed=seed, augment=augment, schedule=Cosine(epochs, 0.01))
     model.fit(images, epochs=epochs)
     return model
 
