@@ -9,12 +9,12 @@ Two tasks with the paper's networks of LIF neurons with exponential synapses (20
 The paper has 98.1 +- 0.2 % and 97.6 +- 0.1 % (10 seeds; Sci. Rep. 11:12829 and its published runs).
 
 What differs: the paper's simulator is event-driven, here time has steps (0.05 and 1 ms). Yin-Yang has
-80 epochs instead of 100 and a lower learning rate (3e-3, not 5e-3); MNIST 12 with batches of 8 instead
-of 5, 10 % of the input spikes dropped instead of 20 % and rates that fall faster. Small batches matter on MNIST: with 32 the network is
-a point worse after as many epochs. It is told by the mean potentials instead of the
-largest ones, whose gradient is noisier on a coarse grid; the test set of Yin-Yang has 10000 points
-instead of 1000, for a narrower interval. The weights kept are those of the epoch with the best accuracy
-on the validation set; the test set is used once, at the end.
+80 epochs instead of 100 and a lower learning rate (3e-3, not 5e-3); MNIST has 12, with batches of 8
+instead of 5, 10 % of the input spikes dropped instead of 20 % and learning rates that fall faster.
+Small batches matter there: with 32 the network is a point worse after as many epochs. It is told by
+the mean potentials instead of the largest ones, whose gradient is noisier on a coarse grid. The test
+set of Yin-Yang has 10000 points instead of 1000, for a narrower interval. The weights kept are those
+of the epoch with the best accuracy on the validation set; the test set is used once, at the end.
 
     python examples/frompapers/wunderlich_2021_eventprop.py --seeds 1 2 3 4 5
     python examples/frompapers/wunderlich_2021_eventprop.py --task mnist --root FOLDER --seeds 1 2 3
