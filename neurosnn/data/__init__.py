@@ -5,6 +5,7 @@ from .augment import blend_trials, drop_spikes, jitter_times, shift_channels
 from .cochlea import encode_cochlea
 from .delay_line import delay_line, jitter_channels
 from .encoders import encode_current, encode_latency, encode_poisson, encode_regular_rate
+from .endpoints import trim_quiet
 from .equalize import equalize_bands
 from .exchange import from_events, from_neo, spike_trains, to_neo, write_shd
 from .frame_trials import FrameTrials, standardize
@@ -65,6 +66,7 @@ __all__ = [
     "spoken_digits",
     "standardize",
     "to_neo",
+    "trim_quiet",
     "validation_split",
     "write_shd",
     "yin_yang",

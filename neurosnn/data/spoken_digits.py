@@ -9,6 +9,7 @@ from brian2.units import second
 
 from ._check import choice, fraction
 from .cochlea import encode_cochlea
+from .endpoints import trim_quiet
 from .equalize import equalize_bands
 from .frame_trials import FrameTrials
 from .spike_trials import SpikeTrials
@@ -67,6 +68,7 @@ def spoken_digits(
     n_bands: int = 70,
     n_thresholds: int = 10,
     equalize: float = 0.0,
+    trim: float = 0.0,
     speakers: Sequence[str] | None = None,
     test_speaker: str | None = None,
 ) -> tuple[SpikeTrials, SpikeTrials]:
@@ -89,6 +91,9 @@ def spoken_digits(
     equalize : float
         0 to 1: how far `equalize_bands` moves the mean spectrum of every recording towards that of
         the training recordings before it is encoded. Helps with unknown voices.
+    trim : float
+        0 to 1: threshold of `trim_quiet`, which cuts what is quiet before and after the word, before
+        all else. 0 cuts nothing. Helps much with unknown voices.
     speakers : sequence of str or None
         Keep these speakers only: george, jackson, lucas, nicolas, theo, yweweler.
     test_speaker : str or None
@@ -102,7 +107,7 @@ def spoken_digits(
     Raises
     ------
     ValueError
-        An unknown split or speaker, ``equalize`` outside 0..1, ``test_speaker`` with the official
+        An unknown split or speaker, ``equalize`` or ``trim`` outside 0..1, ``test_speaker`` with the official
         split, or no speaker left to train on.
 
     Notes
@@ -147,13 +152,16 @@ def spoken_digits(
         )
     equalize = fraction(equalize, "equalize", where=where)
     train = tuple(np.flatnonzero(keep & ~test)) if equalize else None
-    trials = _encoded(n_bands, n_thresholds, equalize, train)
+    trim = fraction(trim, "trim", where=where)
+    trials = _encoded(n_bands, n_thresholds, equalize, trim, train)
     return trials.select(keep & ~test), trials.select(keep & test)
 
 
 @lru_cache(maxsize=2)
-def _encoded(n_bands, n_thresholds, equalize, train):
+def _encoded(n_bands, n_thresholds, equalize, trim, train):
     frames = spoken_digit_frames()
+    if trim:
+        frames = trim_quiet(frames, trim)
     if equalize:
         _, frames = equalize_bands(frames[list(train)], frames, strength=equalize)
     return encode_cochlea(

@@ -171,6 +171,17 @@ def test_speaker_split_and_choice_of_speakers(small):
     assert len(spoken_digits(speakers="theo", n_bands=16, n_thresholds=4)[0]) == 450
 
 
+def test_trimmed_words_begin_at_once(small):
+    """After trimming the first frame is loud: sensitive cells answer within 10 ms, everywhere."""
+    train, test = spoken_digits(n_bands=16, n_thresholds=4, trim=0.7)
+    assert (len(train), len(test)) == (2700, 300)
+    whole = small[1]
+    assert np.all(test.durations <= whole.durations)
+    assert 0.3 < test.durations.sum() / whole.durations.sum() < 0.7
+    assert test.times[test.offsets[:-1]].max() <= 0.01
+    assert whole.times[whole.offsets[:-1]].max() > 0.1
+
+
 def test_digits_can_be_told_apart(small):
     # Ridge regression on spike counts in four quarters of 0.2 s: well above chance, 10 %.
     def features(trials):
@@ -205,6 +216,7 @@ def test_default_encoding_of_one_trial_has_known_spikes():
         ({"split": "speaker", "test_speaker": "bob"}, "test_speaker='bob' is not known"),
         ({"speakers": ["bob"]}, "speakers='bob' is not known"),
         ({"split": "speaker", "speakers": ["theo"]}, "leaves one side empty"),
+        ({"trim": 2}, "trim must be a number between 0 and 1, got 2"),
         ({"n_bands": 71}, "n_bands=71 but the frames have 70"),
     ],
 )

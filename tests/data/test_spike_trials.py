@@ -10,6 +10,7 @@ from neurosnn.data import (
     equalize_bands,
     slice_by_number,
     standardize,
+    trim_quiet,
     validation_split,
 )
 
@@ -345,6 +346,38 @@ def test_errors_of_equalization():
         equalize_bands(frames, other)
     with pytest.raises(ValueError, match="the training set has no frames"):
         equalize_bands(frames[:0])
+
+
+def test_quiet_frames_before_and_after_a_word_are_cut():
+    """Each recording by its own loudest band; gaps in a word stay, and so do silent recordings."""
+    loudness = [0.1, 0.5, 0.0, 0.4, 0.2, 0.02, 0.2, 0.1, 0.0, 0.0, 1.0]
+    other_band = np.array(loudness) * 0.3
+    frames = FrameTrials(
+        features=np.stack([other_band, loudness], axis=1),
+        offsets=[0, 5, 8, 8, 10, 11],
+        frame=5 * ms,
+        labels=np.arange(11) % 2,
+        speaker=[0, 1, 0, 1, 0],
+    )
+    word = trim_quiet(frames, 0.7)
+    assert word.lengths.tolist() == [3, 1, 0, 2, 1]
+    kept = [1, 2, 3, 6, 8, 9, 10]
+    np.testing.assert_array_equal(word.features, frames.features[kept])
+    assert word.labels.tolist() == [k % 2 for k in kept]
+    assert word.speaker.tolist() == frames.speaker.tolist()
+    assert trim_quiet(frames, 1).lengths.tolist() == [1, 1, 0, 2, 1]
+    np.testing.assert_array_equal(trim_quiet(frames, 0).features, frames.features)
+    # A recording is cut the same way whatever others are there, and a second time not at all.
+    np.testing.assert_array_equal(trim_quiet(frames[1:2], 0.7).features, word[1].features)
+    assert trim_quiet(word, 0.7).lengths.tolist() == word.lengths.tolist()
+
+
+def test_errors_of_trimming():
+    frames = FrameTrials(features=np.array([[0.5], [-0.1]]), offsets=[0, 2], frame=5 * ms)
+    with pytest.raises(ValueError, match="threshold must be a number between 0 and 1, got 2"):
+        trim_quiet(frames, 2)
+    with pytest.raises(ValueError, match="some frames are negative"):
+        trim_quiet(frames, 0.5)
 
 
 def test_standardize_uses_the_training_statistics_only():
