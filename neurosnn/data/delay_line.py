@@ -11,8 +11,9 @@ from .spike_trials import SpikeTrials
 def delay_line(trials: SpikeTrials, copies: int, spacing: Quantity) -> SpikeTrials:
     """Add delayed copies of all channels: a short memory in front of the network.
 
-    Copy k of channel c is channel ``c + k n_channels`` and spikes ``k spacing`` later; what would
-    spike after the end of the trial is lost. Nowotny et al. 2025 add 10 copies 30 ms apart and divide
+    Copy k of channel c is channel ``c + k n_channels`` and spikes ``k spacing`` later. Trials that are
+    shorter than the longest one last as much longer as the copies need, up to its length; what would
+    spike after that is lost. Nowotny et al. 2025 add 10 copies 30 ms apart and divide
     the initial input weights by 10.
 
     Parameters
@@ -70,7 +71,10 @@ def delay_line(trials: SpikeTrials, copies: int, spacing: Quantity) -> SpikeTria
         labels=trials.labels,
         n_channels=total,
         duration=trials.duration,
+        durations=np.minimum(trials.durations + copies * width, end),
         class_names=trials.class_names,
+        speaker=trials.speaker,
+        speaker_names=trials.speaker_names,
         name=trials.name,
     )
 

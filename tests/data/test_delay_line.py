@@ -33,6 +33,27 @@ def test_copies_are_the_spikes_later():
     np.testing.assert_array_equal(copied.labels, TRIALS.labels)
 
 
+def test_copies_keep_lengths_and_speakers():
+    """A short trial is longer by the last delay, but not longer than the longest trial."""
+    trials = SpikeTrials(
+        times=[0.001, 0.009, 0.002, 0.003],
+        units=[0, 0, 0, 0],
+        offsets=[0, 1, 2, 4],
+        labels=[0, 1, 0],
+        n_channels=1,
+        duration=20 * ms,
+        durations=[0.004, 0.018, 0.020],
+        speaker=[1, 0, 1],
+        speaker_names=("a", "b"),
+    )
+    copied = delay_line(trials, 2, 3 * ms)
+    np.testing.assert_allclose(copied.durations, [0.010, 0.020, 0.020])
+    assert copied.n_steps(1 * ms).tolist() == [10, 20, 20]
+    np.testing.assert_array_equal(copied.speaker, trials.speaker)
+    assert copied.speaker_names == ("a", "b")
+    assert len(copied.times) == 3 * len(trials.times)
+
+
 def test_jitter_moves_channels_and_nothing_else():
     moved = jitter_channels(TRIALS, 1.5, seed=0)
     assert 0.8 < len(moved.times) / len(TRIALS.times) < 1
