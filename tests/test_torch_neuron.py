@@ -42,6 +42,7 @@ TORCH_MODULES = (
     "neurosnn.torch.neuron",
     "neurosnn.torch.plif",
     "neurosnn.torch.recurrent",
+    "neurosnn.torch.training",
     "neurosnn.equations.surrogates",
 )
 

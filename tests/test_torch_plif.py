@@ -19,8 +19,10 @@ from neurosnn.torch import (
     accuracy,
     fit,
     image_tensors,
+    layers,
     plif_network,
     rate_loss,
+    shifted,
     to_torch,
 )
 from neurosnn.torch.plif import ARCHITECTURES
@@ -168,6 +170,59 @@ def test_small_network_learns_digits_and_its_time_constants():
     assert accuracy(net, *test) == max(row["validation_accuracy"] for row in rows) > 0.5
     assert all(count > 0 for count in counts[-4:]), "a layer is silent"
     assert all(abs(tau / ms - 2) > 0.02 for tau in net.time_constants())
+
+
+def test_compiled_neurons_are_the_same(monkeypatch):
+    traced = torch.compile(layers._ahead, backend="aot_eager")
+    monkeypatch.setattr(layers, "compiled_by_torch", lambda function: traced)
+    found = []
+    for compiled in (False, True):
+        neuron = to_torch(equations.PLIF(), {"tau_m": "leak_rate"})
+        x = (2.0 * torch.rand(4, 3, 5, generator=torch.Generator().manual_seed(1))).requires_grad_()
+        spikes = Ahead(neuron, compiled=compiled)(x)
+        weighted = (spikes * torch.arange(5.0)).sum()
+        found.append([spikes, *torch.autograd.grad(weighted, [x, neuron.free_tau_m])])
+    assert 0.1 < found[0][0].mean() < 0.9
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_shifts_move_whole_trials_and_repeat_the_edge():
+    x = torch.arange(2 * 3 * 1 * 6 * 7, dtype=torch.float32).view(2, 3, 1, 6, 7)
+    torch.manual_seed(0)
+    seen = set()
+    for _ in range(60):
+        moved = shifted(x, 1)
+        assert moved.shape == x.shape
+        for before, after in zip(x, moved, strict=True):
+            # the numbers tell from where the middle comes
+            origin = int((after[0, 0, 2, 3] - before[0, 0, 0, 0]).item())
+            row, column = divmod(origin, 7)
+            rows = torch.arange(row - 2, row + 4).clamp(0, 5)
+            columns = torch.arange(column - 3, column + 4).clamp(0, 6)
+            assert torch.equal(after, before[:, :, rows][:, :, :, columns])
+            seen.add((row - 2, column - 3))
+    assert seen == {(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
+
+
+def test_augmentation_is_shown_in_training_only():
+    x, labels = torch.ones(8, 1, 4, 4), torch.zeros(8, dtype=torch.int64)
+    seen = {True: set(), False: set()}
+
+    class Watch(nn.Linear):
+        def forward(self, x):
+            seen[self.training].add(x.max().item())
+            return super().forward(x.flatten(1))
+
+    fit(
+        Watch(16, 2),
+        (x, labels),
+        (x, labels),
+        rate_loss,
+        epochs=1,
+        batch=4,
+        augment=lambda x: 3 * x,
+    )
+    assert seen == {True: {3.0}, False: {1.0}}
 
 
 def test_what_is_refused():

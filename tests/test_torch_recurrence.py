@@ -21,6 +21,7 @@ from neurosnn.torch import (
     cut,
     fit_sequences,
     log_posteriors,
+    recurrent,
     score,
 )
 from neurosnn.torch.recurrent import RangeTracker
@@ -97,6 +98,29 @@ def test_layer_equals_the_paper_and_its_gradient(kind):
     for name, a, b in zip(["x", *names], ours, theirs, strict=True):
         assert b.abs().max() > 0, name
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9 * b.abs().max().item(), msg=name)
+
+
+def test_compiled_steps_are_the_same(monkeypatch):
+    """Two pieces and a rest, with their gradients and the range."""
+    traced = torch.compile(recurrent._steps, backend="aot_eager")
+    calls = []
+
+    def compiled(function):
+        assert function is recurrent._steps
+        return lambda *arguments: calls.append(len(arguments[2])) or traced(*arguments)
+
+    monkeypatch.setattr(recurrent, "compiled_by_torch", compiled)
+    x = torch.randn(5, BATCH, N_IN, generator=torch.Generator().manual_seed(1))
+    found = []
+    for length in (0, 2):
+        torch.manual_seed(3)
+        layer = SpikingRecurrent(N_IN, SIZE, "v2", bits=4, theta=1, dropout=0.2, compiled=length)
+        sent = layer(x)
+        gradients = torch.autograd.grad(sent.square().sum(), list(layer.parameters()))
+        found.append([sent.detach(), *gradients, layer.neuron.given_u_max])
+    assert (found[0][0] != 0).float().mean() > 0.1
+    torch.testing.assert_close(found[1], found[0])
+    assert calls == [2, 2]
 
 
 def test_codes_of_the_quantizer():

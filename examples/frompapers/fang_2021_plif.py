@@ -14,6 +14,7 @@ the name of their data, which need a GPU or patience.
 
     python examples/frompapers/fang_2021_plif.py                                  # 8 x 8 digits
     python examples/frompapers/fang_2021_plif.py --data Fashion-MNIST --root DATA --train 4000
+    python examples/frompapers/fang_2021_plif.py --data N-MNIST --root DATA --folds 10 --shift 2
     python examples/frompapers/fang_2021_plif.py --data N-MNIST --root DATA --network N-MNIST
 """
 
@@ -27,7 +28,7 @@ from brian2 import ms
 from matplotlib import pyplot as plt
 
 from neurosnn import data
-from neurosnn.torch import accuracy, fit, image_tensors, plif_network, rate_loss
+from neurosnn.torch import accuracy, fit, image_tensors, plif_network, rate_loss, shifted
 from neurosnn.torch.plif import ARCHITECTURES
 
 #: Mean and standard deviation of the pixels, as in the authors' code.
@@ -81,7 +82,13 @@ class TimeFirst(torch.nn.Module):
 def run(options, sets, shape, seed, settings):
     """Test accuracy, validation accuracy and tau of each layer after each epoch."""
     torch.manual_seed(seed)
-    net = plif_network(settings.network, **shape, **options, dropout=settings.dropout)
+    net = plif_network(
+        settings.network,
+        **shape,
+        **options,
+        dropout=settings.dropout,
+        compiled=settings.compiled,
+    )
     taus, rows = [[tau / ms for tau in net.time_constants()]], []
 
     def note(row):
@@ -95,10 +102,39 @@ def run(options, sets, shape, seed, settings):
         rate_loss,
         epochs=settings.epochs,
         batch=settings.batch,
+        learning_rate=settings.rate,
+        half_period=settings.half_period,
         seed=seed,
+        augment=(lambda x: shifted(x, settings.shift)) if settings.shift else None,
         report=note,
     )
     return accuracy(wrapped, *sets[2]), rows, np.array(taus)
+
+
+def cross_validate(options, sets, shape, seed, settings):
+    """As `run`, with every trial of all three sets in the test set of one of the folds.
+
+    The fold after it validates, the others train.
+    """
+    x, labels = (torch.cat(parts) for parts in zip(*sets, strict=True))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels.numpy()[order], kind="stable")]  # equal shares of each class
+    fold = np.empty(len(labels), dtype=int)
+    fold[order] = np.arange(len(labels)) % settings.folds
+    results, right = [], 0
+    for k in range(settings.folds):
+        test, validation = fold == k, fold == (k + 1) % settings.folds
+        parts = [(x[p], labels[p]) for p in (~test & ~validation, validation, test)]
+        results.append(run(options, parts, shape, seed, settings))
+        right += round(results[-1][0] * test.sum())
+        print(
+            f"  fold {k + 1}: {100 * results[-1][0]:.2f} % of {test.sum()} on test, best "
+            f"validation {100 * max(results[-1][1]):.2f} %",
+            flush=True,
+        )
+    _, rows, taus = zip(*results, strict=True)
+    return right / len(labels), list(np.mean(rows, axis=0)), np.mean(taus, axis=0)
 
 
 def epochs_to(rows, share=0.9):
@@ -139,7 +175,16 @@ def main():
     parser.add_argument("--steps", type=int, default=8, help="time steps")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at the start")
+    parser.add_argument(
+        "--half-period", type=int, default=64, help="epochs until the learning rate is 0"
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="neurons compiled by torch: twice as fast"
+    )
     parser.add_argument("--dropout", type=float, default=0.5)
+    parser.add_argument("--shift", type=int, default=0, help="augmentation, pixels")
+    parser.add_argument("--folds", type=int, help="cross-validate over all trials; for small sets")
     parser.add_argument("--runs", nargs="+", choices=tuple(RUNS), default=tuple(RUNS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     settings = parser.parse_args()
@@ -156,7 +201,8 @@ def main():
     for name in settings.runs:
         for seed in settings.seeds:
             begin = time.perf_counter()
-            result = run(RUNS[name], sets, shape, seed, settings)
+            train = cross_validate if settings.folds else run
+            result = train(RUNS[name], sets, shape, seed, settings)
             results.setdefault(name, []).append(result)
             tau = " ".join(f"{value:.2f}" for value in result[2][-1])
             print(

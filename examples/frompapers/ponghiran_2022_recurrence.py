@@ -65,10 +65,10 @@ def digits(quick):
     return data.standardize(*(trials[np.flatnonzero(part == k)[::step]] for k in range(3)))
 
 
-def memory(delay, n=600, seed=0):
+def memory(delay, n=600):
     """Ten frames of one of four patterns, noise, and ten frames that ask which it was."""
-    rng = np.random.default_rng(seed)
-    patterns = rng.normal(size=(4, 8))
+    patterns = np.random.default_rng(0).normal(size=(4, 8))
+    rng = np.random.default_rng(delay)
     length = delay + 20
     features = 0.3 * rng.normal(size=(n, length, 9))
     answer = rng.integers(0, 4, n)
@@ -93,9 +93,12 @@ def padded(trials):
     return torch.from_numpy(features), torch.from_numpy(whole.mask.T.copy())
 
 
-def run(kind, sets, seed, settings):
-    """Scores of the test set, of the voices that training never heard, weights and counts."""
-    train, validation, test = sets
+def run(kind, stages, seed, settings):
+    """Scores of the test set, of the voices that training never heard, weights and counts.
+
+    Training goes through the stages; scores are those of the last one.
+    """
+    train, validation, test = stages[-1]
     torch.manual_seed(seed)
     net = SequenceNetwork(
         kind,
@@ -106,20 +109,27 @@ def run(kind, sets, seed, settings):
         theta=settings.theta,
         dropout=settings.dropout,
         leak=settings.leak,
+        compiled=settings.compiled,
     )
-    history = fit_sequences(
-        net,
-        train,
-        validation,
-        epochs=settings.epochs,
-        batch=settings.batch,
-        learning_rate=settings.rate,
-        curriculum=[settings.delay + 20] if settings.task == "memory" else settings.curriculum,
-        seed=seed,
-        report=lambda row: settings.verbose and print(row, flush=True),
-    )
-    labels = [train.labels[a:b] for a, b in zip(train.offsets, train.offsets[1:], strict=False)]
-    bigram = Bigram(labels, train.n_classes, acoustic_scale=settings.acoustic_scale)
+    history = []
+    for part in stages:
+        history += fit_sequences(
+            net,
+            *part[:2],
+            epochs=settings.epochs,
+            batch=settings.batch,
+            learning_rate=settings.rate,
+            curriculum=[settings.delay + 20] if settings.task == "memory" else settings.curriculum,
+            seed=seed,
+            report=lambda row: settings.verbose and print(row, flush=True),
+        )
+    bigram = None
+    if settings.task != "memory":
+        labels = [train.labels[a:b] for a, b in zip(train.offsets, train.offsets[1:], strict=False)]
+        bigram = min(
+            (Bigram(labels, train.n_classes, acoustic_scale=s) for s in settings.acoustic_scale),
+            key=lambda bigram: score(net, validation, bigram=bigram)["bigram_per"],
+        )
     new = np.zeros(len(test), dtype=bool)
     if settings.task == "phonemes":
         new = ~np.isin(test.speaker, np.unique(train.speaker))
@@ -127,6 +137,8 @@ def run(kind, sets, seed, settings):
     for name, chosen in (("", ~new), ("_new_voices", new)):
         if chosen.any():
             found = score(net, test[chosen], bigram=bigram)
+            if bigram is None:  # nothing to decode
+                del found["greedy_per"]
             result |= {key + name: value for key, value in found.items()}
     features, mask = padded(cut(test, 400)[:16])
     result |= count_multiplications(net, features, mask)
@@ -188,11 +200,27 @@ def main():
     parser.add_argument("--leak", type=float, default=1.0, help="start, conventional neurons")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--delay", type=int, default=500, help="frames, for memory")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument(
+        "--stages",
+        type=float,
+        nargs="+",
+        default=[0.04, 0.1, 0.3, 1.0],
+        help="shares of the delay that are trained one after the other, for memory",
+    )
+    parser.add_argument("--epochs", type=int, default=12, help="of each stage")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
     parser.add_argument("--curriculum", type=int, nargs="+", default=[100, 100, 200, 200, 400])
-    parser.add_argument("--acoustic-scale", type=float, default=1.0)
+    parser.add_argument(
+        "--acoustic-scale",
+        type=float,
+        nargs="+",
+        default=[0.1, 0.2, 0.4, 1.0],
+        help="of the bigram's decoder; the validation set chooses",
+    )
+    parser.add_argument(
+        "--compiled", type=int, default=0, help="steps compiled as one by torch; 4 is good, 0: none"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--verbose", action="store_true", help="print every epoch")
     settings = parser.parse_args()
@@ -201,21 +229,24 @@ def main():
         settings.epochs, settings.seeds, settings.size = 1, [1], 16
         settings.curriculum, settings.kinds = [25], ("v2", "LSTM")
     if settings.task == "phonemes":
-        sets = data.read_timit(settings.root)
+        stages = [data.read_timit(settings.root)]
+    elif settings.task == "digits":
+        stages = [digits(settings.quick)]
     else:
-        sets = digits(settings.quick) if settings.task == "digits" else memory(settings.delay)
-    print("\n".join(map(repr, sets)), flush=True)
+        stages = [memory(round(share * settings.delay)) for share in settings.stages]
+    print("\n".join(repr(part) for sets in stages for part in sets), flush=True)
 
     results = {}
     for kind in settings.kinds:
         for seed in settings.seeds:
             begin = time.perf_counter()
-            found = run(kind, sets, seed, settings)
+            found = run(kind, stages, seed, settings)
             results.setdefault(kind, []).append(found)
+            per = [f"{key} {100 * found[key]:.2f} %, " for key in found if key.endswith("per")]
             print(
-                f"{kind:12s} seed {seed}: {100 * found['frame_accuracy']:.2f} % of frames, PER "
-                f"{100 * found['greedy_per']:.2f} % greedy, {100 * found['bigram_per']:.2f} % bigram, "
-                f"{found['total']:.0f} multiplications, {time.perf_counter() - begin:.0f} s",
+                f"{kind:12s} seed {seed}: {100 * found['frame_accuracy']:.2f} % of frames, "
+                f"{''.join(per)}{found['total']:.0f} multiplications, "
+                f"{time.perf_counter() - begin:.0f} s",
                 flush=True,
             )
     title = f"{settings.task}, {settings.size} units, {settings.bits} bits"

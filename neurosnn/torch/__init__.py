@@ -15,7 +15,7 @@ from neurosnn.torch.neuron import State, TorchNeuron, to_torch
 from neurosnn.torch.plif import Architecture, PLIFNetwork, plif_network, rate_loss
 from neurosnn.torch.recurrent import SequenceNetwork, SpikingRecurrent
 from neurosnn.torch.sequences import cut, fit_sequences, log_posteriors, score
-from neurosnn.torch.training import accuracy, fit, image_tensors
+from neurosnn.torch.training import accuracy, fit, image_tensors, shifted
 
 __all__ = [
     "Ahead",
@@ -40,6 +40,7 @@ __all__ = [
     "plif_network",
     "rate_loss",
     "score",
+    "shifted",
     "to_brian2",
     "to_torch",
 ]

@@ -99,6 +99,8 @@ class PLIFNetwork(nn.Module):
         Normalize all steps together (faster) instead of each one by itself, as the authors do.
     dropout : float
         Probability.
+    compiled : bool
+        Neurons compiled by torch, see Ahead.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class PLIFNetwork(nn.Module):
         pool: str = "max",
         merge_norm: bool = False,
         dropout: float = 0.5,
+        compiled: bool = False,
     ):
         super().__init__()
         pools = {"max": nn.MaxPool2d(2), "average": nn.AvgPool2d(2)}
@@ -123,7 +126,7 @@ class PLIFNetwork(nn.Module):
         learn = {"tau_m": "leak_rate"} if learn_tau else {}
 
         def neurons() -> nn.Module:
-            return Ahead(to_torch(PLIF(tau_m=tau * ms), learn, dt=DT))
+            return Ahead(to_torch(PLIF(tau_m=tau * ms), learn, dt=DT), compiled=compiled)
 
         layers: list[nn.Module] = []
         channels, side = architecture.channels, architecture.side

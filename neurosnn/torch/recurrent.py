@@ -10,7 +10,8 @@ from torch import nn
 
 from neurosnn.checks import did_you_mean, message
 from neurosnn.equations.gated_lif import VARIANTS, GatedLIF
-from neurosnn.torch.neuron import to_torch
+from neurosnn.torch.compiling import compiled as compiled_by_torch
+from neurosnn.torch.neuron import TorchNeuron, to_torch
 
 __all__ = ["KINDS", "RangeTracker", "SequenceNetwork", "SpikingRecurrent"]
 
@@ -50,6 +51,33 @@ class RangeTracker(nn.Module):
         return torch.clamp(m, min=1e-6)
 
 
+def _steps(
+    neuron: TorchNeuron,
+    recurrent: nn.Module | None,
+    parts: tuple[torch.Tensor, ...],
+    mask: torch.Tensor,
+    sent: torch.Tensor,
+    values: dict[str, torch.Tensor],
+    fired: torch.Tensor,
+    constants: dict,
+) -> tuple[list[torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
+    """Some steps of a layer: what is sent, and the pending half-step that the next ones begin with."""
+    out = []
+    for part in parts:
+        if recurrent is not None:
+            part = part + recurrent(sent)
+        if len(neuron.model.inputs) == 1:
+            arriving: tuple[torch.Tensor, ...] = (part * mask,)
+        else:
+            candidate, gate = part.chunk(2, -1)
+            arriving = (candidate * mask, gate)
+        # no string of these neurons asks for the time, the refractoriness or the last spike
+        state = neuron.receive(arriving, sent, (values, None, None, 0, fired), constants)
+        sent, (values, _, _, _, fired) = neuron.fire(state, constants)
+        out.append(sent)
+    return out, values, fired
+
+
 class SpikingRecurrent(nn.Module):
     """A layer of multi-bit spiking neurons, from (n_steps, n, n_in) to (n_steps, n, size).
 
@@ -71,6 +99,10 @@ class SpikingRecurrent(nn.Module):
     identity : bool
         The input itself instead of weighted sums, without memory in the current: turns real-valued
         input into spikes.
+    compiled : int
+        Steps that torch.compile makes one function of, 0 for none. The results are equal to
+        rounding. It needs a C++ compiler and takes a minute at first; after that a step of training
+        is some ten times faster on a CPU.
     """
 
     def __init__(
@@ -85,9 +117,10 @@ class SpikingRecurrent(nn.Module):
         leak: float = 1.0,
         gain: float = 0.5,
         identity: bool = False,
+        compiled: int = 0,
     ):
         super().__init__()
-        self.variant, self.size, self.dropout = variant, size, dropout
+        self.variant, self.size, self.dropout, self.compiled = variant, size, dropout, compiled
         conventional = variant == "conventional"
         model, learn = GatedLIF(variant=variant, bits=bits, theta=theta), {}
         if conventional:
@@ -118,26 +151,25 @@ class SpikingRecurrent(nn.Module):
             feed = self.norm(feed.flatten(0, 1)).unflatten(0, x.shape[:2])
         neuron, constants = self.neuron, self.neuron.constants()
         like = feed[0, :, : self.size]
-        mask = 1.0
+        mask = torch.ones_like(like)
         if self.training and self.dropout:
             mask = torch.empty_like(like).bernoulli_(1 - self.dropout) / (1 - self.dropout)
         # the range is that of steps with input: the first half-step, from rest, is not counted
         observers, neuron.observers = neuron.observers, {}
-        sent, pending = neuron.fire(neuron.initial_state(like, constants), constants)
+        sent, (values, _, _, _, fired) = neuron.fire(
+            neuron.initial_state(like, constants), constants
+        )
         neuron.observers = observers
-        out = []
-        for part in feed.unbind(0):
-            if self.recurrent is not None:
-                part = part + self.recurrent(sent)
-            if self.norm is None:
-                arriving = (part * mask,)
-            else:
-                candidate, gate = part.split(self.size, -1)
-                arriving = (candidate * mask, gate)
-            state = neuron.receive(arriving, sent, pending, constants)
-            sent, pending = neuron.fire(state, constants)
-            out.append(sent)
-        return torch.stack(out)
+        parts, out = feed.unbind(0), [sent]
+        length = self.compiled or 1
+        for k in range(0, len(parts), length):
+            some = parts[k : k + length]
+            steps = compiled_by_torch(_steps) if self.compiled and len(some) == length else _steps
+            more, values, fired = steps(
+                neuron, self.recurrent, some, mask, out[-1], values, fired, constants
+            )
+            out += more
+        return torch.stack(out[1:])
 
 
 class SequenceNetwork(nn.Module):
@@ -160,7 +192,7 @@ class SequenceNetwork(nn.Module):
         Of the quantizers (paper: 6 and 3).
     dropout : float
         Recurrent dropout of the spiking layers; between the layers of LSTM and GRU.
-    leak, gain : float
+    leak, gain, compiled
         As for SpikingRecurrent.
 
     Raises
@@ -190,6 +222,7 @@ class SequenceNetwork(nn.Module):
         dropout: float = 0.0,
         leak: float = 1.0,
         gain: float = 0.5,
+        compiled: int = 0,
     ):
         super().__init__()
         if kind not in KINDS:
@@ -202,10 +235,10 @@ class SequenceNetwork(nn.Module):
         self.encode: nn.Module | None = None
         body: Any
         if kind in VARIANTS:
-            quantizer = {"bits": bits, "theta": theta}
-            self.encode = SpikingRecurrent(n_in, n_in, "conventional", identity=True, **quantizer)
+            common = {"bits": bits, "theta": theta, "compiled": compiled}
+            self.encode = SpikingRecurrent(n_in, n_in, "conventional", identity=True, **common)
             body = nn.ModuleList(
-                SpikingRecurrent(n, size, kind, dropout=dropout, leak=leak, gain=gain, **quantizer)
+                SpikingRecurrent(n, size, kind, dropout=dropout, leak=leak, gain=gain, **common)
                 for n in (n_in, *[size] * (layers - 1))
             )
         else:

@@ -12,7 +12,7 @@ import torch
 
 from neurosnn.checks import message
 
-__all__ = ["accuracy", "fit", "image_tensors"]
+__all__ = ["accuracy", "fit", "image_tensors", "shifted"]
 
 
 def image_tensors(images: Any, *, mean: float = 0.0, deviation: float = 1.0) -> tuple:
@@ -34,6 +34,41 @@ def image_tensors(images: Any, *, mean: float = 0.0, deviation: float = 1.0) -> 
     x = x[:, None] if x.ndim == 3 else np.moveaxis(x, 3, 1)
     x = torch.from_numpy(np.ascontiguousarray(x))
     return (x - mean) / deviation, torch.from_numpy(np.array(images.labels))
+
+
+def shifted(x: torch.Tensor, pixels: int) -> torch.Tensor:
+    """Images or frames, each trial moved by up to some whole pixels in both directions.
+
+    Parameters
+    ----------
+    x : Tensor (n, ..., h, w)
+        At least (n, c, h, w); all frames of a trial move alike.
+    pixels : int
+        Largest shift; every one is equally probable, from torch's global generator.
+
+    Returns
+    -------
+    Tensor (n, ..., h, w)
+        What comes in from outside repeats the edge.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosnn.torch import shifted
+    >>> x = torch.zeros(1, 1, 5, 5)
+    >>> x[0, 0, 2, 2] = 1
+    >>> shifted(x, 1)[0, 0, 1:4, 1:4].sum().item()
+    1.0
+    """
+    flat = x.flatten(1, -3)
+    height, width = x.shape[-2:]
+    padded = torch.nn.functional.pad(flat, (pixels,) * 4, mode="replicate")
+    places = torch.randint(0, 2 * pixels + 1, (len(x), 2)).tolist()
+    parts = [
+        trial[:, row : row + height, column : column + width]
+        for trial, (row, column) in zip(padded, places, strict=True)
+    ]
+    return torch.stack(parts).view_as(x)
 
 
 @torch.no_grad()
@@ -75,6 +110,7 @@ def fit(
     learning_rate: float = 1e-3,
     half_period: int = 64,
     seed: int = 0,
+    augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     report: Callable[[dict], None] | None = None,
 ) -> list[dict]:
     """Train with Adam and a cosine schedule; the net ends with its best validation weights.
@@ -97,7 +133,9 @@ def fit(
     half_period : int
         Epochs from the highest to the lowest learning rate.
     seed : int
-        Order of the trials and dropout; weights are as the net comes.
+        Order of the trials, dropout and augmentation; weights are as the net comes.
+    augment : callable, optional
+        Changes the trials of each training batch, for example :func:`shifted`.
     report : callable, optional
         Called with the row of each epoch.
 
@@ -135,7 +173,8 @@ def fit(
         for k in range(0, len(labels) - batch + 1, batch):
             chosen = order[k : k + batch]
             optimizer.zero_grad()
-            value = loss(net(x[chosen]), labels[chosen])
+            shown = x[chosen] if augment is None else augment(x[chosen])
+            value = loss(net(shown), labels[chosen])
             descend(optimizer, value, epoch, where="fit")
             total, steps = total + value.item(), steps + 1
         schedule.step()
