@@ -28,6 +28,7 @@ from brian2 import ms
 from matplotlib import pyplot as plt
 
 from neurosnn import data
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.torch import accuracy, fit, image_tensors, plif_network, rate_loss, shifted
 from neurosnn.torch.plif import ARCHITECTURES
 
@@ -92,6 +93,8 @@ def run(options, sets, shape, seed, settings):
     taus, rows = [[tau / ms for tau in net.time_constants()]], []
 
     def note(row):
+        if settings.verbose:
+            print(row, flush=True)
         rows.append(row["validation_accuracy"])
         taus.append([tau / ms for tau in net.time_constants()])
 
@@ -122,19 +125,19 @@ def cross_validate(options, sets, shape, seed, settings):
     order = order[np.argsort(labels.numpy()[order], kind="stable")]  # equal shares of each class
     fold = np.empty(len(labels), dtype=int)
     fold[order] = np.arange(len(labels)) % settings.folds
-    results, right = [], 0
-    for k in range(settings.folds):
+    results, right, tested = [], 0, 0
+    for k in settings.only_folds or range(settings.folds):
         test, validation = fold == k, fold == (k + 1) % settings.folds
         parts = [(x[p], labels[p]) for p in (~test & ~validation, validation, test)]
         results.append(run(options, parts, shape, seed, settings))
-        right += round(results[-1][0] * test.sum())
+        right, tested = right + round(results[-1][0] * test.sum()), tested + test.sum()
         print(
-            f"  fold {k + 1}: {100 * results[-1][0]:.2f} % of {test.sum()} on test, best "
+            f"  fold {k}: {100 * results[-1][0]:.2f} % of {test.sum()} on test, best "
             f"validation {100 * max(results[-1][1]):.2f} %",
             flush=True,
         )
     _, rows, taus = zip(*results, strict=True)
-    return right / len(labels), list(np.mean(rows, axis=0)), np.mean(taus, axis=0)
+    return right / tested, list(np.mean(rows, axis=0)), np.mean(taus, axis=0)
 
 
 def epochs_to(rows, share=0.9):
@@ -144,19 +147,30 @@ def epochs_to(rows, share=0.9):
 
 def draw(results, title, path):
     """Validation accuracy and time constants over the epochs; thin lines are single seeds."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for k, (name, runs) in enumerate(results.items()):
+    shown = [name for name in ("PLIF 2", "PLIF 16") if name in results]
+    _, axes = plt.subplots(
+        1, 1 + bool(shown), figsize=(5 + 5 * bool(shown), 4), layout="constrained", squeeze=False
+    )
+    left, *right = axes[0]
+    for color, (name, runs) in zip(COLORS, results.items(), strict=False):
         rows = 100 * np.array([run[1] for run in runs])
-        left.plot(range(1, rows.shape[1] + 1), rows.mean(0), color=f"C{k}", label=name)
-        left.plot(range(1, rows.shape[1] + 1), rows.T, color=f"C{k}", lw=0.4)
-        if name in ("PLIF 2", "PLIF 16"):
-            for layer, tau in enumerate(np.mean([run[2] for run in runs], axis=0).T):
-                style = "-" if name == "PLIF 2" else "--"
-                label = f"layer {layer + 1}" if name == "PLIF 2" else None
-                right.plot(tau, style, color=f"C{layer}", label=label)
+        epochs = range(1, rows.shape[1] + 1)
+        left.plot(epochs, rows.mean(0), ".-", color=color, label=name)
+        if len(rows) > 1:
+            left.plot(epochs, rows.T, color=color, lw=0.4)
     left.set(xlabel="epoch", ylabel="validation accuracy (%)", title=title)
-    right.set(xlabel="epoch", ylabel="tau (steps)", yscale="log", title="from 2 (—) and 16 (- -)")
-    for ax in (left, right):
+    for ax in right:
+        for name in shown:
+            style = "-" if name == "PLIF 2" else "--"
+            tau = np.mean([run[2] for run in results[name]], axis=0).T
+            for layer, (color, values) in enumerate(zip(COLORS, tau, strict=False)):
+                label = f"layer {layer + 1}" if name == shown[0] else None
+                ax.plot(values, style, color=color, label=label)
+        ax.set(xlabel="epoch", ylabel="tau (steps)", yscale="log", title="from 2 (—) and 16 (- -)")
+        ax.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+        ax.minorticks_off()
+    for ax in axes[0]:
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(fontsize="small")
     left.figure.savefig(path, dpi=120)
 
@@ -180,13 +194,15 @@ def main():
         "--half-period", type=int, default=64, help="epochs until the learning rate is 0"
     )
     parser.add_argument(
-        "--compiled", action="store_true", help="neurons compiled by torch: twice as fast"
+        "--compiled", action="store_true", help="neurons compiled by torch: for long runs"
     )
     parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--shift", type=int, default=0, help="augmentation, pixels")
     parser.add_argument("--folds", type=int, help="cross-validate over all trials; for small sets")
+    parser.add_argument("--only-folds", type=int, nargs="+", help="some of the folds, from 0 on")
     parser.add_argument("--runs", nargs="+", choices=tuple(RUNS), default=tuple(RUNS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--verbose", action="store_true", help="print every epoch")
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     if settings.quick:

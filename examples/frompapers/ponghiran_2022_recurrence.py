@@ -19,7 +19,7 @@ those of the released code make the activity of small networks explode.
 
     python examples/frompapers/ponghiran_2022_recurrence.py                        # digits
     python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER
-    python examples/frompapers/ponghiran_2022_recurrence.py --task memory --delay 500
+    python examples/frompapers/ponghiran_2022_recurrence.py --task memory --delay 500 --clip 1
 """
 
 import argparse
@@ -32,6 +32,7 @@ from brian2 import ms
 from matplotlib import pyplot as plt
 
 from neurosnn import data
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.decoding import Bigram
 from neurosnn.torch import (
     SequenceNetwork,
@@ -120,6 +121,7 @@ def run(kind, stages, seed, settings):
             batch=settings.batch,
             learning_rate=settings.rate,
             curriculum=[settings.delay + 20] if settings.task == "memory" else settings.curriculum,
+            clip=settings.clip,
             seed=seed,
             report=lambda row: settings.verbose and print(row, flush=True),
         )
@@ -178,11 +180,14 @@ def table(results):
 def draw(results, title, path):
     """Validation accuracy over the epochs; thin lines are single seeds."""
     _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-    for k, (kind, runs) in enumerate(results.items()):
+    for color, (kind, runs) in zip(COLORS, results.items(), strict=False):
         rows = 100 * np.array([r["validation"] for r in runs])
-        ax.plot(range(1, rows.shape[1] + 1), rows.mean(0), color=f"C{k}", label=kind)
-        ax.plot(range(1, rows.shape[1] + 1), rows.T, color=f"C{k}", lw=0.4)
+        epochs = range(1, rows.shape[1] + 1)
+        ax.plot(epochs, rows.mean(0), ".-", color=color, label=kind)
+        if len(rows) > 1:
+            ax.plot(epochs, rows.T, color=color, lw=0.4)
     ax.set(xlabel="epoch", ylabel="frames right (%), validation", title=title)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     ax.figure.savefig(path, dpi=120)
 
@@ -204,12 +209,13 @@ def main():
         "--stages",
         type=float,
         nargs="+",
-        default=[0.04, 0.1, 0.3, 1.0],
+        default=[0.04, 0.1, 0.2, 0.4, 0.7, 1.0],
         help="shares of the delay that are trained one after the other, for memory",
     )
     parser.add_argument("--epochs", type=int, default=12, help="of each stage")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
+    parser.add_argument("--clip", type=float, help="largest norm of the gradient")
     parser.add_argument("--curriculum", type=int, nargs="+", default=[100, 100, 200, 200, 400])
     parser.add_argument(
         "--acoustic-scale",

@@ -108,8 +108,9 @@ class Ahead(nn.Module):
     neuron : TorchNeuron
         The neurons.
     compiled : bool
-        Let torch.compile make one function of all steps: the same to rounding. It needs a C++
-        compiler and takes some seconds at first; after that neurons take a quarter of the time.
+        In training, let torch.compile make one function of all steps: the same to rounding. It
+        needs a C++ compiler and some seconds for each shape of the input, which pay off in runs of
+        more than a few minutes: an update of the small network takes half the time.
     """
 
     def __init__(self, neuron: nn.Module, *, compiled: bool = False):
@@ -119,7 +120,8 @@ class Ahead(nn.Module):
         self.watch: Callable[[torch.Tensor], None] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        spikes = (compiled_by_torch(_ahead) if self.compiled else _ahead)(self.neuron, x)
+        fast = self.compiled and self.training
+        spikes = (compiled_by_torch(_ahead) if fast else _ahead)(self.neuron, x)
         if self.watch is not None:
             self.watch(spikes)
         return spikes

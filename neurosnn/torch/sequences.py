@@ -145,6 +145,7 @@ def fit_sequences(
     batch: int = 64,
     learning_rate: float = 1e-3,
     curriculum: Sequence[int] = CURRICULUM,
+    clip: float | None = None,
     seed: int = 0,
     report: Callable[[dict], None] | None = None,
 ) -> list[dict]:
@@ -166,6 +167,8 @@ def fit_sequences(
         At the start.
     curriculum : sequence of int
         Longest piece (frames) of each epoch; the last one holds on.
+    clip : float, optional
+        Largest norm of the gradient; gradients through hundreds of frames can explode.
     seed : int
         Order of the pieces and dropout; weights are as the net comes.
     report : callable, optional
@@ -215,7 +218,7 @@ def fit_sequences(
             value = torch.nn.functional.cross_entropy(
                 net(features).flatten(0, 1), labels.flatten(), ignore_index=-1
             )
-            descend(optimizer, value, epoch, where="fit_sequences")
+            descend(optimizer, value, epoch, where="fit_sequences", clip=clip)
             scored = int((labels >= 0).sum())
             total, frames = total + value.item() * scored, frames + scored
         error = 1 - score(net, validation)["frame_accuracy"]

@@ -194,7 +194,12 @@ def fit(
 
 
 def descend(
-    optimizer: torch.optim.Optimizer, value: torch.Tensor, epoch: int, *, where: str
+    optimizer: torch.optim.Optimizer,
+    value: torch.Tensor,
+    epoch: int,
+    *,
+    where: str,
+    clip: float | None = None,
 ) -> None:
     """One step of the optimizer down the gradient of a loss, which must be finite."""
     if not torch.isfinite(value):
@@ -207,4 +212,7 @@ def descend(
             )
         )
     value.backward()
+    if clip is not None:
+        moved = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(moved, clip)
     optimizer.step()
