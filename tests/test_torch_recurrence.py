@@ -25,6 +25,7 @@ from neurosnn.torch import (
     score,
 )
 from neurosnn.torch.recurrent import RangeTracker
+from neurosnn.torch.training import descend
 
 T, BATCH, N_IN, SIZE = 25, 3, 5, 7
 
@@ -278,8 +279,20 @@ def test_learning_rate_is_halved_when_the_error_stays():
             return 0 * self.w + torch.zeros(*x.shape[:2], 4)
 
     rows = fit_sequences(Stuck(), train, train, epochs=12, batch=8, learning_rate=8.0)
+    short = fit_sequences(Stuck(), train, train, epochs=12, batch=8, goal=0.0)
+    assert len(short) == 1
     # epochs 2 and 3 bring nothing, so that 4 starts with half; an eighth is the least
     assert [row["learning_rate"] for row in rows] == [8, 8, 8, 4, 4, 2, 2, 1, 1, 1, 1, 1]
+
+
+def test_clipped_gradients():
+    """The loss has the slope 30 by the only weight; plain descent shows how far it moves."""
+    weight = torch.nn.Parameter(torch.zeros(()))
+    for clip, moved in ((None, -30.0), (1.0, -1.0), (50.0, -30.0)):
+        weight.data.zero_()
+        weight.grad = None
+        descend(torch.optim.SGD([weight], lr=1.0), 30 * weight, 1, where="test", clip=clip)
+        assert weight.item() == pytest.approx(moved, rel=1e-5)
 
 
 def test_what_is_refused():

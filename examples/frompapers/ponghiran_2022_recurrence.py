@@ -122,6 +122,7 @@ def run(kind, stages, seed, settings):
             learning_rate=settings.rate,
             curriculum=[settings.delay + 20] if settings.task == "memory" else settings.curriculum,
             clip=settings.clip,
+            goal=1.0 if settings.task == "memory" else None,
             seed=seed,
             report=lambda row: settings.verbose and print(row, flush=True),
         )
@@ -181,11 +182,13 @@ def draw(results, title, path):
     """Validation accuracy over the epochs; thin lines are single seeds."""
     _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
     for color, (kind, runs) in zip(COLORS, results.items(), strict=False):
-        rows = 100 * np.array([r["validation"] for r in runs])
-        epochs = range(1, rows.shape[1] + 1)
-        ax.plot(epochs, rows.mean(0), ".-", color=color, label=kind)
+        rows = [100 * np.array(r["validation"]) for r in runs]
+        same = min(map(len, rows))  # with a goal, seeds end at different epochs
+        mean = np.mean([row[:same] for row in rows], axis=0)
+        ax.plot(range(1, same + 1), mean, ".-", color=color, label=kind)
         if len(rows) > 1:
-            ax.plot(epochs, rows.T, color=color, lw=0.4)
+            for row in rows:
+                ax.plot(range(1, len(row) + 1), row, color=color, lw=0.4)
     ax.set(xlabel="epoch", ylabel="frames right (%), validation", title=title)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()

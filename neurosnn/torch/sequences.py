@@ -146,6 +146,7 @@ def fit_sequences(
     learning_rate: float = 1e-3,
     curriculum: Sequence[int] = CURRICULUM,
     clip: float | None = None,
+    goal: float | None = None,
     seed: int = 0,
     report: Callable[[dict], None] | None = None,
 ) -> list[dict]:
@@ -169,6 +170,8 @@ def fit_sequences(
         Longest piece (frames) of each epoch; the last one holds on.
     clip : float, optional
         Largest norm of the gradient; gradients through hundreds of frames can explode.
+    goal : float, optional
+        Ends after the epoch that reaches this validation accuracy.
     seed : int
         Order of the pieces and dropout; weights are as the net comes.
     report : callable, optional
@@ -240,5 +243,7 @@ def fit_sequences(
         last = error
         if report is not None:
             report(row)
+        if goal is not None and 1 - error >= goal:
+            break
     net.load_state_dict(weights)
     return history
