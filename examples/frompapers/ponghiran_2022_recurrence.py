@@ -15,10 +15,11 @@ share of non-zero spikes and multiplications a frame.
 
 Differences from the paper: width 550 and TIMIT or LibriSpeech there; Kaldi's decoder there, a phone
 bigram here; batches padded at the end and masked; smaller recurrent weights at the start, because
-those of the released code make the activity of small networks explode.
+those of the released code make the activity of small networks explode; currents of conventional
+neurons that leak at the start, because without (the released --leak 1) they do not learn.
 
     python examples/frompapers/ponghiran_2022_recurrence.py                        # digits
-    python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER
+    python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER --epochs 30
     python examples/frompapers/ponghiran_2022_recurrence.py --task memory --delay 500 --clip 1
 """
 
@@ -205,7 +206,7 @@ def main():
     parser.add_argument("--size", type=int, default=64, help="units of each of the two layers")
     parser.add_argument("--bits", type=int, default=6)
     parser.add_argument("--theta", type=int, default=3)
-    parser.add_argument("--leak", type=float, default=1.0, help="start, conventional neurons")
+    parser.add_argument("--leak", type=float, default=0.5, help="start, conventional neurons")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--delay", type=int, default=500, help="frames, for memory")
     parser.add_argument(
