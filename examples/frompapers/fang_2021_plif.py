@@ -173,7 +173,7 @@ def draw(results, title, path):
         ax.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
         ax.minorticks_off()
     for ax in axes[0]:
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.legend(fontsize="small")
     left.figure.savefig(path, dpi=120)
 

@@ -191,7 +191,7 @@ def draw(results, title, path):
             for row in rows:
                 ax.plot(range(1, len(row) + 1), row, color=color, lw=0.4)
     ax.set(xlabel="epoch", ylabel="frames right (%), validation", title=title)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.legend()
     ax.figure.savefig(path, dpi=120)
 
