@@ -93,7 +93,7 @@ def spoken_digits(
         the training recordings before it is encoded. Helps with unknown voices.
     trim : float
         0 to 1: threshold of `trim_quiet`, which cuts what is quiet before and after the word, before
-        all else. 0 cuts nothing. Helps much with unknown voices.
+        all else. 0 cuts nothing.
     speakers : sequence of str or None
         Keep these speakers only: george, jackson, lucas, nicolas, theo, yweweler.
     test_speaker : str or None
