@@ -6,17 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neurosnn.analysis.gradients import alignment
 from neurosnn.checks import message
 from neurosnn.engine.equilibrium import EquilibriumResult
 from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.rules.equilibrium_training import two_point_gradient
 
 __all__ = [
     "LearningWindow",
     "SteadyState",
+    "UpdateDirections",
     "cosines",
     "learning_window",
     "steady_state",
     "steady_state_gradient",
+    "update_directions",
 ]
 
 SETTLED, MOST_ITERATIONS, DAMPING = 1e-12, 20_000, 0.2
@@ -35,6 +39,24 @@ class SteadyState(NamedTuple):
 
     rates: dict[str, np.ndarray]
     slopes: dict[str, np.ndarray]
+
+
+class UpdateDirections(NamedTuple):
+    """Cosines between what the spikes did and what they should have done, by parameter.
+
+    Attributes
+    ----------
+    to_two_point : dict of str to float
+        Update to the two-point rule.
+    to_exact : dict of str to float
+        Update to the exact gradient of the steady state.
+    two_point_to_exact : dict of str to float
+        The two-point rule itself to the exact gradient.
+    """
+
+    to_two_point: dict[str, float]
+    to_exact: dict[str, float]
+    two_point_to_exact: dict[str, float]
 
 
 class LearningWindow(NamedTuple):
@@ -207,11 +229,10 @@ def cosines(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> dict
     ValueError
         If a gradient is zero: a silent network has no direction.
     """
-    result = {}
-    for name in first.keys() & second.keys():
-        a, b = (np.asarray(array, float).ravel() for array in (first[name], second[name]))
-        length = np.linalg.norm(a) * np.linalg.norm(b)
-        if length == 0:
+    found = alignment(first, second)
+    del found["all"]
+    for name, value in found.items():
+        if np.isnan(value):
             raise ValueError(
                 message(
                     f"the gradient of '{name}' is zero.",
@@ -220,8 +241,62 @@ def cosines(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> dict
                     "Raise the drive or the weights.",
                 )
             )
-        result[name] = float(a @ b / length)
-    return dict(sorted(result.items()))
+    return dict(sorted(found.items()))
+
+
+def update_directions(
+    net: EquilibriumNetwork,
+    result: EquilibriumResult,
+    x: np.ndarray,
+    targets: np.ndarray,
+    beta: np.ndarray,
+) -> UpdateDirections:
+    """Where the updates of a batch point, layer by layer.
+
+    Parameters
+    ----------
+    net : EquilibriumNetwork
+        The network.
+    result : EquilibriumResult
+        Of a batch with a nudged phase.
+    x : ndarray (n_trials, n_inputs)
+        Pixels of the batch.
+    targets : ndarray (n_trials, n_outputs)
+        Rates that its output was nudged to.
+    beta : ndarray (n_trials,)
+        Its nudges.
+
+    Returns
+    -------
+    UpdateDirections
+        Three sets of cosines.
+
+    Raises
+    ------
+    ValueError
+        If a gradient is zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosnn.analysis.equilibrium import update_directions
+    >>> from neurosnn.engine.equilibrium import EquilibriumEngine
+    >>> from neurosnn.rules.equilibrium import EquilibriumNetwork
+    >>> net = EquilibriumNetwork((4, 5, 2), seed=1, scale=2.0)
+    >>> net.parameters["output.b"] += 0.2
+    >>> batch = {"targets": np.eye(2), "beta": np.array([1.0, -1.0])}
+    >>> x = np.array([[1.0, 0.5, 0.0, 0.2], [0.0, 0.3, 1.0, 0.6]])
+    >>> result = EquilibriumEngine(net, threads=1).run(x, **batch)
+    >>> sorted(update_directions(net, result, x, **batch).to_exact)
+    ['hidden.b', 'hidden_output.w', 'input_hidden.w', 'output.b']
+    """
+    two_point = two_point_gradient(net, x, result, beta)
+    exact = steady_state_gradient(net, x, targets, start=result.free)
+    return UpdateDirections(
+        cosines(result.gradient, two_point),
+        cosines(result.gradient, exact),
+        cosines(two_point, exact),
+    )
 
 
 def learning_window(

@@ -22,10 +22,10 @@ from _common import Report, arguments, largest_difference, timed
 from brian2 import ms
 
 from neurosnn import Adam, data, equations
-from neurosnn.analysis.equilibrium import cosines, steady_state_gradient
+from neurosnn.analysis.equilibrium import update_directions
 from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import EquilibriumTrainer, two_point_gradient
+from neurosnn.rules.equilibrium_training import EquilibriumTrainer
 from neurosnn.rules.image_training import pixels
 
 SIZES, TRIALS, BATCH = (784, 300, 10), 60000, 20
@@ -108,10 +108,8 @@ def brian2_trial(report, repetitions):
     )
 
 
-def direction(variant, dt, tau_2, free, nudged, seed):
+def direction(x, targets, variant, dt, tau_2, free, nudged, seed):
     """Cosines of each layer's weights: to the two-point update and to the exact gradient."""
-    images = data.digits_8x8()[0]
-    x, targets = pixels(images)[:60], np.eye(10)[np.asarray(images.labels)[:60]]
     net = EquilibriumNetwork(
         (64, 40, 10),
         neuron=equations.EqSpikeLIF(tau_2=tau_2 * ms),
@@ -125,19 +123,14 @@ def direction(variant, dt, tau_2, free, nudged, seed):
     net.parameters["output.b"] += 0.2  # no output is silent
     signs = np.where(np.arange(60) % 2, 2.0, -2.0)
     result = EquilibriumEngine(net).run(x, targets=targets, beta=signs)
-    two_point = two_point_gradient(net, x, result, signs)
-    exact = steady_state_gradient(net, x, targets, start=result.free)
-    pairs = (
-        (result.gradient, two_point),
-        (result.gradient, exact),
-        (two_point, exact),
-    )
-    names = [f"{connection.name}.w" for connection in net.connections]
-    return [cosines(a, b)[name] for a, b in pairs for name in names]
+    found = update_directions(net, result, x, targets, signs)
+    return [part[f"{connection.name}.w"] for part in found for connection in net.connections]
 
 
 def directions(report, seeds):
     """The table of cosines."""
+    images = data.digits_8x8()[0][:60]
+    x, targets = pixels(images), np.eye(10)[images.labels]
     report.note(
         f"cosines, mean (smallest) of {len(seeds)} seeds: update to two-point, update to exact, "
         "two-point to exact; each input_hidden, hidden_output"
@@ -145,7 +138,9 @@ def directions(report, seeds):
     report.note("variant            dt  tau_2  phases [ms]")
     for variant in VARIANTS:
         for dt, tau_2, free, nudged in SETTINGS:
-            found = np.array([direction(variant, dt, tau_2, free, nudged, seed) for seed in seeds])
+            found = np.array(
+                [direction(x, targets, variant, dt, tau_2, free, nudged, seed) for seed in seeds]
+            )
             cells = "  ".join(
                 f"{mean:5.3f} ({least:5.3f})"
                 for mean, least in zip(found.mean(0), found.min(0), strict=True)

@@ -15,6 +15,7 @@ from neurosnn.analysis.equilibrium import (
     learning_window,
     steady_state,
     steady_state_gradient,
+    update_directions,
 )
 from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.equations import EqSpike, EqSpikeLIF
@@ -118,13 +119,7 @@ def directions(net, beta=2.0):
     result = EquilibriumEngine(net, threads=1).run(X, targets=TARGETS, beta=signs)
     for name, count in result.spikes.items():
         assert count.mean() > 20, f"{name} is silent"
-    two_point = two_point_gradient(net, X, result, signs)
-    exact = steady_state_gradient(net, X, TARGETS, start=result.free)
-    return (
-        cosines(result.gradient, two_point),
-        cosines(result.gradient, exact),
-        cosines(two_point, exact),
-    )
+    return update_directions(net, result, X, TARGETS, signs)
 
 
 # (dt, tau_2, free, nudged) in ms, and the smallest cosines allowed, a little below the measured

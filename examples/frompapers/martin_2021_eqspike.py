@@ -35,10 +35,10 @@ from tqdm import tqdm
 
 from neurosnn import Adam, analysis, data, equations
 from neurosnn.analysis.energy import LOIHI, V100, count_events, energy
-from neurosnn.analysis.equilibrium import cosines, learning_window, steady_state_gradient
+from neurosnn.analysis.equilibrium import learning_window, update_directions
 from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import EquilibriumTrainer, two_point_gradient
+from neurosnn.rules.equilibrium_training import EquilibriumTrainer
 from neurosnn.rules.image_training import pixels
 from neurosnn.rules.rate_equilibrium import RateEquilibrium
 from neurosnn.schedules import Cosine
@@ -123,10 +123,9 @@ def direction(options, net, images, path, beta=4.0):
         result = EquilibriumEngine(network, threads=options.threads).run(
             x, targets=targets, beta=signs, phase=np.random.default_rng(0).random(x.shape)
         )
-        two_point = two_point_gradient(network, x, result, signs)
-        exact = steady_state_gradient(network, x, targets, start=result.free)
-        rows[f"{moment}: to the two-point rule"] = cosines(result.gradient, two_point)
-        rows[f"{moment}: to the exact gradient"] = cosines(result.gradient, exact)
+        found = update_directions(network, result, x, targets, signs)
+        rows[f"{moment}: to the two-point rule"] = found.to_two_point
+        rows[f"{moment}: to the exact gradient"] = found.to_exact
     _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for k, (label, found) in enumerate(rows.items()):
         ax.bar(np.arange(len(found)) + 0.2 * k, list(found.values()), 0.2, label=label)
