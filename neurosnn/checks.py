@@ -148,6 +148,14 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
         )
 
 
+def check_rate_term(target, *strengths: float, where: str) -> None:
+    """Refuse a firing-rate term whose target or strengths are negative."""
+    not_negative = Range(0, includes_low=True)
+    check_value("rate_target", target, Range(0 * hertz, includes_low=True), where=where)
+    for strength in strengths:
+        check_value("rate_strength", strength, not_negative, where=where)
+
+
 def whole_steps(name: str, time, dt, *, where: str) -> int:
     """A time as a whole number of time steps, or an error."""
     check_value(name, time, Range(-np.inf * second), where=where)

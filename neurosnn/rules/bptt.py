@@ -8,7 +8,7 @@ from typing import ClassVar
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.checks import Range, check_value
+from neurosnn.checks import check_rate_term
 
 __all__ = ["BPTT"]
 
@@ -71,8 +71,4 @@ class BPTT:
     rate_strength: float = 0.0
 
     def __post_init__(self) -> None:
-        where = "BPTT"
-        check_value(
-            "rate_target", self.rate_target, Range(0 * hertz, includes_low=True), where=where
-        )
-        check_value("rate_strength", self.rate_strength, Range(0, includes_low=True), where=where)
+        check_rate_term(self.rate_target, self.rate_strength, where="BPTT")

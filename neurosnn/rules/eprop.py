@@ -9,7 +9,7 @@ import numpy as np
 from brian2.units.allunits import hertz, msecond
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.checks import Range, check_value, message
+from neurosnn.checks import check_rate_term, message
 
 if TYPE_CHECKING:
     from brian2.synapses.synapses import Synapses
@@ -88,10 +88,7 @@ class EProp:
                     "Choose one of them.",
                 )
             )
-        check_value(
-            "rate_target", self.rate_target, Range(0 * hertz, includes_low=True), where="EProp"
-        )
-        check_value("rate_strength", self.rate_strength, Range(0, includes_low=True), where="EProp")
+        check_rate_term(self.rate_target, self.rate_strength, where="EProp")
 
     def feedback_weights(self, n_neurons: dict[str, int], n_outputs: int) -> dict[str, np.ndarray]:
         """Feedback weights that are not the readout's, one array (n, n_outputs) a layer.

@@ -9,7 +9,7 @@ import numpy as np
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.checks import Range, check_value, message
+from neurosnn.checks import Range, check_rate_term, check_value, message
 
 if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
@@ -86,11 +86,7 @@ class EventProp:
 
     def __post_init__(self) -> None:
         where = "EventProp"
-        check_value(
-            "rate_target", self.rate_target, Range(0 * hertz, includes_low=True), where=where
-        )
-        for strength in self.rate_strengths:
-            check_value("rate_strength", strength, Range(0, includes_low=True), where=where)
+        check_rate_term(self.rate_target, *self.rate_strengths, where=where)
         check_value("smallest_slope", self.smallest_slope, Range(0), where=where)
 
     @property
