@@ -27,7 +27,6 @@ __all__ = ["compute", "run_points"]
 POLL, ASK = 0.25, 1.0
 #: How long a scheduler or all workers may be away [s] before the study gives up.
 PATIENCE = 120.0
-_WORKER_DIED = "The worker died"
 
 
 def compute(function: Callable[..., Any], point: Point, folder: str) -> dict[str, Any]:
@@ -162,12 +161,12 @@ class _Cluster:
                 except Exception:
                     status = "lost"
             if status == "error":
-                failure = self._failed(point, future)
-                if _WORKER_DIED in failure["error"] and point.key not in self.suspects:
+                error, killed = self._why(future)
+                if killed and point.key not in self.suspects:
                     self.suspects.add(point.key)
                     again.append(point)
                 else:
-                    records[point.key] = failure
+                    records[point.key] = self._failed(point, error)
             # Cancelled or lost with its scheduler; perhaps its worker had written the file.
             elif not self.study.files.path(point.key).exists():
                 again.append(point)
@@ -183,14 +182,21 @@ class _Cluster:
                 self.bar(record["status"])
         return again
 
-    def _failed(self, point: Point, future: Any) -> dict[str, Any]:
-        """A record for a point that Dask has given up: as a rule its worker dies of it."""
+    def _why(self, future: Any) -> tuple[str, bool]:
+        """Why Dask has given a point up, and whether its workers have died."""
+        from distributed import KilledWorker
+
         try:
-            error = "".join(traceback.format_exception(future.exception(timeout=PATIENCE)))
+            exception = future.exception(timeout=PATIENCE)
         except Exception as unknown:
-            error = repr(unknown)
-        if "KilledWorker" in error:
-            error = f"{_WORKER_DIED}, each time that this point was tried.\n{error}"
+            return repr(unknown), False
+        error = "".join(traceback.format_exception(exception))
+        if isinstance(exception, KilledWorker):
+            return f"The worker died, each time that this point was tried.\n{error}", True
+        return error, False
+
+    def _failed(self, point: Point, error: str) -> dict[str, Any]:
+        """A record for a point that Dask has given up."""
         return {
             "status": "failed",
             "parameters": point.plain,
