@@ -14,7 +14,8 @@ validation splits, before the test recordings were used. Known speakers are told
 (700 channels), unknown ones by coarse hearing (140 channels), recordings whose mean spectrum is moved
 towards that of the training recordings, and more dropout; EventProp also hears them without what is
 quiet before and after the word. Since george and lucas helped to choose the latter, the mean of the
-other four is printed as well.
+other four is printed as well. That holds for e-prop. The settings of EventProp are a first attempt, well
+behind on validation (benchmarks/RESULTS.md) and never run on the test recordings.
 
 Accuracies are means over seeds with the Wilson 95 % interval; that of all seeds together counts every
 recording once a seed and is too narrow, that of one seed is the one to compare with others.

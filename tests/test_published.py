@@ -22,9 +22,7 @@ def trains(points, protocol):
             yield [0.0], [protocol], 1000 / x
         elif protocol == "pairs":
             yield [0.0], [x], 1000
-        elif (
-            protocol == "pre-post-pre"
-        ):  # lags of the middle spike to the first and to the last one
+        elif protocol == "pre-post-pre":  # lags of the middle spike to both others
             yield [0.0, x[0] - x[1]], [x[0]], 1000
         elif protocol == "post-pre-post":
             yield [0.0], [x[0], x[1]], 1000
