@@ -1,7 +1,9 @@
 """LIF neurons with a synaptic current, as EventProp uses them (Wunderlich & Pehle 2021)."""
 
+import numpy as np
 from brian2.units.allunits import msecond as ms
 
+from neurosnn.checks import message
 from neurosnn.equations.lif import NON_NEGATIVE_TIME, POSITIVE, POSITIVE_TIME
 from neurosnn.model import NeuronModel
 
@@ -12,6 +14,18 @@ EQUATIONS = """
 d{v}/dt = (I - {v})/tau_m : 1{held}
 dI/dt = -I/tau_s : 1
 """
+
+
+def _check_different(tau_m, tau_s, where):
+    if np.any(np.equal(np.asarray(tau_m), np.asarray(tau_s))):
+        raise ValueError(
+            message(
+                f"tau_m and tau_s are equal ({tau_s}).",
+                where,
+                "The exact step divides by their difference.",
+                "Make one of them a little larger, for example by a thousandth.",
+            )
+        )
 
 
 def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) -> NeuronModel:
@@ -43,7 +57,7 @@ def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) 
     Raises
     ------
     ValueError
-        If a parameter has the wrong unit or is out of range.
+        If a parameter has the wrong unit or is out of range, or `tau_m` and `tau_s` are equal.
 
     References
     ----------
@@ -55,6 +69,7 @@ def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) 
     >>> equations.CurrentLIF().inputs
     ('I',)
     """
+    _check_different(tau_m, tau_s, "CurrentLIF")
     rests = t_ref is not None and (getattr(t_ref, "ndim", 0) > 0 or float(t_ref) != 0)
     period = {"t_ref": t_ref} if rests else {}
     return NeuronModel(
@@ -106,7 +121,7 @@ def CurrentReadout(*, tau_m=20 * ms, tau_s=5 * ms) -> NeuronModel:
     Raises
     ------
     ValueError
-        If a parameter is not a positive time.
+        If a parameter is not a positive time, or both are equal.
 
     Examples
     --------
@@ -114,6 +129,7 @@ def CurrentReadout(*, tau_m=20 * ms, tau_s=5 * ms) -> NeuronModel:
     >>> equations.CurrentReadout().states
     ('y', 'I')
     """
+    _check_different(tau_m, tau_s, "CurrentReadout")
     return NeuronModel(
         name="CurrentReadout",
         equations=EQUATIONS.format(v="y", held=""),

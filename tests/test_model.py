@@ -102,6 +102,12 @@ def test_parameters_are_keywords_with_checks(name):
             make(**{parameter: 1 * mV})
 
 
+@pytest.mark.parametrize("make", [equations.CurrentLIF, equations.CurrentReadout])
+def test_time_constants_that_the_exact_step_cannot_have(make):
+    with pytest.raises(ValueError, match="divides by their difference"):
+        make(tau_m=[5, 20] * ms, tau_s=20 * ms)
+
+
 @each_model
 def test_plain_data_and_back(model):
     data = json.loads(json.dumps(model.to_dict()))

@@ -91,6 +91,7 @@ def run(options, sets, shape, seed, settings):
         **shape,
         **options,
         dropout=settings.dropout,
+        merge_norm=settings.merge_norm,
         compiled=settings.compiled,
     )
     taus, rows = [[tau / ms for tau in net.time_constants()]], []
@@ -202,6 +203,9 @@ def main():
     )
     parser.add_argument(
         "--compiled", action="store_true", help="neurons compiled by torch: for long runs"
+    )
+    parser.add_argument(
+        "--merge-norm", action="store_true", help="normalize all steps together: faster"
     )
     parser.add_argument("--dropout", type=float, default=0.2, help="paper: 0.5")
     parser.add_argument("--shift", type=int, default=0, help="augmentation, pixels")
