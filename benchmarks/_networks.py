@@ -1,4 +1,4 @@
-"""The network, the trials and the tuned weights of the e-prop benchmarks."""
+"""The networks, the trials and the tuned weights of the benchmarks of the engine."""
 
 from __future__ import annotations
 
@@ -61,6 +61,17 @@ def alif_network(
         Readout(n_out),
         dt=1 * ms,
         seed=seed,
+    )
+
+
+def current_network(n_in: int = 700, n: int = 256, n_out: int = 20) -> SpikingNetwork:
+    """A recurrent network of LIF neurons with synaptic currents, weights yet to be scaled."""
+    return SpikingNetwork(
+        Input(n_in),
+        Layer(equations.CurrentLIF(), n, recurrent=True, weight_scale=0.25, weight_mean=1.0),
+        Readout(n_out, model=equations.CurrentReadout()),
+        dt=1 * ms,
+        seed=1,
     )
 
 

@@ -20,26 +20,14 @@ import time
 
 import numpy as np
 from _common import MISSING, Report, arguments, timed, version
-from _networks import dense, random_trials, tune
-from brian2 import Hz, ms
+from _networks import current_network, dense, random_trials, tune
+from brian2 import Hz
 
-from neurosnn import Adam, CrossEntropy, EventProp, Input, Layer, Readout, SpikingNetwork, Trainer
-from neurosnn import equations as models
+from neurosnn import Adam, CrossEntropy, EventProp, Trainer
 from neurosnn.engine import Engine
 
 TRIALS, BATCH, HIDDEN_SPIKES = 8156, 32, 8000
 RATE = (1e-5, 14.0)
-
-
-def network(n_in=700, n=256, n_out=20):
-    """The recurrent network of the paper, with weights yet to be scaled."""
-    return SpikingNetwork(
-        Input(n_in),
-        Layer(models.CurrentLIF(), n, recurrent=True, weight_scale=0.25, weight_mean=1.0),
-        Readout(n_out, model=models.CurrentReadout()),
-        dt=1 * ms,
-        seed=1,
-    )
 
 
 def trainer(net, threads):
@@ -80,7 +68,7 @@ def pytorch(report, net, trials, repetitions):
     from _torch_lif import TorchLIF
 
     torch.set_num_threads(1)
-    small = network(30, 16, 3)
+    small = current_network(30, 16, 3)
     few = random_trials(4, n_channels=30, n_steps=200, spikes=400, n_classes=3)
     tune(small, few, 150)
     ours = Engine(small, EventProp(), CrossEntropy(), dtype="float64", threads=1).run(few)
@@ -104,7 +92,7 @@ def main():
     """All comparisons that the command line asks for."""
     given = arguments(__doc__)
     report = Report(given, "torch")
-    net = network()
+    net = current_network()
     trials = random_trials(BATCH)
     tune(net, trials[:8], HIDDEN_SPIKES, low=0.2, high=4.0)
     if report.wants("epoch"):

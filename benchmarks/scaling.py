@@ -1,11 +1,12 @@
-"""How time and memory of the e-prop gradient grow.
+"""How time and memory of the gradients of e-prop and EventProp grow.
 
 In each line "peer" is what the cost should be if it grew as the design says, computed from the
 smallest case; a ratio near or above 1 means that it does not grow faster.
 
     python benchmarks/scaling.py [--quick] [--json FILE] [--only TEXT]
 
-Memory is the peak of a process of its own, before and after the gradient.
+Memory is the peak of a process of its own, before and after the gradient. EventProp keeps the spikes
+of a trial and the history of its states: what more steps add is compared with twice their size.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 from _common import Report, arguments, timed
-from _networks import alif_network, random_trials, tune
+from _networks import alif_network, current_network, random_trials, tune
 
-from neurosnn import CrossEntropy, EProp
+from neurosnn import CrossEntropy, EProp, EventProp
 from neurosnn.engine import Engine
 
 #: The case from which one number at a time is changed.
@@ -67,20 +68,27 @@ def grow(report, name, key, factor, *, expected, also=(), repetitions, **base):
 
 def measure(case):
     """In a process of its own: peak memory before and after a gradient, its time and its norm."""
-    net = alif_network(
-        case["n_in"],
-        case["n"],
-        20,
-        connectivity=case.get("connectivity", 1.0),
-        weight_scale=case["weight_scale"],
-    )
     trials = random_trials(
         case["n_trials"],
         n_channels=case["n_in"],
         n_steps=case["n_steps"],
         spikes=case["spikes"],
     )
-    engine = Engine(net, EProp(), CrossEntropy(), threads=case["threads"])
+    if case.get("rule") == "EventProp":
+        net, rule = current_network(case["n_in"], case["n"]), EventProp()
+        net.connections["input"].w[:] *= case["weight_scale"]
+    else:
+        net, rule = (
+            alif_network(
+                case["n_in"],
+                case["n"],
+                20,
+                connectivity=case.get("connectivity", 1.0),
+                weight_scale=case["weight_scale"],
+            ),
+            EProp(),
+        )
+    engine = Engine(net, rule, CrossEntropy(), threads=case["threads"])
     whole = resident(highest=True)
     forget_peak()
     before = resident()
@@ -149,6 +157,36 @@ def memory(report):
             )
 
 
+def memory_of_eventprop(report):
+    """Peak memory against the number of trials, and what steps add against what has to be kept."""
+    base = {"rule": "EventProp", "n": 1000, "n_steps": 4000, "spikes": 1000, "n_trials": 16}
+    base["weight_scale"] = 20.0
+    name = "memory of EventProp, 8 times the trials"
+    if report.wants(name):
+        small, large = (in_own_process(**{**base, "n_trials": n}) for n in (16, 128))
+        note = f"hidden spikes a trial {large['spikes']:.0f}, gradient alive {large['alive']}"
+        report.add(name, large["used"], small["used"], note, unit="MiB")
+    name = "memory that twice the steps add to EventProp, {} thread{}, against twice what is kept"
+    for threads, several in ((1, ""), (2, "s")):
+        if not report.wants(name.format(threads, several)):
+            continue
+        pair = [
+            in_own_process(**{**base, "threads": threads, "n_steps": n_steps, "spikes": spikes})
+            for n_steps, spikes in ((4000, 1000), (8000, 2000))
+        ]
+        # two float32 states of each hidden neuron and readout in each step, 8 bytes a spike
+        states = 4000 * (base["n"] + 20) * 2 * 4
+        spikes = 8 * (1000 + pair[1]["spikes"] - pair[0]["spikes"])
+        report.add(
+            name.format(threads, several),
+            pair[1]["used"] - pair[0]["used"],
+            2 * threads * (states + spikes) / 2**20,
+            f"hidden spikes a trial {pair[0]['spikes']:.0f} and {pair[1]['spikes']:.0f}, gradient "
+            f"alive {all(found['alive'] for found in pair)}",
+            unit="MiB",
+        )
+
+
 def sparse(report):
     """10 000 neurons with 1 % of the recurrent synapses within 2 GiB."""
     found = in_own_process(
@@ -186,6 +224,7 @@ def main():
     grow(report, "time of two threads", "threads", 2, expected=0.5, n_trials=64, **several)
     if report.wants("memory of"):
         memory(report)
+    memory_of_eventprop(report)
     if report.wants("memory of the process, 10 000 neurons"):
         sparse(report)
     report.close()

@@ -8,8 +8,9 @@ studies, judged on held-out trials of the training set:
                   because exact gradients know nothing of spikes that appear or vanish, and hidden
                   neurons fall silent: the table counts them, before and after the training. With
                   --bare nothing holds against it: no firing-rate term, no lift of silent neurons.
-    augmentation  none; channel shift; blends of two trials of a class; learned axonal delays of the
-                  input; learned time constants with a gamma-distributed start; all of them
+    augmentation  none; channel shift; blends of two trials of a class; a delay line, which repeats the
+                  input channels 30, 60, ... ms later; learned axonal delays of the input; learned time
+                  constants with a gamma-distributed start; all of them
 
 Data: the embedded spoken digits (10 classes, six speakers), or the paper's SHD or SSC with --root (the
 folder of their h5 files). The paper: 93.5 +- 0.7 % on SHD, 74.1 +- 0.9 % on SSC.
@@ -19,8 +20,9 @@ From the paper: tau_m 20 ms, tau_s 5 ms, v_th 1, output and loss, shifts of up t
 floors of 3 and 1 ms, Adam. What differs: half of the batches consist of blends of their trials, where
 the paper doubles the set; 10 % of the input spikes are dropped; the number of epochs. For the digits
 tau_m is 40 ms (within the paper's search) and tau_s 20 ms, the initial weights have a smaller mean and a
-wider spread, the lift is 0.02, and they are heard coarsely (140 channels) and without the quiet around
-them.
+wider spread (also with a delay line), the lift is 0.02, the line has 5 copies instead of 10, shifts are
+by whole bands, and they are heard coarsely (140 channels) and without the quiet around them. With
+all together a shift moves some spikes from one copy of the line into the next.
 
     python examples/frompapers/nowotny_2022_eventprop.py
     python examples/frompapers/nowotny_2022_eventprop.py --study augmentation --seeds 1 2 3
@@ -63,6 +65,10 @@ DIGITS = {
     "rate": 5e-3,
     "slope": 50.0,
     "lift": 0.02,
+    "shift": 8,
+    "cells": 4,
+    "copies": 5,
+    "thinned": 1.0,
 }
 SHD = {
     "tau_m": 20.0,
@@ -74,17 +80,21 @@ SHD = {
     "rate": 1e-3,
     "slope": 5.0,
     "lift": 0.002,
+    "shift": 40,
+    "cells": 1,
+    "copies": 10,
+    "thinned": 0.1,
 }
 STUDIES = {
     "losses": ("sum", "sum_exp", "sum_linear", "sum_sigmoid", "max", "cross_entropy"),
-    "augmentation": ("none", "shift", "blend", "delays", "tau", "all"),
+    "augmentation": ("none", "shift", "blend", "line", "delays", "tau", "all"),
 }
 
 
 def read(name, root, quick):
     """Training set, and the trials that are held out of it for the choice of settings."""
     if name == "digits":
-        size = {"n_bands": 16 if quick else 35, "n_thresholds": 4, "trim": 0.7}
+        size = {"n_bands": 16 if quick else 35, "n_thresholds": DIGITS["cells"], "trim": 0.7}
         train = data.spoken_digits(**size)[0]
         if quick:
             train = train[::6]
@@ -109,7 +119,9 @@ def loss_of(name, trials):
 def make_trainer(trials, seed, *, loss, settings, variant, bare):
     """The network and its trainer."""
     n_in, n_out = trials.n_channels, len(trials.class_names)
-    mean, sd = settings["input"]
+    # a delay line multiplies the channels; the paper divides their weights by as much
+    thinned = settings["thinned"] if variant in ("line", "all") else 1.0
+    mean, sd = (thinned * x for x in settings["input"])
     learned, delays = variant in ("tau", "all"), variant in ("delays", "all")
     tau_m, tau_s, n = settings["tau_m"] * ms, settings["tau_s"] * ms, settings["n"]
     if learned:
@@ -135,13 +147,15 @@ def make_trainer(trials, seed, *, loss, settings, variant, bare):
         seed=seed,
     )
     net.parameters["recurrent.w"][:] *= settings["recurrent"] / net.parameters["recurrent.w"].std()
-    shift = round(40 / 700 * n_in) if variant in ("shift", "all") else 0
+    shift = settings["shift"] if variant in ("shift", "all") else 0
 
     def augment(batch, rng):
         batch = data.drop_spikes(batch, 0.1, seed=rng)
         if variant in ("blend", "all") and rng.random() < 0.5:
             batch = data.blend_trials(batch, seed=rng)
-        return data.shift_channels(batch, shift, seed=rng) if shift else batch
+        if not shift:
+            return batch
+        return data.shift_channels(batch, shift, seed=rng, step=settings["cells"])
 
     factors = {"*.delay": 100} if delays else {}
     factors |= {"*.tau_?": 100} if learned else {}
@@ -169,6 +183,8 @@ def silent(trainer, trials):
 def train_one(train, held, name, seed, options, settings):
     """Accuracy on the held-out trials, history, and silent hidden neurons before and after."""
     loss, variant = (name, "none") if options.study == "losses" else ("sum_exp", name)
+    if variant in ("line", "all"):
+        train, held = (data.delay_line(x, settings["copies"], 30 * ms) for x in (train, held))
     trainer = make_trainer(
         train, seed, loss=loss, settings=settings, variant=variant, bare=options.bare
     )

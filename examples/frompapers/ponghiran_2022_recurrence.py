@@ -111,6 +111,7 @@ def run(kind, stages, seed, settings):
         theta=settings.theta,
         dropout=settings.dropout,
         leak=settings.leak,
+        gain=settings.gain,
         compiled=settings.compiled,
     )
     history = []
@@ -207,6 +208,9 @@ def main():
     parser.add_argument("--bits", type=int, default=6)
     parser.add_argument("--theta", type=int, default=3)
     parser.add_argument("--leak", type=float, default=0.5, help="start, conventional neurons")
+    parser.add_argument(
+        "--gain", type=float, default=0.5, help="of v2's recurrent weights at the start"
+    )
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--delay", type=int, default=500, help="frames, for memory")
     parser.add_argument(

@@ -59,7 +59,7 @@ def drop_spikes(spikes: Spikes, probability: float, *, seed: Seed) -> Spikes:
 
 
 def shift_channels(
-    spikes: Spikes, max_shift: int, *, seed: Seed, n_channels: int | None = None
+    spikes: Spikes, max_shift: int, *, seed: Seed, n_channels: int | None = None, step: int = 1
 ) -> Spikes:
     """Move all spikes of a trial by one random number of channels.
 
@@ -77,6 +77,9 @@ def shift_channels(
         The same seed gives the same result.
     n_channels : int or None
         Needed for Steps, known for SpikeTrials.
+    step : int
+        Shifts are multiples of it: the number of cells a band of `encode_cochlea`, so that each stays
+        among those with its threshold.
 
     Returns
     -------
@@ -87,7 +90,8 @@ def shift_channels(
     TypeError
         ``spikes`` is neither.
     ValueError
-        ``max_shift`` is negative or not whole, ``n_channels`` is missing, or no seed.
+        ``max_shift`` is negative or not whole, ``step`` is not a positive whole number, ``n_channels``
+        is missing, or no seed.
 
     Examples
     --------
@@ -105,7 +109,8 @@ def shift_channels(
     if isinstance(spikes, SpikeTrials):
         n_channels = spikes.n_channels
     n_channels = positive_int(n_channels, "n_channels", where=where)
-    shift = rng.integers(-max_shift, max_shift + 1, len(offsets) - 1, dtype=np.int32)
+    largest = max_shift // positive_int(step, "step", where=where)
+    shift = step * rng.integers(-largest, largest + 1, len(offsets) - 1, dtype=np.int32)
     channel = channel + np.repeat(shift, np.diff(offsets))
     keep = (channel >= 0) & (channel < n_channels)
     return _like(spikes, *_keep(offsets, when, channel, keep))

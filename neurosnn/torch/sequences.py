@@ -187,7 +187,7 @@ def fit_sequences(
     ValueError
         If frames have no labels.
     FloatingPointError
-        If the loss is not finite.
+        If the loss or its gradient is not finite.
 
     Notes
     -----

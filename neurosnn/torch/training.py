@@ -149,7 +149,7 @@ def fit(
     ValueError
         If there are fewer trials than a batch has.
     FloatingPointError
-        If the loss is not finite.
+        If the loss or its gradient is not finite.
     """
     x, labels = train
     if len(labels) < batch:
@@ -212,7 +212,19 @@ def descend(
             )
         )
     value.backward()
+    moved = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in moved if p.grad is not None])
+    if not torch.isfinite(norm):
+        raise FloatingPointError(
+            message(
+                f"the gradient is not finite in epoch {epoch}, though the loss is {value.item():.4g}.",
+                where,
+                "Weights would not recover.",
+                "Use a smaller learning_rate=, or fewer steps."
+                if clip is None
+                else "Use a smaller learning_rate= or clip=.",
+            )
+        )
     if clip is not None:
-        moved = [p for group in optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(moved, clip)
+        torch.nn.utils.clip_grads_with_norm_(moved, clip, norm)
     optimizer.step()

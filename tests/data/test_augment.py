@@ -73,6 +73,17 @@ def test_shift_moves_all_spikes_of_a_trial_alike(trials):
     np.testing.assert_array_equal(shift_channels(trials, 0, seed=0).units, trials.units)
 
 
+def test_shift_by_whole_bands(trials):
+    inner = trials.select(np.arange(3))
+    inner = inner.with_spikes(np.full(3, 0.001), np.arange(9, 12), np.arange(4))
+    moves = {
+        int(move)
+        for seed in range(30)
+        for move in shift_channels(inner, 9, seed=seed, step=4).units - [9, 10, 11]
+    }
+    assert moves == {-8, -4, 0, 4, 8}
+
+
 def test_jitter_has_the_wanted_width():
     n = 20000
     data = SpikeTrials(
@@ -179,6 +190,7 @@ def test_blend_stays_in_its_class(trials):
         (lambda t: drop_spikes(t, 0.5, seed=None), ValueError, "seed must be"),
         (lambda t: drop_spikes([1], 0.5, seed=0), TypeError, "spikes is a list"),
         (lambda t: shift_channels(t, -1, seed=0), ValueError, "max_shift must be a whole number"),
+        (lambda t: shift_channels(t, 4, seed=0, step=0), ValueError, "step must be a whole number"),
         (lambda t: shift_channels(t.steps(1 * ms), 1, seed=0), ValueError, "n_channels must be"),
         (lambda t: jitter_times(t, 0.001, seed=0), ValueError, "sigma must be a time"),
         (lambda t: jitter_times(t.steps(1 * ms), 1 * ms, seed=0, n_steps=9), ValueError, "steps"),
