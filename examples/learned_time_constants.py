@@ -86,7 +86,9 @@ def train(trainer, epochs, sets):
     taus = [float(fixed)]
 
     def note(*_):
-        taus.append(float(trainer.net.learned[name]) * 1e3 if name in trainer.net.learned else fixed)
+        taus.append(
+            float(trainer.net.learned[name]) * 1e3 if name in trainer.net.learned else fixed
+        )
 
     trainer.fit(sets[0], epochs=epochs, progress=False, callbacks=note)
     return trainer.evaluate(sets[1])["accuracy"], taus
@@ -123,7 +125,9 @@ def main():
         options.epochs, options.neurons, options.seeds = 2, 32, [1]
         options.starts, recordings = options.starts[:1], recordings[::9]
     sets = data.validation_split(recordings, 0.2, seed=0)
-    print(f"{len(sets[0])} recordings to train on, {len(sets[1])} held out, {len(options.seeds)} seeds")
+    print(
+        f"{len(sets[0])} recordings to train on, {len(sets[1])} held out, {len(options.seeds)} seeds"
+    )
     print("           tau_m at the start      fixed [%]    learned [%]   tau_m at the end [ms]")
     curves = {rule: {} for rule in RULES}
     for rule in RULES:

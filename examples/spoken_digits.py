@@ -10,12 +10,13 @@ with a split that settings were chosen by:
     speakers             all recordings of one speaker, trained on the five others; each in turn
 
 Neurons, encoder, spike dropout, readout, learning rate and number of epochs were fixed on the two
-validation splits, before the test recordings were used. Known speakers are told best by fine hearing
-(700 channels), unknown ones by coarse hearing (140 channels), recordings whose mean spectrum is moved
-towards that of the training recordings, and more dropout; EventProp also hears them without what is
-quiet before and after the word. Since george and lucas helped to choose the latter, the mean of the
-other four is printed as well. That holds for e-prop. The settings of EventProp are a first attempt, well
-behind on validation (benchmarks/RESULTS.md) and never run on the test recordings.
+validation splits, before the test recordings were used. With e-prop, known speakers are told best by
+fine hearing (700 channels), unknown ones by coarse hearing (140 channels). EventProp hears coarsely,
+without what is quiet before and after the word, and through a delay line of five copies of the channels,
+each 30 ms later (Nowotny et al. 2025), which its neurons without adaptation need. Recordings of unknown
+speakers are equalized: their mean spectrum is moved towards that of the training recordings; more input
+spikes are dropped. Since george and lucas helped to choose all this, the mean of the other four is
+printed as well.
 
 Accuracies are means over seeds with the Wilson 95 % interval; that of all seeds together counts every
 recording once a seed and is too narrow, that of one seed is the one to compare with others.

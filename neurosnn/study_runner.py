@@ -105,7 +105,7 @@ class _Cluster:
         try:
             while waiting or self.running:
                 room = self._room()
-                if room or self.running:
+                if self._threads:
                     alone = time.monotonic()
                 elif time.monotonic() - alone > PATIENCE:
                     raise TimeoutError(

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from reference.study_points import (
     unlucky,
 )
 
-from neurosnn import study_points
+from neurosnn import study_points, study_runner
 from neurosnn.study import Choice, LogUniform, Study, StudyTable, Uniform
 from neurosnn.study_table import interval, student_quantile
 
@@ -227,6 +228,30 @@ def test_a_point_that_dask_gives_up_is_tried_once_more(client, tmp_path):
     assert sum(often(log).values()) == 6
 
 
+def test_workers_that_do_not_come_back_end_the_wait(tmp_path, monkeypatch):
+    """Also while a point is under way: Dask would keep it pending for ever."""
+
+    client = mock.Mock()
+    client.nthreads.side_effect = lambda: {} if client.submit.called else {"tcp://worker": 1}
+    client.submit.return_value.status = "pending"
+    monkeypatch.setattr(study_runner, "PATIENCE", 0.3)
+    monkeypatch.setattr(study_runner, "ASK", 0.0)
+    study = Study(tmp_path, lambda x, seed: {"y": x}, {"x": [1, 2]})
+    with pytest.raises(TimeoutError, match="no worker for"):
+        study_runner._Cluster(study, client, lambda _: None).run(study.missing())
+    client.submit.assert_called_once()
+    client.submit.return_value.cancel.assert_called_once()
+
+
+def restart(client):
+    """Dask's restart of all workers, in which it sometimes loses the nannies that should start them."""
+    try:
+        client.restart(timeout=15)
+    except TimeoutError:
+        client.cluster.scale(len(client.cluster.workers) + 2)
+        client.wait_for_workers(2, timeout=60)
+
+
 def test_a_restarted_scheduler_loses_nothing_finished(client, tmp_path):
     log = str(tmp_path / "log")
     parameters = {"x": list(range(8)), "log": [log], "wait": [0.15]}
@@ -236,7 +261,7 @@ def test_a_restarted_scheduler_loses_nothing_finished(client, tmp_path):
     thread.start()
     while len(often(log, "end")) < 3:
         time.sleep(0.01)
-    client.restart(timeout=60)
+    restart(client)
     thread.join(60)
     assert result[0]["y"].tolist() == [x**2 for x in range(8)]
     assert set(often(log, "end").values()) == {1}

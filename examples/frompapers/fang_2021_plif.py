@@ -83,6 +83,16 @@ class TimeFirst(torch.nn.Module):
         return self.net(x.transpose(0, 1) if self.net.architecture.frames else x)
 
 
+def augmented(x, settings):
+    """Trials, each moved by some pixels and half of them mirrored, as the settings have it."""
+    if settings.shift:
+        x = shifted(x, settings.shift)
+    if settings.mirror:
+        mirrored = torch.rand(len(x)) < 0.5
+        x = torch.where(mirrored.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+    return x
+
+
 def run(options, sets, shape, seed, settings):
     """Test accuracy, validation accuracy and tau of each layer after each epoch."""
     torch.manual_seed(seed)
@@ -112,7 +122,7 @@ def run(options, sets, shape, seed, settings):
         learning_rate=settings.rate,
         half_period=settings.half_period,
         seed=seed,
-        augment=(lambda x: shifted(x, settings.shift)) if settings.shift else None,
+        augment=lambda x: augmented(x, settings),
         report=note,
     )
     return accuracy(wrapped, *sets[2]), rows, np.array(taus)
@@ -209,6 +219,7 @@ def main():
     )
     parser.add_argument("--dropout", type=float, default=0.2, help="paper: 0.5")
     parser.add_argument("--shift", type=int, default=0, help="augmentation, pixels")
+    parser.add_argument("--mirror", action="store_true", help="augmentation, left and right")
     parser.add_argument("--folds", type=int, help="cross-validate over all trials; for small sets")
     parser.add_argument("--only-folds", type=int, nargs="+", help="some of the folds, from 0 on")
     parser.add_argument("--runs", nargs="+", choices=tuple(RUNS), default=tuple(RUNS))
