@@ -7,6 +7,7 @@ form: v is a sum of kernels over arrivals since the last reset. No adjoint occur
 """
 
 import torch
+
 from reference.event_driven import INPUT, OUTPUT
 
 
