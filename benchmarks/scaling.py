@@ -6,7 +6,8 @@ smallest case; a ratio near or above 1 means that it does not grow faster.
     python benchmarks/scaling.py [--quick] [--json FILE] [--only TEXT]
 
 Memory is the peak of a process of its own, before and after the gradient. EventProp keeps the spikes
-of a trial and the history of its states: what more steps add is compared with twice their size.
+of a trial and, for the gradient of a time constant, the history of the states: what more steps add is
+compared with twice their size.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def measure(case):
             ),
             EProp(),
         )
-    engine = Engine(net, rule, CrossEntropy(), threads=case["threads"])
+    learn = {"hidden": ("tau_m",)} if case.get("rule") == "EventProp" else None
+    engine = Engine(net, rule, CrossEntropy(), threads=case["threads"], learn=learn)
     whole = resident(highest=True)
     forget_peak()
     before = resident()
