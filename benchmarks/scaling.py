@@ -76,21 +76,18 @@ def measure(case):
         spikes=case["spikes"],
     )
     if case.get("rule") == "EventProp":
-        net, rule = current_network(case["n_in"], case["n"]), EventProp()
+        net, rule, learn = current_network(case["n_in"], case["n"]), EventProp(), ("tau_m",)
         net.connections["input"].w[:] *= case["weight_scale"]
     else:
-        net, rule = (
-            alif_network(
-                case["n_in"],
-                case["n"],
-                20,
-                connectivity=case.get("connectivity", 1.0),
-                weight_scale=case["weight_scale"],
-            ),
-            EProp(),
+        rule, learn = EProp(), ()
+        net = alif_network(
+            case["n_in"],
+            case["n"],
+            20,
+            connectivity=case.get("connectivity", 1.0),
+            weight_scale=case["weight_scale"],
         )
-    learn = {"hidden": ("tau_m",)} if case.get("rule") == "EventProp" else None
-    engine = Engine(net, rule, CrossEntropy(), threads=case["threads"], learn=learn)
+    engine = Engine(net, rule, CrossEntropy(), threads=case["threads"], learn={"hidden": learn})
     whole = resident(highest=True)
     forget_peak()
     before = resident()

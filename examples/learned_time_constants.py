@@ -81,14 +81,11 @@ def make_trainer(rule, tau_m, learned, n_channels, n, seed):
 
 def train(trainer, epochs, sets):
     """Accuracy on the held-out recordings, and tau_m (ms) after each epoch."""
-    name = "hidden.tau_m"
-    fixed = trainer.net.layers[0].model.parameters["tau_m"] / ms
-    taus = [float(fixed)]
+    start = float(trainer.net.layers[0].model.parameters["tau_m"] / ms)
+    taus = [start]
 
     def note(*_):
-        taus.append(
-            float(trainer.net.learned[name]) * 1e3 if name in trainer.net.learned else fixed
-        )
+        taus.append(1000 * float(trainer.net.learned.get("hidden.tau_m", start / 1000)))
 
     trainer.fit(sets[0], epochs=epochs, progress=False, callbacks=note)
     return trainer.evaluate(sets[1])["accuracy"], taus
