@@ -167,16 +167,15 @@ def table(results):
     ]
     columns = [c for c in columns if c[1] in next(iter(results.values()))[0]]
     lines = [f"{'':14s}" + "".join(f"{c[0]:>20s}" for c in columns) + "   weights  multiplications"]
-    gru = np.mean([r["total"] for r in results["GRU"]]) if "GRU" in results else np.nan
+    gru = np.mean([r["total"] for r in results["GRU"]]) if "GRU" in results else None
     for kind, runs in results.items():
         cells = []
         for _, key, scale in columns:
             values = scale * np.array([r[key] for r in runs])
             cells.append(f"{values.mean():13.2f} ±{values.std():5.2f}")
         total = np.mean([r["total"] for r in runs])
-        lines.append(
-            f"{kind:14s}{''.join(cells)}{runs[0]['weights']:10d}{total:10.0f} (GRU: {gru / total:.2f}x)"
-        )
+        fewer = f" (GRU: {gru / total:.2f}x)" if gru else ""
+        lines.append(f"{kind:14s}{''.join(cells)}{runs[0]['weights']:10d}{total:10.0f}{fewer}")
     return "\n".join(lines)
 
 
