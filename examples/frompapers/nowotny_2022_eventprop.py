@@ -251,7 +251,9 @@ def main():
             flush=True,
         )
         held_out = 100 * np.asarray(history["validation_accuracy"])
-        ax.plot(np.arange(1, len(held_out) + 1), held_out, marker=".", color=f"C{k}", label=name)
+        # during training each step is judged by itself where each step is trained
+        label = f"{name} (steps right)" if name == "cross_entropy" else name
+        ax.plot(np.arange(1, len(held_out) + 1), held_out, marker=".", color=f"C{k}", label=label)
     ax.set(xlabel="epoch", ylabel="accuracy on held-out trials [%]", title=options.study)
     ax.legend(fontsize=7)
     path = (
