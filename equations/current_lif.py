@@ -1,9 +1,8 @@
 """LIF neurons with a synaptic current, as EventProp uses them (Wunderlich & Pehle 2021)."""
 
-import numpy as np
 from brian2.units.allunits import msecond as ms
+from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.checks import message
 from neurosnn.equations.lif import NON_NEGATIVE_TIME, POSITIVE, POSITIVE_TIME
 from neurosnn.model import NeuronModel
 
@@ -16,17 +15,15 @@ dI/dt = -I/tau_s : 1
 """
 
 
-def _check_different(tau_m, tau_s, where):
+def _with_different_times(model):
+    distance = Quantity(abs(model.parameters["tau_m"] / model.parameters["tau_s"] - 1))
     # closer than a millionth, gradients by a time constant are rounding errors
-    if np.any(np.isclose(np.asarray(tau_m), np.asarray(tau_s), rtol=1e-6, atol=0)):
+    if distance.min() < 1e-6:
         raise ValueError(
-            message(
-                f"tau_m and tau_s are equal ({tau_s}), or as good as.",
-                where,
-                "The exact step divides by their difference.",
-                "Make one of them a little larger, for example by a thousandth.",
-            )
+            f"{model.name}: tau_m and tau_s are equal, or as good as. The exact step divides by their "
+            f"difference. Make one of them a little larger, for example by a thousandth."
         )
+    return model
 
 
 def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) -> NeuronModel:
@@ -70,10 +67,9 @@ def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) 
     >>> equations.CurrentLIF().inputs
     ('I',)
     """
-    _check_different(tau_m, tau_s, "CurrentLIF")
     rests = t_ref is not None and (getattr(t_ref, "ndim", 0) > 0 or float(t_ref) != 0)
     period = {"t_ref": t_ref} if rests else {}
-    return NeuronModel(
+    model = NeuronModel(
         name="CurrentLIF",
         equations=EQUATIONS.format(v="v", held=" (unless refractory)" if rests else ""),
         threshold="v >= v_th",
@@ -100,6 +96,7 @@ def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) 
         },
         reference=REFERENCE,
     )
+    return _with_different_times(model)
 
 
 def CurrentReadout(*, tau_m=20 * ms, tau_s=5 * ms) -> NeuronModel:
@@ -130,8 +127,7 @@ def CurrentReadout(*, tau_m=20 * ms, tau_s=5 * ms) -> NeuronModel:
     >>> equations.CurrentReadout().states
     ('y', 'I')
     """
-    _check_different(tau_m, tau_s, "CurrentReadout")
-    return NeuronModel(
+    model = NeuronModel(
         name="CurrentReadout",
         equations=EQUATIONS.format(v="y", held=""),
         inputs=("I",),
@@ -140,3 +136,4 @@ def CurrentReadout(*, tau_m=20 * ms, tau_s=5 * ms) -> NeuronModel:
         sources={"tau_m": "Nowotny et al. 2025: 20 ms", "tau_s": "Nowotny et al. 2025: 5 ms"},
         reference=REFERENCE,
     )
+    return _with_different_times(model)
