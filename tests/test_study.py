@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import json
@@ -33,9 +34,9 @@ from neurosnn.study import Choice, LogUniform, Study, StudyTable, Uniform
 from neurosnn.study_table import interval, student_quantile
 
 
-@pytest.fixture(scope="module")
-def client():
-    """Two worker processes, for all tests of this file."""
+@contextlib.contextmanager
+def two_workers():
+    """A client of two worker processes."""
     distributed = pytest.importorskip("distributed")
     dask = pytest.importorskip("dask")
     # Spares two of the four deaths after which Dask gives a point up by default.
@@ -47,6 +48,20 @@ def client():
     ):
         with distributed.Client(cluster) as connected:
             yield connected
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two worker processes, for all tests of this file that leave them as they are."""
+    with two_workers() as connected:
+        yield connected
+
+
+@pytest.fixture
+def client_to_restart():
+    """Two worker processes for one test."""
+    with two_workers() as connected:
+        yield connected
 
 
 def often(log, word="begin"):
@@ -252,7 +267,8 @@ def restart(client):
         client.wait_for_workers(2, timeout=60)
 
 
-def test_a_restarted_scheduler_loses_nothing_finished(client, tmp_path):
+def test_a_restarted_scheduler_loses_nothing_finished(client_to_restart, tmp_path):
+    client = client_to_restart
     log = str(tmp_path / "log")
     parameters = {"x": list(range(8)), "log": [log], "wait": [0.15]}
     study = Study(tmp_path / "s", point, parameters)
