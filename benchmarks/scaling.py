@@ -158,8 +158,7 @@ def memory(report):
 
 def memory_of_eventprop(report):
     """Peak memory against the number of trials, and what steps add against what has to be kept."""
-    base = {"rule": "EventProp", "n": 1000, "n_steps": 4000, "spikes": 1000, "n_trials": 16}
-    base["weight_scale"] = 20.0
+    base = {"rule": "EventProp", "n": 1000, "n_steps": 4000, "spikes": 1000, "weight_scale": 20.0}
     name = "memory of EventProp, 8 times the trials"
     if report.wants(name):
         small, large = (in_own_process(**{**base, "n_trials": n}) for n in (16, 128))

@@ -81,7 +81,7 @@ UNKNOWN = {
         "decay": 0.9,
     },
 }
-QUICK = {"encoder": {"n_bands": 16, "n_thresholds": 4}, "epochs": 2, "copies": 1}
+QUICK = {"encoder": {"n_bands": 16, "n_thresholds": 4}, "epochs": 2}
 #: Delay from one copy of the input channels to the next (Nowotny et al. 2025).
 SPACING = 30 * ms
 

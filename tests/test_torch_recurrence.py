@@ -295,6 +295,16 @@ def test_clipped_gradients():
         assert weight.item() == pytest.approx(moved, rel=1e-5)
 
 
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_gradient_that_is_not_finite_changes_nothing(clip):
+    """The loss of a network whose quantizers hide NaN can be finite."""
+    weight = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    with pytest.raises(FloatingPointError, match="the gradient is not finite in epoch 3"):
+        descend(optimizer, weight.sqrt().sum(), 3, where="test", clip=clip)
+    assert weight.tolist() == [0.0, 0.0]
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="unknown kind 'lstm'"):
         SequenceNetwork("lstm", 3, 2)

@@ -220,9 +220,7 @@ def descend(
                 f"the gradient is not finite in epoch {epoch}, though the loss is {value.item():.4g}.",
                 where,
                 "Weights would not recover.",
-                "Use a smaller learning_rate=, or fewer steps."
-                if clip is None
-                else "Use a smaller learning_rate= or clip=.",
+                "Use a smaller learning_rate= or clip=, or shorter sequences.",
             )
         )
     if clip is not None:
