@@ -1,5 +1,7 @@
 """PLIF: the paper's recursions forwards and backwards, its networks, layers and training."""
 
+import runpy
+
 import numpy as np
 import pytest
 from brian2 import ms
@@ -172,6 +174,54 @@ def test_small_network_learns_digits_and_its_time_constants():
     assert all(abs(tau / ms - 2) > 0.02 for tau in net.time_constants())
 
 
+def test_images_are_standardized_by_channel():
+    images = data.Images(
+        images=np.array([[[[0, 51, 255]]], [[[102, 102, 0]]]], dtype=np.uint8), labels=[0, 1]
+    )
+    x, labels = image_tensors(images, mean=(0.2, 0.4, 0.5), deviation=(0.1, 0.2, 0.5))
+    np.testing.assert_allclose(x[:, :, 0, 0], [[-2, -1, 1], [2, 0, -1]], atol=1e-5)
+    assert labels.tolist() == [0, 1]
+
+
+def write_cifar10(root):
+    rng = np.random.default_rng(0)
+    for name in (*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"):
+        records = rng.integers(0, 256, (8, 3073)).astype(np.uint8)
+        records[:, 0] = np.arange(8) % 4
+        (root / name).write_bytes(records.tobytes())
+
+
+def write_gestures(root):
+    rng = np.random.default_rng(0)
+    for user in (1, 2, 3, 4, 24):
+        folder = root / f"user{user:02d}_lab"
+        folder.mkdir()
+        for gesture in range(11):
+            x, y = rng.integers(0, 128, (2, 90))
+            events = np.stack([x, y, rng.integers(0, 2, 90), np.sort(rng.random(90))], axis=1)
+            np.save(folder / f"{gesture}.npy", events)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "input_shape", "classes"),
+    [
+        ("CIFAR-10", write_cifar10, (3, 32, 32), 10),
+        ("DVS128 Gesture", write_gestures, (3, 2, 128, 128), 11),
+    ],
+)
+def test_recipe_reads_data_that_are_not_at_hand(
+    name, write, input_shape, classes, project_root, tmp_path
+):
+    write(tmp_path)
+    recipe = runpy.run_path(str(project_root / "examples/frompapers/fang_2021_plif.py"))
+    sets, shape = recipe["read"](name, tmp_path, None, 3)
+    assert all(x.shape[1:] == input_shape for x, _ in sets)
+    assert len(sets[0][1]) > len(sets[1][1]) > 0
+    net = plif_network("small", convolutions=((2,), (2,)), **shape)
+    rates = recipe["TimeFirst"](net)(sets[2][0])
+    assert rates.shape == (len(sets[2][1]), classes)
+
+
 def test_compiled_neurons_are_the_same(monkeypatch):
     traced = torch.compile(layers._ahead, backend="aot_eager")
     monkeypatch.setattr(layers, "compiled_by_torch", lambda function: traced)
@@ -184,6 +234,24 @@ def test_compiled_neurons_are_the_same(monkeypatch):
         found.append([spikes, *torch.autograd.grad(weighted, [x, neuron.free_tau_m])])
     assert 0.1 < found[0][0].mean() < 0.9
     torch.testing.assert_close(found[1], found[0])
+
+
+def test_mixed_layers_round_weights_in_training_only():
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(40, 7, bias=False)
+    spikes = (torch.rand(4, 3, 40) < 0.3).float().requires_grad_()
+    mixed = EveryStep(layer, mixed=True)
+    out = mixed(spikes)
+    torch.testing.assert_close(mixed.eval()(spikes), layer(spikes), rtol=0, atol=0)
+    assert out.dtype == torch.float32
+    rounded = layer.weight.bfloat16().float()
+    # sums are float32, rounded once more at the end
+    torch.testing.assert_close(out, spikes @ rounded.T, rtol=2**-8, atol=1e-6)
+    weights = torch.tensor([1.0, -2.0, 0.5, 4.0, 0.0, 1.0, -0.25])
+    (gradient,) = torch.autograd.grad((out * weights).sum(), spikes)
+    torch.testing.assert_close(
+        gradient, (weights @ rounded).expand(4, 3, -1), rtol=2**-8, atol=1e-6
+    )
 
 
 def test_shifts_move_whole_trials_and_repeat_the_edge():

@@ -181,6 +181,25 @@ def test_recurrent_weights_of_the_paper():
     assert 2 * count["v2"] == count["LSTM"]
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_dense_units_begin_with_the_memory_that_is_asked_for(kind):
+    """Without recurrent weights the state decays by the gate's sigmoid in each step."""
+    torch.manual_seed(0)
+    net = SequenceNetwork(kind, 4, 3, size=5, layers=1, keep=3.0)
+    bias = net.body.bias_ih_l0.data.view(-1, 5)
+    assert bias[1].mean().item() == pytest.approx(3.0, abs=0.5)
+    bias[1] = 3.0
+    bias[[k for k in range(len(bias)) if k != 1]] = 0.0
+    net.body.bias_hh_l0.data.zero_()
+    net.body.weight_hh_l0.data.zero_()
+    x = torch.zeros(6, 1, 4)
+    x[0] = 5 * torch.randn(1, 4)
+    state = net.activity(x)[1][:, 0].detach()
+    if kind == "LSTM":  # all other gates are a half
+        state = torch.atanh(2 * state)[1:]
+    torch.testing.assert_close(state[1:], torch.sigmoid(torch.tensor(3.0)) * state[:-1])
+
+
 @pytest.mark.parametrize("kind", ["v2", "v1", "conventional"])
 def test_multiplications_of_spiking_layers(kind, monkeypatch):
     """Two frames of one trial, a third one masked: by hand."""

@@ -113,6 +113,7 @@ def run(kind, stages, seed, settings):
         leak=settings.leak,
         gain=settings.gain,
         compiled=settings.compiled,
+        keep=settings.keep,
     )
     history = []
     for part in stages:
@@ -209,6 +210,9 @@ def main():
     parser.add_argument("--leak", type=float, default=0.5, help="start, conventional neurons")
     parser.add_argument(
         "--gain", type=float, default=0.5, help="of v2's recurrent weights at the start"
+    )
+    parser.add_argument(
+        "--keep", type=float, default=0.0, help="forget bias of LSTM and GRU at the start"
     )
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--delay", type=int, default=500, help="frames, for memory")

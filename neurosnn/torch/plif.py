@@ -101,6 +101,8 @@ class PLIFNetwork(nn.Module):
         Probability.
     compiled : bool
         Neurons compiled by torch, see Ahead.
+    mixed : bool
+        Convolutions and matrix products of the training in bfloat16, see EveryStep.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class PLIFNetwork(nn.Module):
         merge_norm: bool = False,
         dropout: float = 0.5,
         compiled: bool = False,
+        mixed: bool = False,
     ):
         super().__init__()
         pools = {"max": nn.MaxPool2d(2), "average": nn.AvgPool2d(2)}
@@ -133,7 +136,7 @@ class PLIFNetwork(nn.Module):
         for group in architecture.convolutions:
             for width in group:
                 layers += [
-                    EveryStep(nn.Conv2d(channels, width, 3, padding=1, bias=False)),
+                    EveryStep(nn.Conv2d(channels, width, 3, padding=1, bias=False), mixed=mixed),
                     StepBatchNorm(nn.BatchNorm2d(width), merge=merge_norm),
                     neurons(),
                 ]
@@ -143,13 +146,17 @@ class PLIFNetwork(nn.Module):
         layers += [
             nn.Flatten(2),
             FixedDropout(dropout),
-            EveryStep(nn.Linear(channels * side * side, architecture.hidden, bias=False)),
+            EveryStep(
+                nn.Linear(channels * side * side, architecture.hidden, bias=False), mixed=mixed
+            ),
             neurons(),
         ]
         if architecture.dropouts == 2:
             layers.append(FixedDropout(dropout))
         layers += [
-            EveryStep(nn.Linear(architecture.hidden, 10 * architecture.classes, bias=False)),
+            EveryStep(
+                nn.Linear(architecture.hidden, 10 * architecture.classes, bias=False), mixed=mixed
+            ),
             neurons(),
             Voting(10),
         ]

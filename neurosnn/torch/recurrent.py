@@ -194,6 +194,9 @@ class SequenceNetwork(nn.Module):
         Recurrent dropout of the spiking layers; between the layers of LSTM and GRU.
     leak, gain, compiled
         As for SpikingRecurrent.
+    keep : float
+        Bias at the start of the gate that keeps the state: forget gate of the LSTM, update gate of
+        the GRU. Long memories need one or more (Jozefowicz et al. 2015); torch has about 0.
 
     Raises
     ------
@@ -223,6 +226,7 @@ class SequenceNetwork(nn.Module):
         leak: float = 1.0,
         gain: float = 0.5,
         compiled: int = 0,
+        keep: float = 0.0,
     ):
         super().__init__()
         if kind not in KINDS:
@@ -248,6 +252,8 @@ class SequenceNetwork(nn.Module):
                 if name.startswith("weight_hh"):
                     for block in weight.data.split(size):
                         nn.init.orthogonal_(block)
+                elif name.startswith("bias_ih"):  # the second gate of both is the one that keeps
+                    weight.data[size : 2 * size] += keep
         self.body = body
         self.readout = nn.Linear(size, n_out, bias=False)
         self.norm = nn.BatchNorm1d(n_out)

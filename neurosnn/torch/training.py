@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,20 @@ from neurosnn.checks import message
 __all__ = ["accuracy", "fit", "image_tensors", "shifted"]
 
 
-def image_tensors(images: Any, *, mean: float = 0.0, deviation: float = 1.0) -> tuple:
+def image_tensors(
+    images: Any,
+    *,
+    mean: float | Sequence[float] = 0.0,
+    deviation: float | Sequence[float] = 1.0,
+) -> tuple:
     """Images as float32 (n, c, h, w), scaled to 0..1 and standardized, and labels.
 
     Parameters
     ----------
     images : neurosnn.data.Images
         Images (n, h, w) or (n, h, w, c).
-    mean, deviation : float
-        Subtracted, and divided by.
+    mean, deviation : float or sequence of float
+        Subtracted, and divided by; one number, or one for each channel.
 
     Returns
     -------
@@ -33,7 +38,8 @@ def image_tensors(images: Any, *, mean: float = 0.0, deviation: float = 1.0) -> 
     x = np.asarray(images.images, dtype=np.float32) / images.maximum
     x = x[:, None] if x.ndim == 3 else np.moveaxis(x, 3, 1)
     x = torch.from_numpy(np.ascontiguousarray(x))
-    return (x - mean) / deviation, torch.from_numpy(np.array(images.labels))
+    shift, scale = (torch.as_tensor(v, dtype=x.dtype).view(-1, 1, 1) for v in (mean, deviation))
+    return (x - shift) / scale, torch.from_numpy(np.array(images.labels))
 
 
 def shifted(x: torch.Tensor, pixels: int) -> torch.Tensor:
