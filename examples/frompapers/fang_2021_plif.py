@@ -174,6 +174,11 @@ def epochs_to(rows, share=0.9):
     return 1 + next(k for k, value in enumerate(rows) if value >= share * rows[-1])
 
 
+def spread(values):
+    """Mean and standard deviation."""
+    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
+
+
 def draw(results, title, path):
     """Validation accuracy and time constants over the epochs; thin lines are single seeds."""
     shown = [name for name in ("PLIF 2", "PLIF 16") if name in results]
@@ -265,11 +270,18 @@ def main():
                 f"tau {tau}, {time.perf_counter() - begin:.0f} s",
                 flush=True,
             )
-    print(f"\n{'':20s}  test accuracy (%)   tau of each layer at the end (steps)")
+    print(
+        f"\n{'':20s} {'test (%)':>15s} {'validation, 1st epoch':>22s} {'epochs to 90 %':>15s}"
+        "   tau of each layer at the end (steps)"
+    )
     for name, runs in results.items():
-        right = 100 * np.array([result[0] for result in runs])
-        tau = " ".join(f"{v:6.2f}" for v in np.mean([result[2][-1] for result in runs], axis=0))
-        print(f"{name:20s}  {right.mean():6.2f} ± {right.std():.2f}    {tau}")
+        right, rows, taus = zip(*runs, strict=True)
+        first, epochs = [100 * row[0] for row in rows], [epochs_to(row) for row in rows]
+        tau = " ".join(f"{v:6.2f}" for v in np.mean([values[-1] for values in taus], axis=0))
+        print(
+            f"{name:20s} {spread(100 * np.array(right)):>15s} {spread(first):>22s} "
+            f"{spread(epochs):>15s}   {tau}"
+        )
     path = settings.output / "fang_2021_plif.png"
     draw(results, f"{settings.data}, {len(sets[0][1])} images", path)
     print(f"picture: {path}")
