@@ -24,7 +24,6 @@ from neurosnn.torch import (
     layers,
     plif_network,
     rate_loss,
-    shifted,
     to_torch,
 )
 from neurosnn.torch.plif import ARCHITECTURES
@@ -252,24 +251,6 @@ def test_mixed_layers_round_weights_in_training_only():
     torch.testing.assert_close(
         gradient, (weights @ rounded).expand(4, 3, -1), rtol=2**-8, atol=1e-6
     )
-
-
-def test_shifts_move_whole_trials_and_repeat_the_edge():
-    x = torch.arange(2 * 3 * 1 * 6 * 7, dtype=torch.float32).view(2, 3, 1, 6, 7)
-    torch.manual_seed(0)
-    seen = set()
-    for _ in range(60):
-        moved = shifted(x, 1)
-        assert moved.shape == x.shape
-        for before, after in zip(x, moved, strict=True):
-            # the numbers tell from where the middle comes
-            origin = int((after[0, 0, 2, 3] - before[0, 0, 0, 0]).item())
-            row, column = divmod(origin, 7)
-            rows = torch.arange(row - 2, row + 4).clamp(0, 5)
-            columns = torch.arange(column - 3, column + 4).clamp(0, 6)
-            assert torch.equal(after, before[:, :, rows][:, :, :, columns])
-            seen.add((row - 2, column - 3))
-    assert seen == {(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
 
 
 def test_augmentation_is_shown_in_training_only():

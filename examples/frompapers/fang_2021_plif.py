@@ -35,7 +35,7 @@ from matplotlib import pyplot as plt
 
 from neurosnn import data
 from neurosnn.analysis.drawing import COLORS
-from neurosnn.torch import accuracy, fit, image_tensors, plif_network, rate_loss, shifted
+from neurosnn.torch import accuracy, fit, image_tensors, moved, plif_network, rate_loss
 from neurosnn.torch.plif import ARCHITECTURES
 
 #: Reader, mean and standard deviation of the pixels as in the authors' code, shape of the input.
@@ -98,9 +98,9 @@ class TimeFirst(torch.nn.Module):
 
 
 def augmented(x, settings):
-    """Trials, each moved by some pixels and half of them mirrored, as the settings have it."""
-    if settings.shift:
-        x = shifted(x, settings.shift)
+    """Trials, each shifted, turned, scaled, and half of them mirrored, as the settings have it."""
+    if settings.shift or settings.turn or settings.zoom:
+        x = moved(x, settings.shift, degrees=settings.turn, zoom=settings.zoom)
     if settings.mirror:
         mirrored = torch.rand(len(x)) < 0.5
         x = torch.where(mirrored.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
@@ -240,6 +240,8 @@ def main():
     )
     parser.add_argument("--dropout", type=float, default=0.2, help="paper: 0.5")
     parser.add_argument("--shift", type=int, default=0, help="augmentation, pixels")
+    parser.add_argument("--turn", type=float, default=0, help="augmentation, degrees")
+    parser.add_argument("--zoom", type=float, default=0, help="augmentation, 0.1: 10 % at most")
     parser.add_argument("--mirror", action="store_true", help="augmentation, left and right")
     parser.add_argument("--folds", type=int, help="cross-validate over all trials; for small sets")
     parser.add_argument("--only-folds", type=int, nargs="+", help="some of the folds, from 0 on")

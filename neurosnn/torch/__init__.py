@@ -8,6 +8,7 @@ except ImportError as error:
         "without. Install it with pip install 'neurosnn[torch]'."
     ) from error
 
+from neurosnn.torch.augment import moved
 from neurosnn.torch.conversion import Converted, to_brian2
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting
 from neurosnn.torch.multiplications import count_multiplications
@@ -15,7 +16,7 @@ from neurosnn.torch.neuron import State, TorchNeuron, to_torch
 from neurosnn.torch.plif import Architecture, PLIFNetwork, plif_network, rate_loss
 from neurosnn.torch.recurrent import SequenceNetwork, SpikingRecurrent
 from neurosnn.torch.sequences import cut, fit_sequences, log_posteriors, score
-from neurosnn.torch.training import accuracy, fit, image_tensors, shifted
+from neurosnn.torch.training import accuracy, fit, image_tensors
 
 __all__ = [
     "Ahead",
@@ -37,10 +38,10 @@ __all__ = [
     "fit_sequences",
     "image_tensors",
     "log_posteriors",
+    "moved",
     "plif_network",
     "rate_loss",
     "score",
-    "shifted",
     "to_brian2",
     "to_torch",
 ]

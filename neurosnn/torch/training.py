@@ -12,7 +12,7 @@ import torch
 
 from neurosnn.checks import message
 
-__all__ = ["accuracy", "fit", "image_tensors", "shifted"]
+__all__ = ["accuracy", "fit", "image_tensors"]
 
 
 def image_tensors(
@@ -40,41 +40,6 @@ def image_tensors(
     x = torch.from_numpy(np.ascontiguousarray(x))
     shift, scale = (torch.as_tensor(v, dtype=x.dtype).view(-1, 1, 1) for v in (mean, deviation))
     return (x - shift) / scale, torch.from_numpy(np.array(images.labels))
-
-
-def shifted(x: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Images or frames, each trial moved by up to some whole pixels in both directions.
-
-    Parameters
-    ----------
-    x : Tensor (n, ..., h, w)
-        At least (n, c, h, w); all frames of a trial move alike.
-    pixels : int
-        Largest shift; every one is equally probable, from torch's global generator.
-
-    Returns
-    -------
-    Tensor (n, ..., h, w)
-        What comes in from outside repeats the edge.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from neurosnn.torch import shifted
-    >>> x = torch.zeros(1, 1, 5, 5)
-    >>> x[0, 0, 2, 2] = 1
-    >>> shifted(x, 1)[0, 0, 1:4, 1:4].sum().item()
-    1.0
-    """
-    flat = x.flatten(1, -3)
-    height, width = x.shape[-2:]
-    padded = torch.nn.functional.pad(flat, (pixels,) * 4, mode="replicate")
-    places = torch.randint(0, 2 * pixels + 1, (len(x), 2)).tolist()
-    parts = [
-        trial[:, row : row + height, column : column + width]
-        for trial, (row, column) in zip(padded, places, strict=True)
-    ]
-    return torch.stack(parts).view_as(x)
 
 
 @torch.no_grad()
@@ -141,7 +106,7 @@ def fit(
     seed : int
         Order of the trials, dropout and augmentation; weights are as the net comes.
     augment : callable, optional
-        Changes the trials of each training batch, for example :func:`shifted`.
+        Changes the trials of each training batch, for example :func:`moved`.
     report : callable, optional
         Called with the row of each epoch.
 
