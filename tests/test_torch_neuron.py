@@ -39,10 +39,10 @@ DRIVE = {
 }
 N, STEPS = 8, 150
 TORCH_MODULES = (
-    "neurosnn.torch.neuron",
+    "neurosnn.torch.augment",
+    "neurosnn.torch.from_model",
     "neurosnn.torch.plif",
     "neurosnn.torch.recurrent",
-    "neurosnn.torch.training",
     "neurosnn.equations.surrogates",
 )
 

@@ -10,9 +10,10 @@ except ImportError as error:
 
 from neurosnn.torch.augment import moved
 from neurosnn.torch.conversion import Converted, to_brian2
+from neurosnn.torch.from_model import to_torch
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting
 from neurosnn.torch.multiplications import count_multiplications
-from neurosnn.torch.neuron import State, TorchNeuron, to_torch
+from neurosnn.torch.neuron import State, TorchNeuron
 from neurosnn.torch.plif import Architecture, PLIFNetwork, plif_network, rate_loss
 from neurosnn.torch.recurrent import SequenceNetwork, SpikingRecurrent
 from neurosnn.torch.sequences import cut, fit_sequences, log_posteriors, score

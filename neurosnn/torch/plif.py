@@ -12,8 +12,8 @@ from torch import nn
 
 from neurosnn.checks import did_you_mean, message
 from neurosnn.equations.plif import PLIF
+from neurosnn.torch.from_model import to_torch
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting
-from neurosnn.torch.neuron import to_torch
 
 __all__ = ["ARCHITECTURES", "Architecture", "PLIFNetwork", "plif_network", "rate_loss"]
 

@@ -11,7 +11,8 @@ from torch import nn
 from neurosnn.checks import did_you_mean, message
 from neurosnn.equations.gated_lif import VARIANTS, GatedLIF
 from neurosnn.torch.compiling import compiled as compiled_by_torch
-from neurosnn.torch.neuron import TorchNeuron, to_torch
+from neurosnn.torch.from_model import to_torch
+from neurosnn.torch.neuron import TorchNeuron
 
 __all__ = ["KINDS", "RangeTracker", "SequenceNetwork", "SpikingRecurrent"]
 
