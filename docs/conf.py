@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -36,6 +37,8 @@ numpydoc_show_class_members = False
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
 autosummary_generate = False
+# the reference of neurosnn.torch needs the names of PyTorch, not PyTorch itself
+autodoc_mock_imports = [] if find_spec("torch") else ["torch"]
 
 sphinx_gallery_conf = {
     "examples_dirs": "generated/examples",

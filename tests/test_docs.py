@@ -15,7 +15,7 @@ from neurosnn import analysis
 BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 PAGES = (
     "start", "which_rule", "equilibrium", "from_brian2", "own_neuron", "own_rule", "analysis", "studies",
-    "exchange", "limitations",
+    "exchange", "limitations", "torch",
 )  # fmt: skip
 #: Run in full, or up to the reading of their options.
 NOTEBOOKS = {
@@ -25,7 +25,12 @@ NOTEBOOKS = {
 }
 
 
-@pytest.mark.parametrize("name", PAGES)
+def marked(name):
+    """The page on PyTorch is tested where the other tests of it are."""
+    return pytest.param(name, marks=[pytest.mark.torch] if name == "torch" else [])
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in PAGES])
 def test_blocks_of_a_page_run_in_order(name, project_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     if name == "exchange":

@@ -20,7 +20,7 @@ neurons that leak at the start, because without (the released --leak 1) they do 
 
     python examples/frompapers/ponghiran_2022_recurrence.py                        # digits
     python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER --epochs 30
-    python examples/frompapers/ponghiran_2022_recurrence.py --task memory --delay 500 --clip 1
+    python examples/frompapers/ponghiran_2022_recurrence.py --task memory --clip 1 --gain 0.1 --keep 5
 """
 
 import argparse
