@@ -200,8 +200,11 @@ def draw(results, title, path):
             for layer, (color, values) in enumerate(zip(COLORS, tau, strict=False)):
                 label = f"layer {layer + 1}" if name == shown[0] else None
                 ax.plot(values, style, color=color, label=label)
-        ax.set(xlabel="epoch", ylabel="tau (steps)", yscale="log", title="from 2 (—) and 16 (- -)")
-        ax.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+        starts = " and ".join("2 (—)" if name == "PLIF 2" else "16 (- -)" for name in shown)
+        ax.set(xlabel="epoch", ylabel="tau (steps)", yscale="log", title=f"tau from {starts}")
+        low, high = ax.get_ylim()
+        ticks = [tick for tick in (1, 1.5, 2, 3, 5, 10, 20, 50) if low <= tick <= high]
+        ax.set_yticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
     for ax in axes[0]:
         ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
