@@ -34,7 +34,7 @@ def pixels(*shape):
 def drawn(monkeypatch):
     """Every random number is the largest, or the one that is set."""
     value = [1.0]
-    monkeypatch.setattr(torch, "rand", lambda n, dtype: torch.full((n,), value[0], dtype=dtype))
+    monkeypatch.setattr(torch, "rand", lambda n: torch.full((n,), value[0]))
     return value
 
 

@@ -44,12 +44,12 @@ def moved(
     1.0
     """
     n, (height, width) = len(x), x.shape[-2:]
-    down, right = torch.randint(-pixels, pixels + 1, (n, 2)).to(x.dtype).T
-    angle, size = torch.zeros(n, dtype=x.dtype), torch.ones(n, dtype=x.dtype)
+    down, right = torch.randint(-pixels, pixels + 1, (n, 2)).T.to(x)
+    angle, size = torch.zeros_like(down), torch.ones_like(down)
     if degrees:
-        angle = math.radians(degrees) * (2 * torch.rand(n, dtype=x.dtype) - 1)
+        angle = math.radians(degrees) * (2 * torch.rand(n).to(x) - 1)
     if zoom:
-        size = (1 + zoom) ** (2 * torch.rand(n, dtype=x.dtype) - 1)
+        size = (1 + zoom) ** (2 * torch.rand(n).to(x) - 1)
     # where in the old image a place of the new one is, both from -1 to 1 along each side
     cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
     places = torch.stack(
