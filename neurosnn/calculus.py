@@ -24,6 +24,7 @@ needs:
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -35,7 +36,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.checks import message
+from neurosnn.checks import did_you_mean, message
 from neurosnn.model import NeuronModel
 from neurosnn.symbolic import (
     differentiate,
@@ -184,6 +185,20 @@ def model_code(model: NeuronModel) -> Code:
     )
 
 
+def refuse_unknown(model: NeuronModel, learn: Iterable[str]) -> None:
+    """An error if a name that is to be learned is not a parameter of the model."""
+    for name in learn:
+        if name not in model.parameters:
+            raise ValueError(
+                message(
+                    f"'{name}' is not a parameter and cannot be learned.",
+                    model.name,
+                    "",
+                    did_you_mean(name, model.parameters),
+                )
+            )
+
+
 def refuse_noise(model: NeuronModel) -> None:
     """Say why no gradient can be derived from a model that is random or integrated otherwise."""
 
@@ -310,6 +325,7 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     'exp(-dt/tau_m)'
     """
     refuse_undifferentiable(model)
+    refuse_unknown(model, learn)
     if model.transmits:
         raise ValueError(
             message(
@@ -404,23 +420,9 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
                 ),
                 margin=to_string(differentiate(margin_by, name)),
             )
-            for name in _learnable(model, learn)
+            for name in learn
         },
     )
-
-
-def _learnable(model: NeuronModel, learn: tuple[str, ...]) -> tuple[str, ...]:
-    for name in learn:
-        if name not in model.parameters:
-            raise ValueError(
-                message(
-                    f"'{name}' is not a parameter and cannot be learned.",
-                    model.name,
-                    "",
-                    f"Parameters: {', '.join(model.parameters)}.",
-                )
-            )
-    return learn
 
 
 def _conditional(code: str, values: dict, conditional: tuple[str, ...]) -> dict:

@@ -27,6 +27,7 @@ All frames of CIFAR10-DVS take 26 GB at 20 steps; --train takes the first trials
 """
 
 import argparse
+import dataclasses
 import time
 from pathlib import Path
 
@@ -40,24 +41,24 @@ from neurosnn.analysis.drawing import COLORS
 from neurosnn.torch import accuracy, fit, image_tensors, moved, plif_network, rate_loss
 from neurosnn.torch.plif import ARCHITECTURES
 
-#: Reader, mean and standard deviation of the pixels as in the authors' code, shape of the input.
-IMAGES = {
-    "digits": (lambda root: data.digits_8x8(), 0.3, 0.37, {"channels": 1, "side": 8}),
-    "MNIST": (data.read_mnist, 0.1307, 0.3081, {"channels": 1, "side": 28}),
-    "Fashion-MNIST": (data.read_fashion_mnist, 0.2860, 0.3530, {"channels": 1, "side": 28}),
-    "CIFAR-10": (
-        data.read_cifar10,
-        (0.4914, 0.4822, 0.4465),
-        (0.2023, 0.1994, 0.2010),
-        {"channels": 3, "side": 32},
-    ),
+READERS = {
+    "digits": lambda root: data.digits_8x8(),
+    "MNIST": data.read_mnist,
+    "Fashion-MNIST": data.read_fashion_mnist,
+    "CIFAR-10": data.read_cifar10,
+    "N-MNIST": data.read_nmnist,
+    "CIFAR10-DVS": data.read_cifar10_dvs,
+    "DVS128 Gesture": data.read_dvs_gesture,
 }
-#: Event cameras: reader, pixels of a side, classes.
-EVENTS = {
-    "N-MNIST": (data.read_nmnist, 34, 10),
-    "CIFAR10-DVS": (data.read_cifar10_dvs, 128, 10),
-    "DVS128 Gesture": (data.read_dvs_gesture, 128, 11),
+#: Mean and standard deviation of the pixels of images, as in the authors' code.
+PIXELS = {
+    "digits": (0.3, 0.37),
+    "MNIST": (0.1307, 0.3081),
+    "Fashion-MNIST": (0.2860, 0.3530),
+    "CIFAR-10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
 }
+#: The input of each is that of the paper's network for it.
+SHAPED = ARCHITECTURES | {"digits": dataclasses.replace(ARCHITECTURES["small"], side=8)}
 RUNS = {
     "PLIF 2": {"tau": 2.0},
     "PLIF 16": {"tau": 16.0},
@@ -69,21 +70,19 @@ RUNS = {
 
 def read(name, root, n_train, n_steps):
     """Training, validation and test tensors, and what they need of the network."""
-    if name in EVENTS:
-        reader, side, classes = EVENTS[name]
-        shape = {"channels": 2, "side": side, "classes": classes, "frames": True}
-    else:
-        reader, mean, deviation, shape = IMAGES[name]
-    train, test = reader(root)
+    shape = {key: getattr(SHAPED[name], key) for key in ("channels", "side", "classes", "frames")}
+    train, test = READERS[name](root)
     train, validation = train.split(0.15, seed=0)
     if n_train:
         train, validation = train[:n_train], validation[: n_train // 3]
 
     def tensors(part):
-        if name in IMAGES:
+        if name in PIXELS:
+            mean, deviation = PIXELS[name]
             return image_tensors(part, mean=mean, deviation=deviation)
         frames = torch.from_numpy(data.slice_by_number(part, n_steps))
-        return frames.unflatten(2, (2, side, side)), torch.from_numpy(np.array(part.labels))
+        pixels = (shape["channels"], shape["side"], shape["side"])
+        return frames.unflatten(2, pixels), torch.from_numpy(np.array(part.labels))
 
     return [tensors(part) for part in (train, validation, test)], shape | {"n_steps": n_steps}
 
@@ -218,7 +217,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small, two epochs: only a test")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
-    parser.add_argument("--data", default="digits", choices=(*IMAGES, *EVENTS))
+    parser.add_argument("--data", default="digits", choices=tuple(READERS))
     parser.add_argument("--root", help="folder of the data; default: NEUROSNN_DATA")
     parser.add_argument("--network", default="small", choices=tuple(ARCHITECTURES))
     parser.add_argument(

@@ -12,7 +12,8 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.checks import Range, check_value, did_you_mean, message
+from neurosnn.calculus import refuse_unknown
+from neurosnn.checks import Range, check_value
 from neurosnn.model import NeuronModel
 from neurosnn.torch.neuron import TorchNeuron
 from neurosnn.torch.transforms import Transform, default_for, named
@@ -101,16 +102,8 @@ def to_torch(
         model = dataclasses.replace(model, **changes)
     chosen = dict(learn) if isinstance(learn, Mapping) else dict.fromkeys(learn)
     transforms: dict[str, Transform] = {}
+    refuse_unknown(model, chosen)
     for name, transform in chosen.items():
-        if name not in model.parameters:
-            raise ValueError(
-                message(
-                    f"'{name}' is not a parameter and cannot be learned.",
-                    model.name,
-                    "",
-                    did_you_mean(name, model.parameters),
-                )
-            )
         if transform is None:
             transform = default_for(model.ranges.get(name))
         elif isinstance(transform, str):

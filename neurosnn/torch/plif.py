@@ -131,12 +131,15 @@ class PLIFNetwork(nn.Module):
         def neurons() -> nn.Module:
             return Ahead(to_torch(PLIF(tau_m=tau * ms), learn, dt=DT), compiled=compiled)
 
+        def weighted(layer: nn.Module) -> nn.Module:
+            return EveryStep(layer, mixed=mixed)
+
         layers: list[nn.Module] = []
         channels, side = architecture.channels, architecture.side
         for group in architecture.convolutions:
             for width in group:
                 layers += [
-                    EveryStep(nn.Conv2d(channels, width, 3, padding=1, bias=False), mixed=mixed),
+                    weighted(nn.Conv2d(channels, width, 3, padding=1, bias=False)),
                     StepBatchNorm(nn.BatchNorm2d(width), merge=merge_norm),
                     neurons(),
                 ]
@@ -146,17 +149,13 @@ class PLIFNetwork(nn.Module):
         layers += [
             nn.Flatten(2),
             FixedDropout(dropout),
-            EveryStep(
-                nn.Linear(channels * side * side, architecture.hidden, bias=False), mixed=mixed
-            ),
+            weighted(nn.Linear(channels * side * side, architecture.hidden, bias=False)),
             neurons(),
         ]
         if architecture.dropouts == 2:
             layers.append(FixedDropout(dropout))
         layers += [
-            EveryStep(
-                nn.Linear(architecture.hidden, 10 * architecture.classes, bias=False), mixed=mixed
-            ),
+            weighted(nn.Linear(architecture.hidden, 10 * architecture.classes, bias=False)),
             neurons(),
             Voting(10),
         ]
