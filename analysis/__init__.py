@@ -45,12 +45,7 @@ from neurosnn.analysis.plotting_networks import (
     plot_measured_window,
 )
 from neurosnn.analysis.plotting_study import plot_study
-from neurosnn.analysis.published import (
-    PublishedPoints,
-    fit_error,
-    sjostrom_2001,
-    wang_2005,
-)
+from neurosnn.analysis.published import PublishedPoints, fit_error, sjostrom_2001, wang_2005
 from neurosnn.analysis.rates import RateCurve, rate_curve
 from neurosnn.analysis.windows import (
     EligibilityTrace,

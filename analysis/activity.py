@@ -9,7 +9,7 @@ from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from neurosnn.analysis.protocols import with_unit
-from neurosnn.checks import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 
 __all__ = [
     "Activity",

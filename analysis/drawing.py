@@ -9,7 +9,8 @@ from brian2.units.allunits import hertz, second
 from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.checks import message, unit_name
+from neurosnn.core.messages import message
+from neurosnn.core.values import unit_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from neurosnn.checks import Range, check_value, message
+from neurosnn.core.messages import message
+from neurosnn.core.values import Range, check_value
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 
 if TYPE_CHECKING:

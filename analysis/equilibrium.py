@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from neurosnn.analysis.gradients import alignment
-from neurosnn.checks import message
-from neurosnn.engine.equilibrium import EquilibriumResult
+from neurosnn.core.messages import message
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import two_point_gradient
+from neurosnn.rules.equilibrium.engine import EquilibriumResult
+from neurosnn.training.equilibrium import two_point_gradient
 
 __all__ = [
     "LearningWindow",
@@ -280,8 +280,8 @@ def update_directions(
     --------
     >>> import numpy as np
     >>> from neurosnn.analysis.equilibrium import update_directions
-    >>> from neurosnn.engine.equilibrium import EquilibriumEngine
-    >>> from neurosnn.rules.equilibrium import EquilibriumNetwork
+    >>> from neurosnn.rules.equilibrium.engine import EquilibriumEngine
+    >>> from neurosnn.rules.equilibrium.network import EquilibriumNetwork
     >>> net = EquilibriumNetwork((4, 5, 2), seed=1, scale=2.0)
     >>> net.parameters["output.b"] += 0.2
     >>> batch = {"targets": np.eye(2), "beta": np.array([1.0, -1.0])}

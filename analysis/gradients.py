@@ -11,8 +11,9 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.protocols import POSITIVE_TIME
-from neurosnn.callbacks import Callback
-from neurosnn.checks import Range, check_value, message, whole_steps
+from neurosnn.core.messages import message
+from neurosnn.core.values import Range, check_value, whole_steps
+from neurosnn.training.callbacks import Callback
 
 __all__ = ["AlignmentRecorder", "CreditCurve", "alignment", "credit_curve"]
 

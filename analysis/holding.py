@@ -12,11 +12,11 @@ from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 
-from neurosnn.calculus import margin_of
-from neurosnn.checks import message
+from neurosnn.calculus.step import margin_of
+from neurosnn.core.messages import message
+from neurosnn.core.symbolic import evaluate
+from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
-from neurosnn.symbolic import evaluate
-from neurosnn.units import si_unit
 
 SETTLED = 1e-13
 CHUNK, MOST_SETTLING, MOST_STAGES = 500, 10_000, 20

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from neurosnn.checks import Range, check_value
+from neurosnn.core.values import Range, check_value
 
 __all__ = ["wilson_interval"]
 

@@ -6,9 +6,9 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import get_dimensions
 
-from neurosnn.checks import message, unit_name
-from neurosnn.model import NeuronModel
-from neurosnn.plasticity import PlasticityRule
+from neurosnn.core.messages import message
+from neurosnn.core.values import unit_name
+from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.rules.eprop import EProp
 
 # Time constants after which a state that relaxes has forgotten where it started.

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from neurosnn.checks import message
-from neurosnn.plasticity import PlasticityRule
+from neurosnn.core.messages import message
+from neurosnn.model import PlasticityRule
 
 __all__ = ["COLUMNS", "Locality", "locality", "locality_table", "register_locality"]
 

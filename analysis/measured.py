@@ -11,7 +11,8 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from neurosnn.analysis.protocols import POSITIVE_TIME, with_unit
-from neurosnn.checks import check_value, did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.values import check_value
 
 __all__ = ["LearningTrial", "MeasuredWindow", "learning_trials", "measured_window"]
 

@@ -11,14 +11,9 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.learners import learner
-from neurosnn.analysis.protocols import (
-    POSITIVE_TIME,
-    Pairs,
-    Train,
-    private_brian,
-    with_unit,
-)
-from neurosnn.checks import Range, check_value, message, whole_steps
+from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian, with_unit
+from neurosnn.core.messages import message
+from neurosnn.core.values import Range, check_value, whole_steps
 from neurosnn.model import NeuronModel
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosnn.analysis.drawing import change_curve, current_axes, in_ms, line, plain, zero_lines
-from neurosnn.checks import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,7 @@ from neurosnn.analysis.drawing import (
     plain,
     zero_lines,
 )
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

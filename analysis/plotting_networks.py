@@ -11,7 +11,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 
 from neurosnn.analysis.drawing import COLORS, GREY, current_axes, in_ms, line, plain, zero_lines
 from neurosnn.analysis.locality import COLUMNS, locality
-from neurosnn.checks import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

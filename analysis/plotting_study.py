@@ -12,7 +12,7 @@ from neurosnn.analysis.drawing import COLORS, current_axes, plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from neurosnn.study_table import StudyTable
+    from neurosnn.study import StudyTable
 
 __all__ = ["plot_study"]
 

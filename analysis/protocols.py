@@ -21,9 +21,10 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
 from neurosnn.analysis.holding import drive, hold, run_until, voltage_of
-from neurosnn.checks import Range, check_value, message
+from neurosnn.core.messages import message
+from neurosnn.core.units import si_unit
+from neurosnn.core.values import Range, check_value
 from neurosnn.model import NeuronModel
-from neurosnn.units import si_unit
 
 # The package brian2.devices hides this module behind a variable of the same name.
 devices = sys.modules["brian2.devices.device"]

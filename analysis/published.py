@@ -9,7 +9,7 @@ from brian2.units.allunits import hertz
 from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.checks import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 
 __all__ = ["PublishedPoints", "fit_error", "sjostrom_2001", "wang_2005"]
 

@@ -23,10 +23,10 @@ from brian2 import ms
 
 from neurosnn import Adam, data, equations
 from neurosnn.analysis.equilibrium import update_directions
-from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import EquilibriumTrainer
-from neurosnn.rules.image_training import pixels
+from neurosnn.rules.equilibrium.engine import EquilibriumEngine
+from neurosnn.training.equilibrium import EquilibriumTrainer
+from neurosnn.training.images import pixels
 
 SIZES, TRIALS, BATCH = (784, 300, 10), 60000, 20
 VARIANTS = ("spike_derivative", "presynaptic", "trace_product", "antisymmetric")

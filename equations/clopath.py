@@ -5,8 +5,7 @@ from brian2.units.allunits import mvolt as mV
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from neurosnn.equations.pair_stdp import POSITIVE_TIME
-from neurosnn.model import Range, si_unit
-from neurosnn.plasticity import PlasticityRule
+from neurosnn.model import PlasticityRule, Range, si_unit
 
 __all__ = ["VoltageSTDP"]
 

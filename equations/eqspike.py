@@ -6,8 +6,7 @@ The paper's own constants were not at hand; all numbers here are ours, found by 
 from brian2.units.allunits import hertz
 from brian2.units.allunits import msecond as ms
 
-from neurosnn.model import NeuronModel, Range
-from neurosnn.plasticity import PlasticityRule
+from neurosnn.model import NeuronModel, PlasticityRule, Range
 
 __all__ = ["ConstantInput", "EqSpike", "EqSpikeLIF", "RegularInput"]
 

@@ -5,8 +5,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from neurosnn.equations.pair_stdp import POSITIVE_TIME, TRACES, spike
-from neurosnn.model import Range, si_unit
-from neurosnn.plasticity import PlasticityRule
+from neurosnn.model import PlasticityRule, Range, si_unit
 
 __all__ = ["RewardSTDP"]
 

@@ -3,8 +3,7 @@
 from brian2.units.allunits import msecond as ms
 
 from neurosnn.equations.pair_stdp import POSITIVE_TIME, spike
-from neurosnn.model import Range
-from neurosnn.plasticity import PlasticityRule
+from neurosnn.model import PlasticityRule, Range
 
 __all__ = ["TripletSTDP"]
 

@@ -27,7 +27,7 @@ from neurosnn import (
     analysis,
     data,
 )
-from neurosnn.schedules import Exponential
+from neurosnn.training.schedules import Exponential
 
 EIF = NeuronModel(
     name="EIF",

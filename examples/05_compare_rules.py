@@ -71,7 +71,15 @@ def train(rule, n, epochs, n_train, seed):
     """Train a network with one rule; what it can do in the end, and how its gradient was aligned."""
     from brian2 import ms
 
-    from neurosnn import Adam, CrossEntropy, Input, Layer, Readout, SpikingNetwork, data
+    from neurosnn import (
+        Adam,
+        CrossEntropy,
+        Input,
+        Layer,
+        Readout,
+        SpikingNetwork,
+        data,
+    )
 
     trials, test = data.spoken_digits(n_bands=16, n_thresholds=4)
     if rule == WITHOUT_TIME:
@@ -131,9 +139,9 @@ def train_without_time(trials, test, n, epochs, seed):
     from neurosnn import Adam
     from neurosnn.analysis.equilibrium import steady_state_gradient
     from neurosnn.rules.equilibrium import EquilibriumNetwork
-    from neurosnn.rules.equilibrium_training import EquilibriumTrainer
-    from neurosnn.rules.image_training import pixels
-    from neurosnn.schedules import Cosine
+    from neurosnn.training.equilibrium import EquilibriumTrainer
+    from neurosnn.training.images import pixels
+    from neurosnn.training.schedules import Cosine
 
     images, scale = mean_rates(trials)
     new, _ = mean_rates(test, scale)

@@ -36,7 +36,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.schedules import Steps
+from neurosnn.training.schedules import Steps
 
 START, SHOWN, ANSWER = 50, 150, 150  # ms, at one step a ms
 DELAYS = (200, 1000)  # shortest and longest delay trained on

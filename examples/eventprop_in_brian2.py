@@ -24,7 +24,15 @@ from brian2 import (
     second,
 )
 
-from neurosnn import CrossEntropy, EventProp, Input, Layer, Readout, SpikingNetwork, equations
+from neurosnn import (
+    CrossEntropy,
+    EventProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    equations,
+)
 from neurosnn.data import SpikeTrials
 from neurosnn.engine import Engine
 

@@ -37,7 +37,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.schedules import Exponential
+from neurosnn.training.schedules import Exponential
 
 RATE = {"rate_target": 15 * Hz, "rate_strength": 1e-5}
 RULES = {

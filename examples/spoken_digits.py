@@ -49,8 +49,8 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.callbacks import LiftSilent
-from neurosnn.schedules import Exponential
+from neurosnn.training.callbacks import LiftSilent
+from neurosnn.training.schedules import Exponential
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 USED_TO_CHOOSE = ("george", "lucas")

@@ -4,19 +4,23 @@
 plasticity curves and plots; the names below build, train and export networks.
 """
 
-from neurosnn.citation import citation
-from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
-from neurosnn.export import export, read_results, write_inputs
-from neurosnn.heterogeneity import gamma_distributed
-from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
-from neurosnn.model import NeuronModel, Range
+from neurosnn.core.citation import citation
+from neurosnn.losses import (
+    CrossEntropy,
+    CrossEntropyPerStep,
+    FirstSpike,
+    MaxCrossEntropy,
+    MeanSquareError,
+)
+from neurosnn.model import NeuronModel, PlasticityRule, Range
+from neurosnn.model.heterogeneity import gamma_distributed
 from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import SGD, Adam
-from neurosnn.plasticity import PlasticityRule
 from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eventprop import EventProp
+from neurosnn.standalone.export import export, read_results, write_inputs
 from neurosnn.training import Trainer
+from neurosnn.training.optimizers import SGD, Adam
 
 __all__ = [
     "BPTT",

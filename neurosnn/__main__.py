@@ -2,7 +2,7 @@
 
 import sys
 
-from neurosnn.cli import main
+from neurosnn.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -177,7 +177,7 @@ def test_learning_curve_is_drawn():
 
 
 def test_learning_curve_of_a_history():
-    from neurosnn.history import History
+    from neurosnn.training.history import History
 
     history = History([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.5}])
     (line,) = drawn(analysis.plot_learning_curve(history))

@@ -15,14 +15,15 @@ from brian2 import ms
 from reference.killed_training import make_trials
 from reference.linear_backend import LinearBackend
 
-from neurosnn import checkpoint as checkpoints
-from neurosnn import equations, files
-from neurosnn.checkpoint import Checkpoint, load_checkpoint
-from neurosnn.files import atomic_file, read_arrays, write_arrays
+from neurosnn import equations
+from neurosnn.core import files
+from neurosnn.core.files import atomic_file, read_arrays, write_arrays
 from neurosnn.losses import as_loss
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import SGD, Adam
 from neurosnn.training import Trainer
+from neurosnn.training import checkpoint as checkpoints
+from neurosnn.training.checkpoint import Checkpoint, load_checkpoint
+from neurosnn.training.optimizers import SGD, Adam
 
 SCRIPT = Path(__file__).parent / "reference" / "killed_training.py"
 
@@ -127,7 +128,7 @@ def test_a_file_that_outgrows_its_limit_leaves_the_old_one(tmp_path):
     """The operating system itself refuses the write in the middle."""
     program = (
         "import resource, sys, numpy as np\n"
-        "from neurosnn.files import write_arrays\n"
+        "from neurosnn.core.files import write_arrays\n"
         "write_arrays(sys.argv[1], {'w': np.ones(10)}, {})\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
         "write_arrays(sys.argv[1], {'w': np.ones(100_000)}, {})\n"

@@ -19,7 +19,7 @@ from neurosnn import (
     citation,
     equations,
 )
-from neurosnn.citation import KNOWN
+from neurosnn.core.citation import KNOWN
 
 
 @pytest.mark.parametrize("name", equations.__all__)

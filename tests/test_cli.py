@@ -13,7 +13,9 @@ import pytest
 from brian2 import ms
 from export_cases import small
 
-from neurosnn import SpikingNetwork, cli, doctor, equations, recipes
+from neurosnn import SpikingNetwork, equations
+from neurosnn.cli import doctor, recipes
+from neurosnn.cli import main as cli
 
 TINY = """
 title = "Tiny"

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from neurosnn.data.phones import PHONES_39, PHONES_61
-from neurosnn.decoding import Bigram, collapse, edit_distance, fold, phone_error_rate
+from neurosnn.data.speech.decoding import Bigram, collapse, edit_distance, fold, phone_error_rate
+from neurosnn.data.speech.phones import PHONES_39, PHONES_61
 
 
 def slow_distance(a, b):

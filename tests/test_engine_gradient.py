@@ -15,7 +15,7 @@ from neurosnn.losses import CrossEntropyPerStep, MeanSquareError
 from neurosnn.network import Input, Readout, SpikingNetwork
 from neurosnn.network import Layer as NetworkLayer
 from neurosnn.rules.eprop import EProp
-from neurosnn.rules.online import OnlineBackend
+from neurosnn.rules.eprop.backend import OnlineBackend
 
 N_STEPS, N_IN, N_OUT = 200, 12, 3
 WEIGHT = {"Izhikevich": 30.0}

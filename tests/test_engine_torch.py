@@ -8,12 +8,13 @@ import pytest
 from brian2 import ms
 from engine_cases import MODELS, raster, spike_trials
 
-from neurosnn.calculus import step_map
-from neurosnn.engine import Engine, build, eprop_adjoint
+from neurosnn.calculus.step import step_map
+from neurosnn.engine import Engine, build
 from neurosnn.losses import CrossEntropy
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
+from neurosnn.rules.eprop import adjoint as eprop_adjoint
 
 pytest.importorskip("torch", reason="the oracle is torch, which is not installed")
 from torch_oracle import gradient

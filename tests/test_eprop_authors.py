@@ -16,10 +16,10 @@ from neurosnn.data import SpikeTrials
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropyPerStep, MeanSquareError
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import SGD
 from neurosnn.rules.eprop import EProp
-from neurosnn.rules.online import OnlineBackend
+from neurosnn.rules.eprop.backend import OnlineBackend
 from neurosnn.training import Trainer
+from neurosnn.training.optimizers import SGD
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "eprop_losses.json").read_text())
 BLOCKS = {"input.w": "in", "recurrent.w": "rec", "readout.w": "out"}

@@ -30,13 +30,18 @@ from neurosnn import NeuronModel, equations
 from neurosnn.data import FrameTrials
 from neurosnn.engine import Engine
 from neurosnn.equations.eprop_published import EPROP_PUBLISHED
-from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
-from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
+from neurosnn.losses import (
+    CrossEntropy,
+    CrossEntropyPerStep,
+    FirstSpike,
+    MaxCrossEntropy,
+    MeanSquareError,
+)
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.rules import online_synapses
 from neurosnn.rules.eprop import EProp
-from neurosnn.rules.online import OnlineBackend
-from neurosnn.rules.online_synapses import add_variables
+from neurosnn.rules.eprop import synapses as online_synapses
+from neurosnn.rules.eprop.backend import OnlineBackend
+from neurosnn.rules.eprop.synapses import add_variables
 
 N_STEPS, N_IN, N_OUT = 150, 10, 3
 MODELS = {

@@ -27,12 +27,12 @@ from reference.eprop_numpy import Projection as PlainProjection
 from neurosnn import NeuronModel, equations
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import SGD, Adam
 from neurosnn.rules.eprop import EProp
+from neurosnn.rules.eprop.backend import OnlineBackend
 from neurosnn.rules.eventprop import EventProp
-from neurosnn.rules.online import OnlineBackend
-from neurosnn.rules.online_training import OnlineTraining
 from neurosnn.training import Trainer
+from neurosnn.training.online import OnlineTraining
+from neurosnn.training.optimizers import SGD, Adam
 
 N_STEPS, N_IN, N_OUT = 80, 8, 3
 
@@ -250,7 +250,7 @@ def test_printed_strings_are_the_executed_ones():
 @pytest.mark.cuda
 def test_cuda_code_of_a_users_script_is_generated(tmp_path):
     pytest.importorskip("brian2cuda")
-    from neurosnn.cuda import settings
+    from neurosnn.standalone.cuda import settings
 
     for name, value in settings("sm_80").items():
         prefs[name] = value

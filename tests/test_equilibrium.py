@@ -17,15 +17,11 @@ from neurosnn.analysis.equilibrium import (
     steady_state_gradient,
     update_directions,
 )
-from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.equations import EqSpike, EqSpikeLIF
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import (
-    EquilibriumTrainer,
-    pixels,
-    two_point_gradient,
-)
-from neurosnn.rules.rate_equilibrium import RateEquilibrium
+from neurosnn.rules.equilibrium.engine import EquilibriumEngine
+from neurosnn.training.equilibrium import EquilibriumTrainer, pixels, two_point_gradient
+from neurosnn.training.rate_equilibrium import RateEquilibrium
 
 VARIANTS = ("spike_derivative", "presynaptic", "constant_input", "trace_product", "antisymmetric")
 TRAIN, TEST = data.digits_8x8()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from brian2 import device, ms, set_device
 
-from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.equations import EqSpike, EqSpikeLIF
 from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.rules.equilibrium.engine import EquilibriumEngine
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.random((3, 12)) * (RANDOM.random((3, 12)) < 0.7)

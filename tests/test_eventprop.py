@@ -9,8 +9,8 @@ from reference.event_driven import cross_entropy, differences, simulate
 from reference.eventprop_numpy import table_1
 
 from neurosnn import equations
-from neurosnn.engine import eventprop_adjoint
-from neurosnn.hybrid import hybrid_map
+from neurosnn.calculus.hybrid import hybrid_map
+from neurosnn.rules.eventprop import adjoint as eventprop_adjoint
 
 FINE = 0.02e-3
 SQUARED = "dv/dt = (I*I - v)/tau_m : 1\ndI/dt = -I/tau_s : 1"

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from brian2 import ms, second
 
-from neurosnn import Input, Layer, NeuronModel, Readout, SpikingNetwork, data, equations
+from neurosnn import (
+    Input,
+    Layer,
+    NeuronModel,
+    Readout,
+    SpikingNetwork,
+    data,
+    equations,
+)
 from neurosnn.engine.backend import Engine
-from neurosnn.nir import from_nir, to_nir
+from neurosnn.network.nir import from_nir, to_nir
 
 
 def trials(n_channels=700, durations=False):

@@ -16,8 +16,9 @@ from brian2 import Network, NeuronGroup, get_device, ms, prefs, second, set_devi
 from export_cases import plastic, small
 from reference.networks import N, network, spike_trials
 
-from neurosnn import EProp, cuda, export, read_results, write_inputs
-from neurosnn.project import harden, read_from_files
+from neurosnn import EProp, export, read_results, write_inputs
+from neurosnn.standalone import cuda
+from neurosnn.standalone.project import harden, read_from_files
 
 # The package has a function of the same name, which hides its module.
 export_module = importlib.import_module("neurosnn.export")

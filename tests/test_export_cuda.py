@@ -23,7 +23,7 @@ from export_cases import equilibrium, every_neuron, plastic
 from reference.networks import N, network, spike_trials
 from test_export_learning import labelled
 
-from neurosnn import (  # fmt: skip
+from neurosnn import (
     Adam,
     EProp,
     Input,
@@ -35,7 +35,7 @@ from neurosnn import (  # fmt: skip
     equations,
     export,
 )
-from neurosnn.units import si_unit
+from neurosnn.core.units import si_unit
 
 CUDA = {"device": "cuda_standalone"}
 MODELS = {name: getattr(equations, name)() for name in equations.__all__}

@@ -10,7 +10,7 @@ from brian2 import ms
 from export_cases import equilibrium, every_neuron, make, plastic, run, start
 from reference.networks import N_IN, N_STEPS, simulate, spike_trials
 
-from neurosnn import (  # fmt: skip
+from neurosnn import (
     SGD,
     Adam,
     EProp,
@@ -25,7 +25,7 @@ from neurosnn import (  # fmt: skip
 )
 from neurosnn.data import FrameTrials, SpikeTrials
 from neurosnn.losses import MeanSquareError
-from neurosnn.rules.online_training import OnlineTraining
+from neurosnn.training.online import OnlineTraining
 
 pytestmark = [pytest.mark.standalone, pytest.mark.slow]
 

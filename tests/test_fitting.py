@@ -12,14 +12,14 @@ from reference.killed_training import drop_spikes, make_trials
 from reference.linear_backend import LinearBackend
 
 from neurosnn import equations
-from neurosnn.callbacks import Callback, EarlyStopping
-from neurosnn.checkpoint import load_checkpoint
 from neurosnn.data import SpikeTrials
-from neurosnn.history import History
 from neurosnn.losses import CrossEntropy, as_loss
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import Adam
 from neurosnn.training import Trainer
+from neurosnn.training.callbacks import Callback, EarlyStopping
+from neurosnn.training.checkpoint import load_checkpoint
+from neurosnn.training.history import History
+from neurosnn.training.optimizers import Adam
 
 TRIALS = make_trials()
 

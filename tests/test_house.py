@@ -246,7 +246,7 @@ def _resolve(name: str):
 # -- sources ----------------------------------------------------------------------------------------
 
 # What makes equations/ readable: nothing but Brian2's equations and units, and the model.
-DESCRIPTIONS = ("neurosnn.model", "neurosnn.plasticity")  # NeuronModel and PlasticityRule
+DESCRIPTIONS = ("neurosnn.model", "neurosnn.model.plasticity")  # NeuronModel and PlasticityRule
 EQUATIONS_STDLIB = {
     "__future__",
     "collections",

@@ -8,9 +8,9 @@ from brian2 import ms
 
 from neurosnn import Adam, data
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import EquilibriumTrainer
-from neurosnn.rules.rate_equilibrium import RateEquilibrium
-from neurosnn.schedules import Cosine
+from neurosnn.training.equilibrium import EquilibriumTrainer
+from neurosnn.training.rate_equilibrium import RateEquilibrium
+from neurosnn.training.schedules import Cosine
 
 IMAGES = data.digits_8x8()[0][:90]
 

@@ -19,8 +19,8 @@ from neurosnn import (
     export,
     gamma_distributed,
 )
-from neurosnn.callbacks import LiftSilent
 from neurosnn.engine import Engine
+from neurosnn.training.callbacks import LiftSilent
 
 N_IN, N = 10, 8
 

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from brian2 import ms, mV
 
-from neurosnn.event_losses import FirstSpike, MaxCrossEntropy
-from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError, as_loss
+from neurosnn.losses import (
+    CrossEntropy,
+    CrossEntropyPerStep,
+    FirstSpike,
+    MaxCrossEntropy,
+    MeanSquareError,
+    as_loss,
+)
 
 RNG = np.random.default_rng(5)
 OUTPUTS = RNG.normal(size=(7, 4))

@@ -24,9 +24,11 @@ from brian2 import (
 from reference.networks import CONDUCTANCE, CURRENT, N
 
 from neurosnn import NeuronModel, equations
-from neurosnn.checks import Namespace, Range, check_value, did_you_mean, message, unit_name
-from neurosnn.units import si_unit
-from neurosnn.wiring import USUAL
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.units import si_unit
+from neurosnn.core.values import Range, check_value, unit_name
+from neurosnn.model.namespace import Namespace
+from neurosnn.network.wiring import USUAL
 
 MODELS = {
     name: made

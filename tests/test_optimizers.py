@@ -7,10 +7,10 @@ import pytest
 from brian2 import ms, mV, nS
 
 from neurosnn import NeuronModel, equations
-from neurosnn.constraints import Constraints
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import SGD, Adam, clip_by_global_norm
-from neurosnn.schedules import Constant, Cosine, Exponential, Steps, WarmUp
+from neurosnn.training.constraints import Constraints
+from neurosnn.training.optimizers import SGD, Adam, clip_by_global_norm
+from neurosnn.training.schedules import Constant, Cosine, Exponential, Steps, WarmUp
 
 GRADIENTS = [0.3, -1.2, 0.05, 2.0, -0.7]
 

@@ -10,7 +10,7 @@ import pytest
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, ms, nS, pA
 
 from neurosnn import equations
-from neurosnn.plasticity import PlasticityRule
+from neurosnn.model import PlasticityRule
 
 RULES = {
     "pair": equations.PairSTDP(),

@@ -23,8 +23,8 @@ from reference.networks import (
     spikes,
 )
 
-from neurosnn import equations, storage
-from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn import equations
+from neurosnn.network import Input, Layer, Readout, SpikingNetwork, storage
 
 
 def small(connectivity=0.5):

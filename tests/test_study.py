@@ -29,9 +29,10 @@ from reference.study_points import (
     unlucky,
 )
 
-from neurosnn import study_points, study_runner
 from neurosnn.study import Choice, LogUniform, Study, StudyTable, Uniform
-from neurosnn.study_table import interval, student_quantile
+from neurosnn.study import points as study_points
+from neurosnn.study import runner as study_runner
+from neurosnn.study.table import interval, student_quantile
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from engine_cases import USER_WRITTEN, raster, spike_trials
 from reference import adjoint_numpy
 
 from neurosnn import NeuronModel, equations
+from neurosnn.core.units import si_unit
 from neurosnn.equations import surrogates
-from neurosnn.units import si_unit
 
 pytest.importorskip("torch", reason="PyTorch is not installed (extra neurosnn[torch])")
 import torch

@@ -7,9 +7,9 @@ import pytest
 from brian2 import ms
 
 from neurosnn import equations
-from neurosnn.calculus import step_map, transmitted_slopes
+from neurosnn.calculus.step import step_map, transmitted_slopes
 from neurosnn.data import FrameTrials
-from neurosnn.decoding import Bigram
+from neurosnn.data.speech.decoding import Bigram
 
 pytest.importorskip("torch", reason="PyTorch is not installed (extra neurosnn[torch])")
 import torch

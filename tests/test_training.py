@@ -13,10 +13,10 @@ from neurosnn import NeuronModel, equations
 from neurosnn.data import FrameTrials
 from neurosnn.losses import CrossEntropy, MeanSquareError, as_loss
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import SGD, Adam
 from neurosnn.rules.eprop import EProp
-from neurosnn.schedules import Exponential
 from neurosnn.training import Trainer
+from neurosnn.training.optimizers import SGD, Adam
+from neurosnn.training.schedules import Exponential
 
 TRIALS = make_trials()
 
@@ -391,7 +391,7 @@ def test_without_a_compiler_brian2_is_used_and_said(monkeypatch):
             raise NotImplementedError
 
     engine, online = type("Engine", (Stub,), {}), type("OnlineBackend", (Stub,), {})
-    modules = {"neurosnn.engine.backend": engine, "neurosnn.rules.online": online}
+    modules = {"neurosnn.engine.backend": engine, "neurosnn.rules.eprop.backend": online}
     for name, backend in modules.items():
         module = types.ModuleType(name)
         setattr(module, backend.__name__, backend)

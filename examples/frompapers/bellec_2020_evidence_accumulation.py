@@ -41,7 +41,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.schedules import Steps
+from neurosnn.training.schedules import Steps
 
 CUE, PAUSE, DELAY, RECALL = 100, 50, 1050, 150  # ms, at one step a ms
 GROUP = 10  # neurons each that signal left, right, recall, and background noise

@@ -38,7 +38,14 @@ from matplotlib import pyplot as plt
 
 from neurosnn import data
 from neurosnn.analysis.drawing import COLORS
-from neurosnn.torch import accuracy, fit, image_tensors, moved, plif_network, rate_loss
+from neurosnn.torch import (
+    accuracy,
+    fit,
+    image_tensors,
+    moved,
+    plif_network,
+    rate_loss,
+)
 from neurosnn.torch.plif import ARCHITECTURES
 
 READERS = {

@@ -36,12 +36,12 @@ from tqdm import tqdm
 from neurosnn import Adam, analysis, data, equations
 from neurosnn.analysis.energy import LOIHI, V100, count_events, energy
 from neurosnn.analysis.equilibrium import learning_window, update_directions
-from neurosnn.engine.equilibrium import EquilibriumEngine
 from neurosnn.rules.equilibrium import EquilibriumNetwork
-from neurosnn.rules.equilibrium_training import EquilibriumTrainer
-from neurosnn.rules.image_training import pixels
-from neurosnn.rules.rate_equilibrium import RateEquilibrium
-from neurosnn.schedules import Cosine
+from neurosnn.rules.equilibrium.engine import EquilibriumEngine
+from neurosnn.training.equilibrium import EquilibriumTrainer
+from neurosnn.training.images import pixels
+from neurosnn.training.rate_equilibrium import RateEquilibrium
+from neurosnn.training.schedules import Cosine
 
 READERS = {"mnist": data.read_mnist, "fashion_mnist": data.read_fashion_mnist}
 VARIANTS = ("spike_derivative", "presynaptic", "trace_product", "antisymmetric")

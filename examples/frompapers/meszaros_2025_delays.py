@@ -43,7 +43,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.schedules import Exponential
+from neurosnn.training.schedules import Exponential
 
 GROUP, LAGS, DURATION = 10, np.array([-24.0, -12.0, 0.0, 12.0, 24.0]), 110  # lags in ms
 N_IN, LONGEST = 2 * GROUP, 6.0  # ms

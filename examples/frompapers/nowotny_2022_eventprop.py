@@ -54,8 +54,8 @@ from neurosnn import (
     equations,
     gamma_distributed,
 )
-from neurosnn.callbacks import LiftSilent
-from neurosnn.schedules import Exponential
+from neurosnn.training.callbacks import LiftSilent
+from neurosnn.training.schedules import Exponential
 
 DIGITS = {
     "tau_m": 40.0,

@@ -34,7 +34,7 @@ from matplotlib import pyplot as plt
 
 from neurosnn import data
 from neurosnn.analysis.drawing import COLORS
-from neurosnn.decoding import Bigram
+from neurosnn.data.speech.decoding import Bigram
 from neurosnn.torch import (
     SequenceNetwork,
     count_multiplications,

@@ -42,7 +42,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.schedules import Steps
+from neurosnn.training.schedules import Steps
 
 NEURONS = {"LIF": equations.LIF, "STDP-LIF": equations.STDP_LIF}
 N_STEPS = 500

@@ -35,8 +35,18 @@ import numpy as np
 from brian2 import ms
 from matplotlib import pyplot as plt
 
-from neurosnn import Adam, EProp, Input, Layer, Readout, SpikingNetwork, Trainer, data, equations
-from neurosnn.schedules import WarmUp
+from neurosnn import (
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    data,
+    equations,
+)
+from neurosnn.training.schedules import WarmUp
 
 # Test errors (%) of the paper on TIMIT, 61 phones, one run each; 800 neurons in all.
 PAPER = {

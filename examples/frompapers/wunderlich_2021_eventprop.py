@@ -42,8 +42,8 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.callbacks import EarlyStopping
-from neurosnn.schedules import Exponential
+from neurosnn.training.callbacks import EarlyStopping
+from neurosnn.training.schedules import Exponential
 
 # Means and standard deviations of the initial weights are the paper's.
 RECIPES = {

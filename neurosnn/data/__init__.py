@@ -1,28 +1,37 @@
 """Data: containers, embedded sets, readers of the field's file formats, spike encoders."""
 
-from ._trialset import validation_split
-from .augment import blend_trials, drop_spikes, jitter_times, shift_channels
-from .cochlea import encode_cochlea
-from .delay_line import delay_line, jitter_channels
-from .encoders import encode_current, encode_latency, encode_poisson, encode_regular_rate
-from .endpoints import trim_quiet
-from .equalize import equalize_bands
-from .exchange import from_events, from_neo, spike_trains, to_neo, write_shd
-from .frame_trials import FrameTrials, standardize
-from .images import Images, digits_8x8
-from .mel import log_mel
-from .read_cifar10 import read_cifar10
-from .read_dvs import read_cifar10_dvs, read_dvs_gesture
-from .read_fsdd import read_fsdd, read_fsdd_waves
-from .read_idx import read_fashion_mnist, read_idx, read_mnist
-from .read_librispeech import read_librispeech
-from .read_nmnist import read_nmnist
-from .read_shd import read_shd, read_ssc
-from .read_timit import read_timit
-from .slices import slice_by_number
-from .spike_trials import SpikeTrials, Steps, Trial
-from .spoken_digits import spoken_digit_frames, spoken_digit_labels, spoken_digits
-from .yin_yang import yin_yang
+from neurosnn.data.augment import blend_trials, drop_spikes, jitter_times, shift_channels
+from neurosnn.data.delay_line import delay_line, jitter_channels
+from neurosnn.data.encoders import (
+    encode_current,
+    encode_latency,
+    encode_poisson,
+    encode_regular_rate,
+)
+from neurosnn.data.exchange import from_events, from_neo, spike_trains, to_neo, write_shd
+from neurosnn.data.frame_trials import FrameTrials, standardize
+from neurosnn.data.images import Images, digits_8x8
+from neurosnn.data.readers.cifar10 import read_cifar10
+from neurosnn.data.readers.dvs import read_cifar10_dvs, read_dvs_gesture
+from neurosnn.data.readers.fsdd import read_fsdd, read_fsdd_waves
+from neurosnn.data.readers.idx import read_fashion_mnist, read_idx, read_mnist
+from neurosnn.data.readers.librispeech import read_librispeech
+from neurosnn.data.readers.nmnist import read_nmnist
+from neurosnn.data.readers.shd import read_shd, read_ssc
+from neurosnn.data.readers.slices import slice_by_number
+from neurosnn.data.readers.timit import read_timit
+from neurosnn.data.speech.cochlea import encode_cochlea
+from neurosnn.data.speech.endpoints import trim_quiet
+from neurosnn.data.speech.equalize import equalize_bands
+from neurosnn.data.speech.mel import log_mel
+from neurosnn.data.speech.spoken_digits import (
+    spoken_digit_frames,
+    spoken_digit_labels,
+    spoken_digits,
+)
+from neurosnn.data.spike_trials import SpikeTrials, Steps, Trial
+from neurosnn.data.trial_set import validation_split
+from neurosnn.data.yin_yang import yin_yang
 
 __all__ = [
     "FrameTrials",

@@ -11,9 +11,9 @@ import numpy as np
 from brian2.units import Quantity, ms
 from numpy.typing import ArrayLike
 
-from ._check import fraction, generator, integers, positive_int, seconds
-from ._trialset import gather_rows, row_of, sort_spikes
-from .spike_trials import SpikeTrials, Steps
+from neurosnn.data.checks import fraction, generator, integers, positive_int, seconds
+from neurosnn.data.spike_trials import SpikeTrials, Steps
+from neurosnn.data.trial_set import gather_rows, row_of, sort_spikes
 
 Seed = int | np.random.Generator
 Spikes = TypeVar("Spikes", SpikeTrials, Steps)

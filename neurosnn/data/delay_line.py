@@ -3,9 +3,9 @@
 import numpy as np
 from brian2.units import Quantity
 
-from ._check import generator, positive_int, seconds
-from ._trialset import row_of, sort_spikes
-from .spike_trials import SpikeTrials
+from neurosnn.data.checks import generator, positive_int, seconds
+from neurosnn.data.spike_trials import SpikeTrials
+from neurosnn.data.trial_set import row_of, sort_spikes
 
 
 def delay_line(trials: SpikeTrials, copies: int, spacing: Quantity) -> SpikeTrials:

@@ -4,10 +4,10 @@ import numpy as np
 from brian2.units import Hz, Quantity, ms, nA, second
 from numpy.typing import ArrayLike
 
-from ._check import fraction, generator, hertz, seconds
-from ._trialset import sort_spikes
-from .images import Images
-from .spike_trials import SpikeTrials
+from neurosnn.data.checks import fraction, generator, hertz, seconds
+from neurosnn.data.images import Images
+from neurosnn.data.spike_trials import SpikeTrials
+from neurosnn.data.trial_set import sort_spikes
 
 
 def encode_latency(

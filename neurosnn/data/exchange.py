@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from brian2.units import Quantity, second
 
-from neurosnn.checks import message
-from neurosnn.files import atomic_file
-
-from ._check import seconds
-from .spike_trials import SpikeTrials
+from neurosnn.core.files import atomic_file
+from neurosnn.core.messages import message
+from neurosnn.data.checks import seconds
+from neurosnn.data.spike_trials import SpikeTrials
 
 __all__ = ["from_events", "from_neo", "spike_trains", "to_neo", "write_shd"]
 

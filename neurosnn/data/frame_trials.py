@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from brian2.units import Quantity, ms, second
 
-from ._check import frozen, integers, seconds
-from ._trialset import TrialSet, gather_rows, row_of
+from neurosnn.data.checks import frozen, integers, seconds
+from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 
 class FrameTrial(NamedTuple):

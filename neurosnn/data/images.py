@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._check import frozen, integers
-from ._trialset import TrialSet
+from neurosnn.data.checks import frozen, integers
+from neurosnn.data.trial_set import TrialSet
 
 
 class Image(NamedTuple):

@@ -6,8 +6,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from brian2.units import Quantity, ms, second
 
-from ._check import choice, frozen, integers, positive_int, seconds
-from ._trialset import TrialSet, gather_rows, row_of
+from neurosnn.data.checks import choice, frozen, integers, positive_int, seconds
+from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 
 class Trial(NamedTuple):

@@ -3,8 +3,8 @@
 import numpy as np
 from brian2.units import Quantity, ms, second
 
-from ._check import generator, positive_int, seconds
-from .spike_trials import SpikeTrials
+from neurosnn.data.checks import generator, positive_int, seconds
+from neurosnn.data.spike_trials import SpikeTrials
 
 #: Radii of the figure and of its two dots; the figure fills the unit square.
 RADIUS, DOT = 0.5, 0.1

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.calculus import step_map
-from neurosnn.checks import did_you_mean, message
+from neurosnn.calculus.hybrid import hybrid_map
+from neurosnn.calculus.step import step_map
+from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.batches import BatchInput, read_batch
 from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
-from neurosnn.engine.eprop_adjoint import add_eprop
-from neurosnn.engine.eventprop_adjoint import add_eventprop
 from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
 from neurosnn.engine.program import REAL, Program, precision
 from neurosnn.engine.refusals import learned_parameters, refuse_what_has_no_gradient
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.translate import Translator
-from neurosnn.hybrid import hybrid_map
+from neurosnn.rules.eprop.adjoint import add_eprop
+from neurosnn.rules.eventprop.adjoint import add_eventprop
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork

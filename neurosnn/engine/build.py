@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 
 __all__ = ["cache_folder", "compiler", "load_library"]
 

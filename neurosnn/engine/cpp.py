@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from brian2.parsing.rendering import CPPNodeRenderer
 
-from neurosnn.checks import did_you_mean, message
-from neurosnn.symbolic import SinceSpike
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.symbolic import SinceSpike
 
 __all__ = ["OWN", "Hoister", "c_type", "render"]
 

@@ -19,11 +19,11 @@ import brian2
 import jinja2
 import sympy
 
+from neurosnn.core.files import atomic_file
+from neurosnn.core.units import si_unit, to_plain
 from neurosnn.engine.build import cache_folder
 from neurosnn.engine.codegen import LayerCode
-from neurosnn.files import atomic_file
 from neurosnn.model import NeuronModel
-from neurosnn.units import si_unit, to_plain
 
 __all__ = ["derivation_key", "read_derivation", "write_derivation"]
 

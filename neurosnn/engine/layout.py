@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from neurosnn.core.symbolic import evaluate
 from neurosnn.engine.codegen import ConnectionCode, LayerCode
-from neurosnn.event_losses import FirstSpike
-from neurosnn.symbolic import evaluate
+from neurosnn.losses import FirstSpike
 
 __all__ = ["aligned", "batch_fields", "delayed", "neuron_values"]
 

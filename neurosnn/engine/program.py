@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosnn.checks import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.build import load_library
 
 __all__ = ["REAL", "Program", "precision"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork

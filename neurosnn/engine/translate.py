@@ -7,11 +7,11 @@ import ast
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus import OPEN, SPIKED, model_code
+from neurosnn.calculus.step import OPEN, SPIKED, model_code
+from neurosnn.core.symbolic import statements
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type
 from neurosnn.model import NeuronModel
-from neurosnn.symbolic import statements
 
 __all__ = ["Translator", "product_sum"]
 

@@ -11,7 +11,7 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import DIMENSIONLESS
 from torch import nn
 
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 from neurosnn.model import NeuronModel
 from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting

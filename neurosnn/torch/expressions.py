@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 
-from neurosnn.checks import did_you_mean, message
-from neurosnn.symbolic import SinceSpike, statements
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.symbolic import SinceSpike, statements
 
 __all__ = ["TYPE", "Translator"]
 

@@ -12,8 +12,8 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus import refuse_unknown
-from neurosnn.checks import Range, check_value
+from neurosnn.calculus.step import refuse_unknown
+from neurosnn.core.values import Range, check_value
 from neurosnn.model import NeuronModel
 from neurosnn.torch.neuron import TorchNeuron
 from neurosnn.torch.transforms import Transform, default_for, named

@@ -10,15 +10,15 @@ import torch
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import word_substitute
 
-from neurosnn.calculus import (
+from neurosnn.calculus.step import (
     margin_of,
     model_code,
     refuse_noise,
     refuse_undifferentiable,
     transmitted_slopes,
 )
+from neurosnn.core.symbolic import statements
 from neurosnn.model import NeuronModel
-from neurosnn.symbolic import statements
 from neurosnn.torch.expressions import TYPE, Translator
 from neurosnn.torch.transforms import Transform, free_value
 

@@ -10,7 +10,7 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 from torch import nn
 
-from neurosnn.checks import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 from neurosnn.equations.plif import PLIF
 from neurosnn.torch.from_model import to_torch
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from neurosnn.checks import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 from neurosnn.equations.gated_lif import VARIANTS, GatedLIF
 from neurosnn.torch.compiling import compiled as compiled_by_torch
 from neurosnn.torch.from_model import to_torch

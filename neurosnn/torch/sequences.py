@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 from neurosnn.data import FrameTrials
-from neurosnn.decoding import Bigram, collapse, phone_error_rate
+from neurosnn.data.speech.decoding import Bigram, collapse, phone_error_rate
 from neurosnn.torch.training import descend
 
 __all__ = ["CURRICULUM", "cut", "fit_sequences", "log_posteriors", "score"]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 
 __all__ = ["Pieces", "Synapses", "average", "convolution", "dense", "norm_of"]
 

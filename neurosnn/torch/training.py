@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurosnn.checks import message
+from neurosnn.core.messages import message
 
 __all__ = ["accuracy", "fit", "image_tensors"]
 

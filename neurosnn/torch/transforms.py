@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from neurosnn.checks import Range, did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.values import Range
 
 __all__ = ["TRANSFORMS", "Identity", "Interval", "LeakRate", "Positive", "Transform", "default_for"]
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from brian2.units import ms
 
-from neurosnn.data import SpikeTrials, blend_trials, drop_spikes, jitter_times, shift_channels
+from neurosnn.data import (
+    SpikeTrials,
+    blend_trials,
+    drop_spikes,
+    jitter_times,
+    shift_channels,
+)
 
 
 def check(trials, like):

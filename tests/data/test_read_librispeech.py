@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neurosnn.data import read_librispeech
-from neurosnn.data.alignments import parse_ctm, parse_textgrid, plain_phone
+from neurosnn.data.speech.alignments import parse_ctm, parse_textgrid, plain_phone
 
 LONG = """File type = "ooTextFile"
 Object class = "TextGrid"

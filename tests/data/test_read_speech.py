@@ -11,14 +11,14 @@ import pytest
 from brian2.units import Hz, ms
 
 from neurosnn.data import log_mel, read_fsdd, read_fsdd_waves, read_timit
-from neurosnn.data.phones import (
+from neurosnn.data.speech.features import frame_labels, mfcc_features, parse_phn
+from neurosnn.data.speech.phones import (
     CORE_TEST_SPEAKERS,
     FOLD_61_TO_39,
     PHONES_39,
     PHONES_61,
     VALIDATION_SPEAKERS,
 )
-from neurosnn.data.speech import frame_labels, mfcc_features, parse_phn
 
 
 def wav(samples, rate=8000, channels=1):

@@ -19,15 +19,16 @@ from brian2 import ms
 
 sys.path.append(str(Path(__file__).parent.parent))
 
-from neurosnn import equations, files
-from neurosnn.callbacks import EarlyStopping
-from neurosnn.checkpoint import Checkpoint, load_checkpoint
+from neurosnn import equations
+from neurosnn.core import files
 from neurosnn.data import SpikeTrials
 from neurosnn.losses import CrossEntropy
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.optimizers import Adam
-from neurosnn.schedules import Cosine
 from neurosnn.training import Trainer
+from neurosnn.training.callbacks import EarlyStopping
+from neurosnn.training.checkpoint import Checkpoint, load_checkpoint
+from neurosnn.training.optimizers import Adam
+from neurosnn.training.schedules import Cosine
 from reference.linear_backend import LinearBackend
 
 EPOCHS, KILLS = 6, 20

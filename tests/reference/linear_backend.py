@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from neurosnn.batches import steps_of
+from neurosnn.training.batches import steps_of
 
 
 @dataclass

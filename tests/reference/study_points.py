@@ -63,7 +63,7 @@ def unlucky(x, log, seed):
 
 def refuse_to_write():
     """From now on this process finds every folder full."""
-    from neurosnn import study_points
+    from neurosnn.study import points as study_points
 
     def refuse(self, key, record):
         raise OSError(28, "No space left on device")
@@ -74,6 +74,6 @@ def refuse_to_write():
 
 def allow_to_write():
     """Undo `refuse_to_write`."""
-    from neurosnn import study_points
+    from neurosnn.study import points as study_points
 
     study_points.PointFiles.write = study_points.PointFiles.real_write

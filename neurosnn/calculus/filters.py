@@ -1,0 +1,159 @@
+"""The filter of a readout, and statements that change several variables at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
+from brian2.utils.stringtools import get_identifiers, word_substitute
+
+from neurosnn.calculus.step import step_map
+from neurosnn.core.messages import message
+from neurosnn.core.symbolic import evaluate
+from neurosnn.model import NeuronModel
+
+__all__ = ["ReadoutFilter", "in_place", "model_filter", "read_filter"]
+
+
+def in_place(expressions: Mapping[str, str], depends: Mapping[str, set[str]]) -> str:
+    """Statements that give all variables their new values as if at once."""
+    lines, left = [], dict(expressions)
+    while left:
+        free = [
+            row for row in left if not any(row in depends[other] for other in left if other != row)
+        ]
+        if free:
+            row = free[0]
+        else:
+            row = next(iter(left))
+            lines.append(f"old_{row} = {row}")
+            depends = {
+                key: (value - {row} if key != row else value) for key, value in depends.items()
+            }
+            left = {
+                key: word_substitute(text, {row: f"old_{row}"}) if key != row else text
+                for key, text in left.items()
+            }
+        lines.append(f"{row} = {left.pop(row)}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ReadoutFilter:
+    """The linear filter through which the readout sees a spike.
+
+    Attributes
+    ----------
+    states : tuple of str
+        Ends of the names of the filtered variables; the first, "", is what reaches the output.
+    transition : mapping of (str, str) to float
+        Factors from step to step.
+    entry : str
+        The one to which a spike adds.
+    """
+
+    states: tuple[str, ...]
+    transition: Mapping[tuple[str, str], float]
+    entry: str
+
+    @property
+    def factors(self) -> dict[tuple[str, str], str]:
+        """Names of the factors as constants in Brian2."""
+        return {(row, col): f"kappa{row}{col}" for row, col in self.transition}
+
+    def update(self, base: str, source: str) -> str:
+        """Statements of one step of the variables ``<base><state>``, in which `source` enters."""
+        factors = self.factors
+        expressions, depends = {}, {}
+        for row in self.states:
+            terms = [col for col in self.states if (row, col) in factors]
+            parts = [f"{factors[row, col]}*{base}{col}" for col in terms]
+            parts += [source] if row == self.entry else []
+            expressions[base + row] = " + ".join(parts) or "0"
+            depends[base + row] = {base + col for col in terms}
+        return in_place(expressions, depends)
+
+
+def read_filter(given: float | Quantity | NeuronModel | None, dt: Quantity) -> ReadoutFilter | None:
+    """The filter that a user names by a factor, a time constant or the model of a readout.
+
+    Parameters
+    ----------
+    given : float or Quantity or NeuronModel or None
+        kappa between 0 and 1, the time constant of a leaky readout, a readout, or no filter.
+    dt : Quantity (second)
+        Time step.
+
+    Returns
+    -------
+    ReadoutFilter or None
+        The filter.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or the readout is not the same linear filter for all its neurons.
+    """
+    if given is None:
+        return None
+    if isinstance(given, NeuronModel):
+        return model_filter(given, dt)
+    value = float(given) if np.ndim(given) == 0 else np.nan
+    if get_dimensions(given) is second.dim and value > 0:
+        value = float(np.exp(-float(dt) / value))
+    elif get_dimensions(given) is not DIMENSIONLESS or not 0 <= value < 1:
+        raise ValueError(
+            message(
+                f"readout_filter must be a time or a factor from 0 to below 1, got {given}.",
+                "EProp",
+                "The trace is filtered as the readout filters spikes.",
+                "Pass the time constant of the readout, for example readout_filter=20*ms.",
+            )
+        )
+    return ReadoutFilter(("",), MappingProxyType({("", ""): value}), "")
+
+
+def model_filter(model: NeuronModel, dt: Quantity) -> ReadoutFilter:
+    """The filter of a readout's model, see :func:`read_filter`."""
+    slopes = step_map(model)
+    if len(model.inputs) != 1:
+        raise _no_filter(model, f"has the inputs {', '.join(model.inputs)}")
+    output, entry = model.states[0], model.inputs[0]
+    names = {state: "" if state == output else f"_{state}" for state in slopes.states}
+    values = {"dt": np.asarray(float(dt))}
+    for key, value in model.parameters.items():
+        numbers = np.unique(np.asarray(value, dtype=float))
+        if len(numbers) > 1 and any(
+            key in get_identifiers(text)
+            for text in (*slopes.transition.values(), *slopes.drive.values())
+        ):
+            raise _no_filter(model, f"has a different {key} for each output")
+        values[key] = numbers[:1]
+    steps = dict(slopes.transition)
+    if entry not in names:
+        # An input that is delivered in the next step: it is a state that lasts one step.
+        names[entry] = f"_{entry}"
+        steps |= slopes.drive
+    transition = {}
+    for (row, column), text in steps.items():
+        if get_identifiers(text) & {*model.states, "t"}:
+            raise _no_filter(model, "is not linear, or changes with time")
+        transition[names[row], names[column]] = float(np.ravel(evaluate(text, values))[0])
+    order = (names[output], *(name for state, name in names.items() if state != output))
+    return ReadoutFilter(order, MappingProxyType(transition), names[entry])
+
+
+def _no_filter(model: NeuronModel, why: str) -> ValueError:
+    return ValueError(
+        message(
+            f"the readout {model.name} {why}.",
+            "online e-prop",
+            "A synapse keeps one filtered trace for all outputs, so all must filter spikes in the "
+            "same, linear way.",
+            "Use LeakyReadout(tau=20*ms), or the engine.",
+        )
+    )

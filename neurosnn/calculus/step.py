@@ -1,0 +1,452 @@
+r"""From the strings of a neuron to the derivatives of one step.
+
+Let h be the state when the threshold is tested, z the spike, x the presynaptic input that arrives
+after the threshold. One step of a stock Brian2 network maps
+
+.. math::  h^{t+1} = U\left(R(h^t + B x^t, z^t)\right), \qquad z^t = H(g(h^t))
+
+with the reset R, the state update and `step` code U, and the margin g of the threshold. With the
+pseudo-derivative :math:`\psi \approx \partial z/\partial g` the total derivative of a step is
+
+.. math::  \frac{dh^{t+1}}{dh^t} = M + Z\,\psi\,\nabla g^T, \qquad
+   M = \frac{\partial U}{\partial h}\frac{\partial R}{\partial h}, \quad
+   Z = \frac{\partial U}{\partial h}\frac{\partial R}{\partial z}
+
+where dR/dz is kept for the variables named in the model's ``spike_gradient`` only. M, Z, :math:`\nabla g` and
+the input vector :math:`b = \partial U/\partial h\,\partial R/\partial h\,B` are all that any rule
+needs:
+
+* e-prop, online: ``eps' = (M + Z psi grad_g^T) eps + b x``, ``e = psi grad_g . eps``;
+* e-prop, factored: the transpose of the same map, run backwards in time;
+* parameters: the partial derivatives of U, R and g.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import sympy
+from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
+from brian2.equations.refractory import add_refractoriness
+from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import Quantity
+from brian2.utils.stringtools import get_identifiers
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.symbolic import (
+    differentiate,
+    expand,
+    run_symbolically,
+    symbol,
+    to_string,
+    to_symbolic,
+)
+from neurosnn.model import NeuronModel
+
+__all__ = ["StepMap", "step_map"]
+
+#: Neuron-wise flags of the previous step: it spiked; it let synaptic input in.
+SPIKED, OPEN = "spiked", "accepted_input"
+PSI = "psi"
+METHODS = ("exact", "linear", "exponential_euler", "euler")
+NOT_DIFFERENTIABLE = ("rand", "randn", "poisson")
+
+
+@dataclass(frozen=True)
+class Code:
+    """The strings of a model with subexpressions written out, as every backend executes them."""
+
+    refractory: str
+    update: str
+    step: str
+    threshold: str
+    reset: str
+    surrogate: str
+    conditional: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StepMap:
+    """Derivatives of one step of a neuron, as Brian2 expressions.
+
+    Every expression holds at the start of step t+1, when the states have the values that step t
+    left, ``not_refractory`` is already updated, and ``spiked`` and ``accepted_input`` are the
+    flags of step t. Entries that are zero are left out.
+
+    Attributes
+    ----------
+    states : tuple of str
+        Variables with a gradient.
+    transition : dict of (str, str) to str
+        M, by (row, column).
+    jump : dict of str to str
+        Z, by row.
+    margin : dict of str to str
+        Gradient of the threshold margin, evaluated right after the thresholds.
+    drive : dict of (str, str) to str
+        b, by (state, input variable).
+    psi : str
+        The surrogate, evaluated right after the thresholds.
+    at_reset : dict of str to str
+        Auxiliary values that must be computed just before the resets, from the state at that time.
+    parameters : dict of str to ParameterMap
+        Sensitivities of the parameters asked for.
+    """
+
+    model: NeuronModel
+    states: tuple[str, ...]
+    transition: dict[tuple[str, str], str]
+    jump: dict[str, str]
+    margin: dict[str, str]
+    drive: dict[tuple[str, str], str]
+    psi: str
+    at_reset: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, ParameterMap] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ParameterMap:
+    """Direct effect of a parameter on the next state, and on the margin of the threshold."""
+
+    state: dict[str, str]
+    margin: str
+
+
+def model_code(model: NeuronModel) -> Code:
+    """Brian2's own integration step and the other strings of a model, subexpressions written out.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        Any model whose integration method is deterministic.
+
+    Returns
+    -------
+    Code
+        Abstract code in Brian2 syntax.
+
+    Raises
+    ------
+    ValueError
+        If the state updater cannot integrate the equations.
+    """
+    equations = model.brian_equations
+    if model.refractory is not False:
+        equations = add_refractoriness(equations)
+    subexpressions = {
+        eq.varname: eq.expr.code for eq in equations.ordered if eq.type == SUBEXPRESSION
+    }
+    # the value of dt is not known yet; Brian2 wants it only for functions of time
+    variables = {key: value for key, value in model.namespace.variables.items() if key != "dt"}
+    for equation in equations.ordered:
+        if equation.expr is not None:
+            names = model.namespace.resolve(equation.expr.code, field="equations")
+            variables |= {name: value for name, value in names.items() if name != "dt"}
+    update = ""
+    if equations.diff_eq_names:
+        try:
+            update = StateUpdateMethod.apply_stateupdater(equations, variables, model.method)
+        except UnsupportedEquationsException as error:
+            raise ValueError(
+                message(
+                    f"the method '{model.method}' cannot integrate the equations: {error}",
+                    model.name,
+                    "'exact' needs linear equations.",
+                    "Use method='exponential_euler' or 'euler'.",
+                )
+            ) from error
+    refractory = ""
+    if isinstance(model.refractory, Quantity):
+        refractory = (
+            f"timestep(t - lastspike, dt) >= timestep({float(model.refractory)!r}*second, dt)"
+        )
+    elif isinstance(model.refractory, str):
+        period = expand(model.refractory, subexpressions)
+        if model.namespace.dimensions_of(period, field="refractory") is second.dim:
+            refractory = f"timestep(t - lastspike, dt) >= timestep({period}, dt)"
+        else:
+            refractory = f"not_refractory or not ({period})"
+    return Code(
+        refractory=refractory,
+        update=expand(update, subexpressions),
+        step=expand(model.step, subexpressions),
+        threshold=expand(model.threshold, subexpressions),
+        reset=expand(model.reset, subexpressions),
+        surrogate=expand(model.surrogate, subexpressions),
+        conditional=tuple(
+            eq.varname
+            for eq in equations.ordered
+            if eq.type == DIFFERENTIAL_EQUATION and "unless refractory" in eq.flags
+        ),
+    )
+
+
+def refuse_unknown(model: NeuronModel, learn: Iterable[str]) -> None:
+    """An error if a name that is to be learned is not a parameter of the model."""
+    for name in learn:
+        if name not in model.parameters:
+            raise ValueError(
+                message(
+                    f"'{name}' is not a parameter and cannot be learned.",
+                    model.name,
+                    "",
+                    did_you_mean(name, model.parameters),
+                )
+            )
+
+
+def refuse_noise(model: NeuronModel) -> None:
+    """Say why no gradient can be derived from a model that is random or integrated otherwise."""
+
+    def refuse(what, why, fix):
+        raise ValueError(message(what, model.name, why, fix))
+
+    if any(equation.stochastic_variables for equation in model.brian_equations.ordered):
+        refuse(
+            "the equations contain noise (xi).",
+            "A gradient belongs to one noise-free trajectory.",
+            "Simulate the model in Brian2, or remove the noise for training.",
+        )
+    strings = " ".join([model.equations, model.step, model.threshold, model.reset, model.surrogate])
+    for name in NOT_DIFFERENTIABLE:
+        if name in get_identifiers(strings):
+            refuse(
+                f"the function {name}() is random.",
+                "A gradient belongs to one noise-free trajectory.",
+                "Remove it for training.",
+            )
+    if model.method not in METHODS:
+        refuse(
+            f"no derivative is implemented for the method '{model.method}'.",
+            "The derivative of a step depends on how the step is taken.",
+            f"Use one of {', '.join(METHODS)}.",
+        )
+
+
+def refuse_undifferentiable(model: NeuronModel) -> None:
+    """Say why no gradient can be derived from a model, if none can."""
+    if model.threshold and not model.surrogate:
+        raise ValueError(
+            message(
+                "the model has no surrogate.",
+                model.name,
+                "A spike has no derivative; the pseudo-derivative psi stands for it.",
+                "Give surrogate='gamma/v_th*clip(1 - abs(v - v_th)/v_th, 0, 1)' or another expression.",
+            )
+        )
+    refuse_noise(model)
+
+
+def margin_of(threshold: str, where: str) -> str:
+    """The margin g of a threshold ``left > right``: left - right."""
+    tree = ast.parse(threshold.strip(), mode="eval").body
+    if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
+        left, right = ast.unparse(tree.left), ast.unparse(tree.comparators[0])
+        if isinstance(tree.ops[0], ast.Gt | ast.GtE):
+            return f"({left}) - ({right})"
+        if isinstance(tree.ops[0], ast.Lt | ast.LtE):
+            return f"({right}) - ({left})"
+    raise ValueError(
+        message(
+            f"the threshold {threshold!r} is not one comparison.",
+            where,
+            "The pseudo-derivative is taken with respect to its margin, left side minus right side.",
+            "Write it as 'v > v_th'; a refractory period belongs into refractory=.",
+        )
+    )
+
+
+def transmitted_slopes(model: NeuronModel) -> dict[str, str]:
+    """Derivative of the reset by the value that a graded spike carries, for `spike_gradient`.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        A model with `transmits`.
+
+    Returns
+    -------
+    dict of str to str
+        Brian2 expressions by variable.
+
+    Raises
+    ------
+    ValueError
+        If the reset is not linear in the value.
+    """
+    after = run_symbolically(model_code(model).reset, {name: symbol(name) for name in model.states})
+    slopes = {}
+    for name in model.spike_gradient:
+        slope = differentiate(after[name], model.transmits)
+        if symbol(model.transmits) in slope.free_symbols:
+            raise ValueError(
+                message(
+                    f"the reset of {name} is not linear in {model.transmits}.",
+                    model.name,
+                    "The gradient follows the value that a spike carries as it follows the spike.",
+                    f"Write for example '{name} -= {model.transmits}'.",
+                )
+            )
+        slopes[name] = to_string(slope)
+    return slopes
+
+
+@lru_cache(maxsize=64)
+def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
+    """Derive the step map of a model.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        A spiking model or a readout.
+    learn : tuple of str, optional
+        Parameters whose sensitivities are wanted.
+
+    Returns
+    -------
+    StepMap
+        The derivatives as Brian2 expressions.
+
+    Raises
+    ------
+    ValueError
+        If no gradient can be derived, with the reason: noise, no surrogate, a threshold that is
+        not one comparison, a method or a function without a known derivative.
+
+    Examples
+    --------
+    >>> from neurosnn import equations
+    >>> from neurosnn.calculus.step import step_map
+    >>> step_map(equations.ALIF()).transition[("v", "v")]
+    'exp(-dt/tau_m)'
+    """
+    refuse_undifferentiable(model)
+    refuse_unknown(model, learn)
+    if model.transmits:
+        raise ValueError(
+            message(
+                f"its spikes carry the value of {model.transmits}.",
+                model.name,
+                "Event-driven rules treat all spikes alike.",
+                "Train it with neurosnn.torch.",
+            )
+        )
+    code = model_code(model)
+    names = model.states
+    here = {name: symbol(name) for name in names}
+
+    after_reset = run_symbolically(code.reset, here)
+    gate = {name: symbol(OPEN) if name in code.conditional else sympy.S.One for name in names}
+    after_update = _conditional(code.update, here, code.conditional)
+    after_update = _conditional(code.step, after_update, code.conditional)
+
+    at_reset = {}
+
+    def carried(expression: sympy.Expr, name: str) -> sympy.Expr:
+        """An expression of the state before the reset, made available at the next step."""
+        if not {str(s) for s in expression.free_symbols} & set(names):
+            return expression
+        at_reset[name] = to_string(expression)
+        return symbol(name)
+
+    reset_slope = {}
+    for row in names:
+        for column in names:
+            identity = sympy.S.One if row == column else sympy.S.Zero
+            slope = differentiate(after_reset[row], column) - identity
+            slope = carried(slope, f"slope_{row}_{column}")
+            reset_slope[row, column] = identity + symbol(SPIKED) * slope
+
+    update_slope = {
+        (row, column): differentiate(after_update[row], column) for row in names for column in names
+    }
+
+    def through_reset(row: str, column: str) -> sympy.Expr:
+        return sum(update_slope[row, middle] * reset_slope[middle, column] for middle in names)
+
+    # a state that every step overwrites with a constant carries no gradient
+    states = tuple(
+        name for name in names if any(update_slope[name, column] != 0 for column in names)
+    )
+    transition = {(row, col): through_reset(row, col) for row in states for col in states}
+    drive = {
+        (row, channel): through_reset(row, channel) * gate[channel]
+        for row in states
+        for channel in model.inputs
+    }
+    jump = {
+        row: sum(
+            update_slope[row, middle]
+            * carried(after_reset[middle] - here[middle], f"jump_{middle}")
+            for middle in model.spike_gradient
+            if update_slope[row, middle] != 0
+        )
+        for row in states
+    }
+    margin, margin_by, psi = {}, sympy.S.Zero, ""
+    if model.threshold:
+        margin_by = to_symbolic(margin_of(code.threshold, model.name))
+        margin = {name: differentiate(margin_by, name) for name in states}
+        psi = code.surrogate
+    return StepMap(
+        model=model,
+        states=states,
+        transition=_strings(transition),
+        jump=_strings(jump),
+        margin=_strings(margin),
+        drive=_strings(drive),
+        psi=psi,
+        at_reset=at_reset,
+        parameters={
+            name: ParameterMap(
+                state=_strings(
+                    {
+                        row: differentiate(after_update[row], name)
+                        + sum(
+                            update_slope[row, middle]
+                            * symbol(SPIKED)
+                            * carried(
+                                differentiate(after_reset[middle], name), f"slope_{middle}_{name}"
+                            )
+                            for middle in names
+                            if update_slope[row, middle] != 0
+                        )
+                        for row in states
+                    }
+                ),
+                margin=to_string(differentiate(margin_by, name)),
+            )
+            for name in learn
+        },
+    )
+
+
+def _conditional(code: str, values: dict, conditional: tuple[str, ...]) -> dict:
+    """Execute statements; a variable "unless refractory" keeps its value while refractory."""
+    result = run_symbolically(code, values)
+    free = to_symbolic("int(not_refractory)")
+    for name in conditional:
+        if result[name] != values[name]:
+            # Brian2 writes the new value only if not refractory, when the flag in it is 1
+            result[name] = (
+                free * result[name].xreplace({free: sympy.S.One}) + (1 - free) * values[name]
+            )
+    return result
+
+
+def _strings(expressions: dict) -> dict:
+    simplified = {key: simplify(value) for key, value in expressions.items()}
+    return {key: to_string(value) for key, value in simplified.items() if value != 0}
+
+
+def simplify(expression: sympy.Expr) -> sympy.Expr:
+    """The shortest of a few equivalent forms; products of exponentials are combined."""
+    expression = sympy.sympify(expression)
+    forms = [sympy.powsimp(sympy.expand_mul(expression)), sympy.powsimp(expression)]
+    if expression.count_ops() < 60:
+        forms.append(sympy.powsimp(sympy.factor(forms[0])))
+    return min(forms, key=sympy.count_ops)

@@ -1,0 +1,313 @@
+"""The command ``neurosnn``: look at models and rules, train recipes, evaluate and export networks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurosnn.core.messages import did_you_mean, message
+
+__all__ = ["main"]
+
+EPILOG = """examples:
+  neurosnn models
+  neurosnn show ALIF --rule eprop
+  neurosnn window PairSTDP --png window.png
+  neurosnn window eprop --neuron STDP_LIF
+  neurosnn train spoken_digits --out digits.npz
+  neurosnn evaluate digits.npz spoken_digits
+  neurosnn export digits.npz digits_cpp --data spoken_digits --trials 3
+  neurosnn doctor
+
+exit codes: 0 done, 1 an error that the message explains, 2 wrong arguments, 130 interrupted"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process if None.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 an error, 2 wrong arguments, 130 interrupted.
+
+    Examples
+    --------
+    >>> main(["show", "LIF"])  # doctest: +ELLIPSIS
+    LIF...
+    0
+    """
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:  # argparse has written why
+        return stop.code if isinstance(stop.code, int) else 2
+    try:
+        code = options.run(options)
+        sys.stdout.flush()
+        return int(code or 0)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("neurosnn: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
+        print(f"neurosnn: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="neurosnn",
+        description="Spiking networks whose learning rules are derived from Brian2 equations.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[Any], Any], text: str, example: str) -> Any:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        return command
+
+    add("models", _models, "list neurons, plasticity rules and recipes", "neurosnn models")
+
+    show = add("show", _show, "print a model's equations, parameters and sources",
+               "neurosnn show ALIF --rule eprop")  # fmt: skip
+    show.add_argument("model", metavar="MODEL", help="a neuron or a plasticity rule")
+    show.add_argument("--rule", metavar="RULE", help="eprop or eventprop: how the neuron learns")
+
+    window = add("window", _window, "compute the STDP window of a rule",
+                 "neurosnn window eprop --neuron STDP_LIF --png window.png")  # fmt: skip
+    window.add_argument("rule", metavar="RULE", help="a plasticity rule, or eprop")
+    window.add_argument("--neuron", metavar="MODEL", help="postsynaptic neuron, for eprop")
+    window.add_argument("--max-lag", default="50 ms", metavar="TIME", help='default: "50 ms"')
+    window.add_argument("--step", default="1 ms", metavar="TIME", help='default: "1 ms"')
+    window.add_argument("--png", metavar="FILE", help="draw it; without, a table is printed")
+
+    train = add("train", _train, "train the network of a recipe and save it",
+                "neurosnn train spoken_digits --epochs 2 --out digits.npz")  # fmt: skip
+    train.add_argument("recipe", metavar="RECIPE", help="a name (neurosnn models) or a TOML file")
+    train.add_argument("--out", metavar="FILE", help="default: RECIPE.npz")
+    train.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's")
+    train.add_argument("--threads", type=_positive, metavar="N", help="default: all processors")
+    train.add_argument("--backend", default="auto", choices=("auto", "engine", "brian2"))
+    train.add_argument("--checkpoint", metavar="FILE", help="go on from it if it exists")
+
+    evaluate = add("evaluate", _evaluate, "test a saved network on a recipe's data",
+                   "neurosnn evaluate digits.npz spoken_digits")  # fmt: skip
+    evaluate.add_argument("network", metavar="FILE", help="what train or net.save wrote")
+    evaluate.add_argument("recipe", metavar="RECIPE", help="whose data, loss and rule are meant")
+    evaluate.add_argument("--backend", default="auto", choices=("auto", "engine", "brian2"))
+
+    export = add("export", _export, "write a saved network as a C++ or CUDA project",
+                 "neurosnn export digits.npz digits_cpp --data spoken_digits --trials 3")  # fmt: skip
+    export.add_argument("network", metavar="FILE", help="what train or net.save wrote")
+    export.add_argument("folder", metavar="FOLDER", help="the project, which must not exist yet")
+    export.add_argument("--data", metavar="RECIPE", help="take the trials from this recipe's tests")
+    export.add_argument("--trials", type=_positive, default=2, metavar="N", help="default: 2")
+    export.add_argument("--duration", metavar="TIME", help='without trials, for example "1 second"')
+    export.add_argument("--cuda", action="store_true", help="CUDA instead of C++")
+    export.add_argument("--arch", default="sm_80", help="GPU architecture (default: sm_80)")
+    export.add_argument("--overwrite", action="store_true", help="replace an exported project")
+
+    add("doctor", _doctor, "check compilers, devices and optional packages", "neurosnn doctor")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return number
+
+
+# -- models ---------------------------------------------------------------------------------------
+
+
+def _made(name: str) -> Any:
+    """The model or rule of that name, with its defaults."""
+    from neurosnn import equations
+
+    names = {known.lower(): known for known in equations.__all__}
+    wanted = names.get(name.lower().replace("-", "_"))
+    if wanted is None:
+        fix = did_you_mean(name, equations.__all__)
+        raise ValueError(message(f"there is no model or rule '{name}'.", "models", "", fix))
+    return getattr(equations, wanted)()
+
+
+def _models(options: Any) -> None:
+    from neurosnn import NeuronModel, equations
+    from neurosnn.cli.recipes import built_in
+
+    made = {name: _made(name) for name in equations.__all__}
+    neurons = {name for name, model in made.items() if isinstance(model, NeuronModel)}
+    for title, names in (
+        ("Neurons", neurons),
+        ("Plasticity rules", set(made) - neurons),
+    ):
+        print(f"{title}:")
+        for name in sorted(names):
+            summary = (getattr(equations, name).__doc__ or "").strip().splitlines()[0]
+            print(f"  {name:<16} {summary}")
+    print("Gradient rules, for every neuron:")
+    print("  eprop            Eligibility traces and a learning signal.")
+    print("  eventprop        Exact gradients of the hybrid system.")
+    print("  bptt             Backpropagation through time with a pseudo-derivative.")
+    print("Recipes:")
+    for name, summary in built_in().items():
+        print(f"  {name:<16} {summary}")
+
+
+def _show(options: Any) -> None:
+    from neurosnn import EProp, EventProp, NeuronModel
+
+    model = _made(options.model)
+    if options.rule is not None:
+        rules = {"eprop": EProp, "eventprop": EventProp}
+        if options.rule.lower() not in rules:
+            fix = did_you_mean(options.rule, rules)
+            raise ValueError(message(f"there is no rule '{options.rule}'.", "show", "", fix))
+        if not isinstance(model, NeuronModel):
+            fix = "Name a neuron, for example ALIF."
+            raise ValueError(message(f"{options.model} is a rule itself.", "show", "", fix))
+        print(f"{model.name} with {options.rule}\n")
+        print(rules[options.rule.lower()]().equations(model))
+        return
+    print(model.name)
+    for field in ("reference", "method", "inputs", "refractory", "pairing", "delay_placement"):
+        value = getattr(model, field, None)
+        if value not in (None, "", False, ()):
+            print(f"{field}: {', '.join(value) if isinstance(value, tuple) else value}")
+    for field in ("equations", "threshold", "reset", "step", "on_pre", "on_post", "surrogate"):
+        text = textwrap.dedent(getattr(model, field, "")).strip()
+        if text:
+            print(f"\n{field}:\n{textwrap.indent(text, '    ')}")
+    print("\nparameters:")
+    constants: Mapping[str, Any] = getattr(model, "constants", model.parameters)
+    for name, value in constants.items():
+        print(f"    {name:<14} {value!s:<16} {model.sources.get(name, '')}".rstrip())
+
+
+def _window(options: Any) -> None:
+    import numpy as np
+    from brian2.units.allunits import msecond
+
+    from neurosnn import EProp, analysis
+    from neurosnn.cli.recipes import quantity
+
+    eprop = options.rule.lower() == "eprop"
+    if options.neuron is None and eprop:
+        fix = "Write for example --neuron STDP_LIF."
+        raise ValueError(message("eprop needs a neuron.", "window", "It reads its state.", fix))
+    rule = EProp() if eprop else _made(options.rule)
+    post = None if options.neuron is None else _made(options.neuron)
+    lags = {"max_lag": options.max_lag, "step": options.step}
+    found = analysis.stdp_window(
+        rule, post=post, **{name: quantity(text, name) for name, text in lags.items()}
+    )
+    if options.png is None:
+        print("lag [ms]  change of w")
+        for lag, change in zip(np.asarray(found.lag / msecond), found.dw, strict=True):
+            print(f"{lag:8.1f}  {change}")
+        return
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    from neurosnn.core.files import atomic_file
+
+    figure, ax = plt.subplots(layout="constrained")
+    analysis.plot_stdp_window(found, ax=ax, marker="")
+    ax.set_title(options.rule if post is None else f"{options.rule}, {post.name}")
+    with atomic_file(options.png) as file:
+        figure.savefig(file, dpi=150, format="png")
+    plt.close(figure)
+    print(f"wrote {options.png}")
+
+
+# -- networks -------------------------------------------------------------------------------------
+
+
+def _train(options: Any) -> None:
+    from neurosnn.cli.recipes import load_recipe
+
+    recipe = load_recipe(options.recipe)
+    out = Path(options.out or f"{recipe.name}.npz")
+    if not out.absolute().parent.is_dir():
+        fix = "Create it, or choose another --out."
+        raise FileNotFoundError(message("there is no such folder.", str(out.parent), "", fix))
+    train, test = recipe.trials()
+    net = recipe.build(train)
+    print(f"{recipe.title}\n{net}\n{train}")
+    trainer = recipe.trainer(net, threads=options.threads, backend=options.backend)
+    trainer.fit(
+        train,
+        epochs=options.epochs or recipe.training["epochs"],
+        batch_size=recipe.training.get("batch_size", 32),
+        checkpoint=options.checkpoint,
+    )
+    net.save(out)
+    print(f"wrote {out}")
+    _report(trainer.evaluate(test), len(test))
+
+
+def _report(result: Mapping[str, float], n: int) -> None:
+    print(f"on {n} trials not trained on:")
+    for name, value in result.items():
+        print(f"  {name:<16} {value:.4g}")
+
+
+def _evaluate(options: Any) -> None:
+    from neurosnn import SpikingNetwork
+    from neurosnn.cli.recipes import load_recipe
+
+    net, recipe = SpikingNetwork.load(options.network), load_recipe(options.recipe)
+    _, test = recipe.trials()
+    _report(recipe.trainer(net, backend=options.backend).evaluate(test), len(test))
+
+
+def _export(options: Any) -> None:
+    from neurosnn import SpikingNetwork, export
+    from neurosnn.cli.recipes import load_recipe, quantity
+
+    net = SpikingNetwork.load(options.network)
+    inputs = None
+    if options.data is not None:
+        inputs = load_recipe(options.data).trials()[1][: options.trials]
+    duration = None if options.duration is None else quantity(options.duration, "duration")
+    path = export(
+        net,
+        options.folder,
+        device="cuda_standalone" if options.cuda else "cpp_standalone",
+        inputs=inputs,
+        duration=duration,
+        arch=options.arch,
+        overwrite=options.overwrite,
+    )
+    print(f"wrote {path}; build and run it: cd {path} && make && ./run")
+
+
+def _doctor(options: Any) -> int:
+    from neurosnn.cli.doctor import report
+
+    lines, well = report()
+    print("\n".join(lines))
+    return 0 if well else 1

@@ -1,0 +1,206 @@
+"""Recipes: a training described by a TOML file, for the command line and for sharing."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from brian2.core.namespace import DEFAULT_UNITS
+from brian2.units.allunits import msecond
+from brian2.units.fundamentalunits import Quantity
+
+from neurosnn import data, equations
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn.rules.bptt import BPTT
+from neurosnn.rules.eprop import EProp
+from neurosnn.rules.eventprop import EventProp
+from neurosnn.training import Trainer
+from neurosnn.training.optimizers import Adam
+
+__all__ = ["Recipe", "built_in", "load_recipe", "quantity"]
+
+RULES = {"eprop": EProp, "eventprop": EventProp, "bptt": BPTT}
+DATA = ("spoken_digits", "digits_8x8")
+#: What a recipe may say, and which of it it must.
+FIELDS = {
+    "data": {"name": True, "limit": False},
+    "network": {"neuron": True, "n": True, "recurrent": False, "tau_readout": False, "dt": False,
+                "seed": False, "weight_scale": False, "parameters": False},
+    "training": {"rule": True, "learning_rate": False, "epochs": True, "batch_size": False,
+                 "seed": False, "options": False},
+}  # fmt: skip
+
+
+class Recipe(NamedTuple):
+    """A checked recipe; its sections as dictionaries."""
+
+    name: str
+    title: str
+    data: dict[str, Any]
+    network: dict[str, Any]
+    training: dict[str, Any]
+
+    def trials(self) -> tuple[Any, Any]:
+        """Trials to train on and to test with."""
+        if self.data["name"] == "spoken_digits":
+            train, test = data.spoken_digits()
+        else:
+            rng = np.random.default_rng(0)
+            train, test = (
+                data.encode_poisson(images, duration=50 * msecond, seed=int(rng.integers(2**31)))
+                for images in data.digits_8x8()
+            )
+        limit = self.data.get("limit")
+        return (train, test) if limit is None else (train[:limit], test[:limit])
+
+    def build(self, train: Any) -> SpikingNetwork:
+        """The network before training."""
+        given = self.network
+        model = getattr(equations, given["neuron"])(
+            **{key: quantity(value, key) for key, value in given.get("parameters", {}).items()}
+        )
+        layer = Layer(
+            model,
+            given["n"],
+            recurrent=given.get("recurrent", False),
+            weight_scale=given.get("weight_scale", 1.0),
+        )
+        n_out = train.n_classes
+        readout = Readout(n_out, tau=quantity(given.get("tau_readout", "20 ms"), "tau_readout"))
+        return SpikingNetwork(
+            Input(train.n_channels),
+            layer,
+            readout,
+            dt=quantity(given.get("dt", "1 ms"), "dt"),
+            seed=given.get("seed", 0),
+        )
+
+    def trainer(self, net: SpikingNetwork, **settings: Any) -> Trainer:
+        """What trains it."""
+        given = self.training
+        rule = RULES[given["rule"]](**given.get("options", {}))
+        optimizer = Adam(given.get("learning_rate", 1e-3))
+        return Trainer(net, rule, optimizer=optimizer, seed=given.get("seed", 0), **settings)
+
+
+def built_in() -> dict[str, str]:
+    """Names of the recipes that come with neurosnn, and their titles."""
+    folder = resources.files("neurosnn.cli").joinpath("recipe_files")
+    files = sorted(file.name for file in folder.iterdir() if file.name.endswith(".toml"))
+    return {
+        name[:-5]: tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8"))["title"]
+        for name in files
+    }
+
+
+def quantity(text: Any, name: str) -> Any:
+    """A value with a unit from text such as ``"20 ms"``; numbers are left as they are.
+
+    Parameters
+    ----------
+    text : str or float
+        A number, or a number and the name of one of Brian2's units.
+    name : str
+        What it is, for the message.
+
+    Returns
+    -------
+    Quantity or float
+        The value; nothing in the text is run.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> quantity("20 ms", "tau_m")
+    20. * msecond
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return text
+    found = re.fullmatch(r"\s*([-+\d.]+(?:[eE][-+]?\d+)?)\s*\*?\s*([A-Za-z]\w*)?\s*", str(text))
+    try:
+        number, unit = found.groups()  # type: ignore[union-attr]
+        return float(number) if unit is None else Quantity(float(number) * DEFAULT_UNITS[unit])
+    except (ValueError, AttributeError, KeyError) as error:
+        raise ValueError(
+            message(
+                f"{name} = {text!r} is not a value with a unit.",
+                "recipe",
+                "",
+                f'Write a number and a unit of Brian2, for example {name} = "20 ms".',
+            )
+        ) from error
+
+
+def load_recipe(recipe: str) -> Recipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    recipe : str
+        Name of one that comes with neurosnn, or the path of a TOML file.
+
+    Returns
+    -------
+    Recipe
+        With everything in it known.
+
+    Raises
+    ------
+    ValueError
+        If there is no such recipe, the file cannot be read, or something in it is not known.
+    """
+    name = recipe
+    if recipe in built_in():
+        folder = resources.files("neurosnn.cli").joinpath("recipe_files")
+        text = folder.joinpath(f"{recipe}.toml").read_text(encoding="utf-8")
+    else:
+        path = Path(recipe)
+        if not path.is_file():
+            raise _refuse(name, "there is no such recipe.", did_you_mean(recipe, built_in()))
+        name = path.stem
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise _refuse(name, f"cannot be read: {error}.", "Pass a TOML file.") from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _refuse(name, f"is not TOML: {error}.", "Correct that line.") from error
+    title = content.pop("title", name)
+    for section in content:
+        if section not in FIELDS:
+            raise _refuse(name, f"unknown section '{section}'.", did_you_mean(section, FIELDS))
+    for section, fields in FIELDS.items():
+        given = content.get(section)
+        if not isinstance(given, dict):
+            raise _refuse(name, f"the section [{section}] is missing.", "Write it.")
+        for field in given:
+            if field not in fields:
+                raise _refuse(
+                    name, f"unknown '{field}' in [{section}].", did_you_mean(field, fields)
+                )
+        for field, needed in fields.items():
+            if needed and field not in given:
+                raise _refuse(name, f"'{field}' is missing in [{section}].", "Write it.")
+    for what, known in (
+        (("data", "name"), DATA),
+        (("network", "neuron"), equations.__all__),
+        (("training", "rule"), RULES),
+    ):
+        value = content[what[0]][what[1]]
+        if value not in known:
+            raise _refuse(name, f"unknown {what[1]} {value!r}.", did_you_mean(str(value), known))
+    return Recipe(name, title, content["data"], content["network"], content["training"])
+
+
+def _refuse(name: str, what: str, fix: str) -> ValueError:
+    return ValueError(message(what, f"recipe {name}", "", fix))

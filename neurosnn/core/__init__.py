@@ -1,0 +1,1 @@
+"""What every other part uses: messages, values with units, names, files."""

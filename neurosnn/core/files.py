@@ -1,0 +1,232 @@
+"""Files that are either whole or not there: written beside the old one, then put in its place.
+
+Arrays go into one uncompressed npz together with a JSON text; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import secrets
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from neurosnn.core.messages import message
+
+__all__ = ["atomic_file", "read_arrays", "write_arrays"]
+
+_PARTIAL = ".partial"
+#: A writer touches its file all the time; one that rests this long [s] belongs to a killed process.
+_ABANDONED = 600.0
+_INFORMATION = "information.json"
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces `path` at the end, all at once, or not at all.
+
+    The bytes go to a hidden file in the same folder, are flushed to the disk, and the file is
+    renamed. A process killed at any moment leaves the old file, or the new one.
+
+    Parameters
+    ----------
+    path : str or path
+        File to write; its folder is made if there is none. A symbolic link is followed.
+
+    Yields
+    ------
+    binary file
+        Open for writing.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written or the disk is full; the old file is intact.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "notes.txt"
+    ...     with atomic_file(path) as file:
+    ...         _ = file.write(b"whole")
+    ...     path.read_text()
+    'whole'
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(
+            message(
+                "this is a folder.",
+                str(path),
+                "A file is to be written there.",
+                f"Pass a file in it, for example {Path(path) / 'training.npz'}.",
+            )
+        )
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}{_PARTIAL}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        # O_EXCL and 0o666 less the umask: permissions as of any new file, which mkstemp would not give.
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with open(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                os.chmod(partial, target.stat().st_mode & 0o7777)
+            os.replace(partial, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
+        _flush_folder(target.parent)
+    except OSError as error:
+        kept = " The file that was there is intact." if target.exists() else ""
+        raise OSError(
+            error.errno,
+            message(
+                f"cannot be written ({error.strerror or error}).{kept}",
+                str(path),
+                "The disk is full, or the folder is not yours.",
+                "Make room or choose another folder.",
+            ),
+        ) from error
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Take away what killed writers of this file have left."""
+    now = time.time()
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*{_PARTIAL}"):
+        with contextlib.suppress(OSError):
+            if now - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renaming durable; some file systems cannot, and then there is nothing to do."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], information: Mapping[str, Any]
+) -> None:
+    """Write arrays and a JSON text to one npz, atomically.
+
+    Parameters
+    ----------
+    path : str or path
+        File to write, see :func:`atomic_file`.
+    arrays : mapping of str to array
+        Any numeric or boolean arrays; names may contain dots and slashes.
+    information : mapping
+        What JSON can hold; whole numbers of any size are kept.
+
+    Raises
+    ------
+    TypeError
+        An array of objects, or information that JSON cannot hold.
+    OSError
+        As :func:`atomic_file`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_arrays(f"{folder}/a.npz", {"w": np.ones(2)}, {"seed": 3})
+    ...     read_arrays(f"{folder}/a.npz")
+    ({'w': array([1., 1.])}, {'seed': 3})
+    """
+    whole = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, value in whole.items():
+        if value.dtype.hasobject:
+            raise TypeError(
+                message(
+                    f"the array '{name}' holds Python objects.",
+                    str(path),
+                    "Only numbers are stored: reading objects back could run a stranger's program.",
+                    "Convert it to numbers.",
+                )
+            )
+    try:
+        text = json.dumps(information)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            message(
+                f"the information cannot be stored: {error}.",
+                str(path),
+                "It is written as JSON.",
+                "Use numbers, strings, lists and dicts.",
+            )
+        ) from error
+    with atomic_file(path) as file:
+        # Not np.savez: it would take a name such as "file" or "0/w" for an argument or a folder.
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(_INFORMATION), text)
+            for name, value in whole.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, value, allow_pickle=False)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what :func:`write_arrays` has written.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    arrays : dict of str to array
+        The arrays, with the dtype they had.
+    information : dict
+        The JSON text as Python objects.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is damaged, or another program's.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            information = json.loads(archive.read(_INFORMATION))
+            arrays = {}
+            for name in archive.namelist():
+                if name != _INFORMATION:
+                    with archive.open(name) as entry:
+                        array = np.lib.format.read_array(entry, allow_pickle=False)
+                        entry.read()  # to the end, where zipfile compares the checksum
+                    arrays[name.removesuffix(".npy")] = array
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            error.errno,
+            message(
+                "there is no such file.", str(path), "", "Check the folder, or write it first."
+            ),
+        ) from error
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as error:
+        raise ValueError(
+            message(
+                f"this file cannot be read ({error}).",
+                str(path),
+                "It is damaged, or was not written by neurosnn.",
+                "Delete it, or name another file.",
+            )
+        ) from error
+    return arrays, information

@@ -1,0 +1,1 @@
+"""Readers of public data sets and of the formats they come in."""

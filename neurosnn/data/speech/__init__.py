@@ -1,0 +1,1 @@
+"""From sound to spikes and frames, and from frames back to phones."""

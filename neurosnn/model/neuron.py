@@ -1,0 +1,319 @@
+"""A spiking neuron as data: Brian2 strings, parameters with units, and the source of each number."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, Equations
+from brian2.groups.neurongroup import NeuronGroup
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.units import si_unit
+from neurosnn.core.values import Range
+from neurosnn.model.namespace import Namespace, parse_equations
+from neurosnn.model.neuron_checks import check_parameters, check_strings
+from neurosnn.model.plain_data import fields_of_group, plain_fields, read_plain_fields
+from neurosnn.model.registry import remember
+
+__all__ = ["NeuronModel", "Range", "si_unit"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class NeuronModel:
+    r"""A spiking neuron, or a readout, written as Brian2 strings.
+
+    One step of the model is, in Brian2's order: state update (the differential equations and
+    `method`), `step`, `threshold`, arrival of presynaptic spikes, `reset`. Everything else in the
+    package (gradients, the fast engine, torch layers, exports) is derived from these strings.
+
+    Parameters
+    ----------
+    equations : str
+        Brian2 equations with units; a state without dynamics of its own is declared ``I : 1``.
+    threshold : str, optional
+        Condition for a spike. A model without one is a readout.
+    reset : str, optional
+        Statements executed at a spike.
+    refractory : str or Quantity or bool, optional
+        Refractory period: a time, or an expression such as the name of a parameter.
+    step : str, optional
+        Brian2 statements executed once a step, after the state update and before the threshold:
+        what differential equations cannot say.
+    method : str, optional
+        Brian2 state updater: "exact", "exponential_euler" or "euler" can be differentiated.
+    inputs : tuple of str, optional
+        Variables that presynaptic spikes add to; a weight carries the unit of its variable.
+    surrogate : str, optional
+        Pseudo-derivative psi of the spike with respect to the margin of the threshold
+        (``v - v_th`` for ``v > v_th``), evaluated right after the thresholds, when
+        ``not_refractory`` is already false for the neurons that spike. Needed for learning.
+    spike_gradient : tuple of str, optional
+        Variables through which the gradient follows the neuron's own spike (the adaptation of an
+        ALIF neuron). The effect of the spike on all others, usually the reset of v, is treated as
+        a constant, as in Bellec et al. 2020.
+    transmits : str, optional
+        State whose value a spike carries, so that a synapse adds ``w*value`` (graded spikes); "":
+        a spike is a spike. The surrogate is then the derivative of the carried value, which the
+        reset may use in a linear way.
+    parameters : mapping of str to Quantity or float or array
+        Values of all parameters; an array gives every neuron its own value.
+    ranges : mapping of str to Range
+        Allowed values of a parameter.
+    sources : mapping of str to str
+        Where each number comes from.
+    initial : mapping of str to Quantity or str
+        Initial values that are not zero; a string is a Brian2 expression.
+    eligibility_bounds : mapping of str to float
+        Eligibility vectors that are clipped to [-bound, bound] after each step (van der Veen 2022
+        needs this for the Izhikevich neuron); a clipped trace has no factored form.
+    name : str, optional
+        Name used in messages and plots.
+    reference : str, optional
+        Citation of the publication that the model follows.
+
+    Raises
+    ------
+    ValueError
+        For unknown names, inconsistent units, reserved names, a threshold that is not a condition,
+        parameters out of range, missing or superfluous parameters.
+
+    Notes
+    -----
+    Deviation from a plain dataclass: two models are compared with ``a.to_dict() == b.to_dict()``.
+
+    Examples
+    --------
+    >>> from brian2 import ms, mV
+    >>> from neurosnn import NeuronModel
+    >>> model = NeuronModel(
+    ...     equations="dv/dt = (v_rest - v)/tau_m : volt",
+    ...     threshold="v > v_th",
+    ...     reset="v = v_rest",
+    ...     surrogate="clip(1 - abs(v - v_th)/(10*mV), 0, 1)/(10*mV)",
+    ...     parameters={"tau_m": 20*ms, "v_rest": -70*mV, "v_th": -50*mV},
+    ... )
+    >>> model.group(3).N
+    3
+    """
+
+    equations: str
+    threshold: str = ""
+    reset: str = ""
+    refractory: str | Quantity | bool = False
+    step: str = ""
+    method: str = "exact"
+    inputs: tuple[str, ...] = ("v",)
+    surrogate: str = ""
+    spike_gradient: tuple[str, ...] = ()
+    transmits: str = ""
+    parameters: Mapping[str, Quantity | float] = dataclasses.field(default_factory=dict)
+    ranges: Mapping[str, Range] = dataclasses.field(default_factory=dict)
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    initial: Mapping[str, Quantity | float | str] = dataclasses.field(default_factory=dict)
+    eligibility_bounds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    name: str = "NeuronModel"
+    reference: str = ""
+
+    def __post_init__(self):
+        for field in ("parameters", "ranges", "sources", "initial", "eligibility_bounds"):
+            object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
+        for field in ("inputs", "spike_gradient"):
+            value = getattr(self, field)
+            if isinstance(value, str):
+                value = (value,)
+            object.__setattr__(self, field, tuple(value))
+        check_parameters(self)
+        check_strings(self)
+
+    # -- what the strings say ---------------------------------------------------------------
+
+    @cached_property
+    def brian_equations(self) -> Equations:
+        """The equations together with the declarations of the parameters."""
+        own = parse_equations(self.equations, where=self.name)
+        declarations = []
+        for name, value in self.parameters.items():
+            if name in own.names:
+                continue
+            flags = "constant" if np.ndim(value) else "constant, shared"
+            declarations.append(f"{name} : {si_unit(get_dimensions(value))} ({flags})")
+        return parse_equations("\n".join([self.equations, *declarations]), where=self.name)
+
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """Variables that change during a run: those with dynamics first, then the declared ones."""
+        own = [eq for eq in self.brian_equations.values() if eq.varname not in self.parameters]
+        dynamic = [eq.varname for eq in own if eq.type == DIFFERENTIAL_EQUATION]
+        return tuple(dynamic + [eq.varname for eq in own if eq.type == PARAMETER])
+
+    @property
+    def spikes(self) -> bool:
+        """Whether the model emits spikes; a readout does not."""
+        return bool(self.threshold)
+
+    @cached_property
+    def dimensions(self) -> Mapping[str, object]:
+        """Physical dimensions of every state, parameter and subexpression."""
+        return {name: eq.dim for name, eq in self.brian_equations.items()}
+
+    def per_neuron(self, name: str) -> bool:
+        """Whether a parameter has a value for each neuron instead of one for all."""
+        return "shared" not in self.brian_equations[name].flags
+
+    @cached_property
+    def namespace(self) -> Namespace:
+        """Every name the strings may use, with its dimensions."""
+        equations = self.brian_equations
+        dimensions = dict(self.dimensions)
+        booleans = {name for name, eq in equations.items() if eq.var_type == "boolean"}
+        integers = {name for name, eq in equations.items() if eq.var_type == "integer"}
+        shared = {name for name, eq in equations.items() if "shared" in eq.flags}
+        constant = {name for name, eq in equations.items() if "constant" in eq.flags}
+        if self.refractory is not False:
+            dimensions |= {"lastspike": second.dim, "not_refractory": DIMENSIONLESS}
+            booleans.add("not_refractory")
+        return Namespace(
+            dimensions,
+            booleans=booleans,
+            integers=integers,
+            scalars=shared,
+            constants=constant,
+            where=self.name,
+        )
+
+    # -- use --------------------------------------------------------------------------------
+
+    def group(self, n: int, *, name: str = "neurons*", dtype=None, dt=None) -> NeuronGroup:
+        """A Brian2 NeuronGroup of `n` neurons of this model.
+
+        Parameters
+        ----------
+        n : int
+            Number of neurons.
+        name : str, optional
+            Name of the group.
+        dtype : dtype, optional
+            Floating-point type of the states, Brian2's default if None.
+        dt : Quantity (second), optional
+            Time step, that of Brian2's default clock if None.
+
+        Returns
+        -------
+        NeuronGroup
+            With parameters and initial values set; `step` runs in slot "groups", after the state
+            update.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is an array whose length is not `n`.
+        """
+        for key, value in self.parameters.items():
+            if np.ndim(value) and np.shape(value) != (n,):
+                raise ValueError(
+                    message(
+                        f"{key} has {np.shape(value)} values for {n} neurons.",
+                        self.name,
+                        "A parameter has one value, or one for each neuron.",
+                        f"Give {key} {n} values.",
+                    )
+                )
+        group = NeuronGroup(
+            n,
+            self.brian_equations,
+            threshold=self.threshold or None,
+            reset=self.reset if self.threshold else None,
+            refractory=self.refractory,
+            method=self.method,
+            namespace={},
+            name=name,
+            dtype=dtype,
+            dt=dt,
+        )
+        if self.step.strip():
+            group.run_regularly(self.step, when="groups", order=1, name=f"{group.name}_step")
+        for key, value in (*self.parameters.items(), *self.initial.items()):
+            setattr(group, key, value)
+        remember(group, self)
+        return group
+
+    def with_parameters(self, **values) -> NeuronModel:
+        """The same model with other parameter values.
+
+        Parameters
+        ----------
+        **values : Quantity or float or array
+            New values by name.
+
+        Returns
+        -------
+        NeuronModel
+            A changed copy.
+
+        Raises
+        ------
+        ValueError
+            For a name that is not a parameter of the model.
+        """
+        for name in values:
+            if name not in self.parameters:
+                raise ValueError(
+                    message(
+                        f"'{name}' is not a parameter.",
+                        self.name,
+                        "",
+                        did_you_mean(name, self.parameters),
+                    )
+                )
+        return dataclasses.replace(self, parameters={**self.parameters, **values})
+
+    @classmethod
+    def from_group(cls, group: NeuronGroup, **fields) -> NeuronModel:
+        """Read a model from an existing NeuronGroup.
+
+        Parameters
+        ----------
+        group : NeuronGroup
+            Its equations, threshold, reset, refractoriness and integration method are read;
+            constants of the equations and of the group's namespace become parameters.
+        **fields
+            What a NeuronGroup does not know: ``inputs``, ``surrogate``, ``spike_gradient``,
+            ``step``, ``reference``.
+
+        Returns
+        -------
+        NeuronModel
+            A model whose ``group(n)`` behaves as `group` does.
+
+        Raises
+        ------
+        ValueError
+            If the group has events other than spikes, or no fixed integration method.
+        """
+        return cls(**{**fields_of_group(group), **fields})
+
+    def to_dict(self) -> dict:
+        """The model as plain strings and numbers, for files and for comparison."""
+        return plain_fields(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping) -> NeuronModel:
+        """Rebuild a model from :meth:`to_dict`; the strings are checked as at any construction.
+
+        Parameters
+        ----------
+        data : mapping
+            What :meth:`to_dict` returned.
+
+        Returns
+        -------
+        NeuronModel
+            An equal model.
+        """
+        return cls(**read_plain_fields(cls, data))

@@ -1,0 +1,241 @@
+"""The checks that a NeuronModel makes when it is constructed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sympy
+from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
+from brian2.stateupdaters.base import StateUpdateMethod
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import get_dimensions
+from brian2.utils.stringtools import get_identifiers
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.symbolic import expand, symbol, to_symbolic
+from neurosnn.core.values import Range, check_value, unit_name
+from neurosnn.model.namespace import GROUP_NAMES, check_names, parse_equations
+
+if TYPE_CHECKING:
+    from neurosnn.model.neuron import NeuronModel
+
+__all__ = ["check_parameters", "check_strings"]
+
+NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
+
+
+def check_parameters(model: NeuronModel) -> None:
+    """Every parameter has a value of the right unit, in its range, and is used."""
+    for name, value in model.parameters.items():
+        check_value(name, value, model.ranges.get(name), where=model.name)
+        if np.ndim(value) > 1:
+            raise ValueError(
+                message(
+                    f"{name} has shape {np.shape(value)}.",
+                    model.name,
+                    "A parameter has one value, or one for each neuron.",
+                    f"Give {name} one value or a one-dimensional array.",
+                )
+            )
+    own = parse_equations(model.equations, where=model.name)
+    check_names([*own.names, *model.parameters], where=model.name)
+    for name in model.parameters:
+        if name in own.names and own[name].type != PARAMETER:
+            raise ValueError(
+                message(
+                    f"'{name}' is given as a parameter but has an equation of its own.",
+                    model.name,
+                    "A value cannot be both.",
+                    f"Use initial={{'{name}': value}} for its initial value.",
+                )
+            )
+        if name in own.names and own[name].dim is not get_dimensions(model.parameters[name]):
+            raise ValueError(
+                message(
+                    f"{name} is declared in {unit_name(own[name].dim)} but its value "
+                    f"{model.parameters[name]} is not.",
+                    model.name,
+                    "",
+                    f"Give {name} the unit of its declaration.",
+                )
+            )
+    undefined = [
+        eq.varname
+        for eq in own.ordered
+        if eq.type == PARAMETER and "constant" in eq.flags and eq.varname not in model.parameters
+    ]
+    if undefined:
+        raise ValueError(
+            message(
+                f"the constant '{undefined[0]}' has no value.",
+                model.name,
+                "A model carries the value of each of its parameters.",
+                f"Pass parameters={{'{undefined[0]}': value}}.",
+            )
+        )
+    used = " ".join(
+        [model.equations, model.threshold, model.reset, model.step, model.surrogate]
+        + [value for value in (model.refractory, *model.initial.values()) if isinstance(value, str)]
+    )
+    for name in model.parameters:
+        if name not in get_identifiers(used):
+            raise ValueError(
+                message(
+                    f"the parameter '{name}' is not used in any string.",
+                    model.name,
+                    "A value without effect is usually a misspelt name.",
+                    did_you_mean(name, get_identifiers(used)),
+                )
+            )
+
+
+def check_strings(model: NeuronModel) -> None:
+    """Every string has known names and consistent units, and the fields fit together."""
+    names = model.namespace
+    if model.method not in StateUpdateMethod.stateupdaters:
+        raise ValueError(
+            message(
+                f"unknown integration method {model.method!r}.",
+                model.name,
+                "Brian2 integrates the equations with it.",
+                did_you_mean(str(model.method), StateUpdateMethod.stateupdaters),
+            )
+        )
+    for equation in model.brian_equations.ordered:
+        if equation.expr is None or equation.stochastic_variables:
+            continue
+        field = f"equation of {equation.varname}"
+        if equation.type == DIFFERENTIAL_EQUATION:
+            names.check_expression(equation.expr.code, equation.dim / second.dim, field=field)
+        elif equation.var_type == "boolean":
+            names.check_condition(equation.expr.code, field=field)
+        else:
+            names.check_expression(equation.expr.code, equation.dim, field=field)
+    _check_exact(model)
+    if model.threshold:
+        names.check_condition(model.threshold, field="threshold")
+    for field in ("step", "reset"):
+        names.check_statements(getattr(model, field), field=field)
+        _check_writes(model, field)
+    if isinstance(model.refractory, str):
+        if names.dimensions_of(model.refractory, field="refractory") is not second.dim:
+            names.check_condition(model.refractory, field="refractory")
+    elif model.refractory is not False:
+        check_value("refractory", model.refractory, NON_NEGATIVE_TIME, where=model.name)
+    if model.reset and not model.threshold:
+        raise ValueError(
+            message(
+                "a reset without a threshold.",
+                model.name,
+                "The reset is executed at a spike, and there is none.",
+                "Add threshold='v > v_th' or remove the reset.",
+            )
+        )
+    for field in ("inputs", "spike_gradient", "initial", "eligibility_bounds"):
+        for name in getattr(model, field):
+            if name not in model.states:
+                raise ValueError(
+                    message(
+                        f"'{name}' in {field} is not a state of the model.",
+                        model.name,
+                        "Only a variable that changes during a run can stand there.",
+                        did_you_mean(name, model.states),
+                    )
+                )
+    if model.transmits and (not model.threshold or model.transmits not in model.states):
+        raise ValueError(
+            message(
+                f"transmits={model.transmits!r} does not name a state that a spike could carry.",
+                model.name,
+                "A graded spike carries the value that a state of the neuron has at the threshold.",
+                did_you_mean(model.transmits, model.states)
+                if model.threshold
+                else "Add threshold='abs(y) > 0'.",
+            )
+        )
+    for name in model.inputs:
+        if model.brian_equations[name].var_type != "float":
+            raise ValueError(
+                message(
+                    f"the input '{name}' is {model.brian_equations[name].var_type}.",
+                    model.name,
+                    "Weights are real numbers that are added to it.",
+                    "Declare it with a unit, for example 'I : 1'.",
+                )
+            )
+    for name, bound in model.eligibility_bounds.items():
+        check_value(f"the eligibility bound of {name}", bound, Range(0), where=model.name)
+    if model.surrogate:
+        if not model.threshold:
+            raise ValueError(
+                message(
+                    "a surrogate without a threshold.",
+                    model.name,
+                    "The pseudo-derivative belongs to a spike.",
+                    "Remove the surrogate or add a threshold.",
+                )
+            )
+        names.dimensions_of(model.surrogate, field="surrogate")
+    for name, value in model.initial.items():
+        wanted = model.dimensions[name]
+        if isinstance(value, str):
+            names.check_expression(value, wanted, field=f"initial value of {name}")
+            continue
+        check_value(f"the initial value of {name}", value, where=model.name)
+        if get_dimensions(value) is not wanted:
+            raise ValueError(
+                message(
+                    f"the initial value of {name} is {value}, but {name} is in "
+                    f"{unit_name(wanted)}.",
+                    model.name,
+                    "",
+                    "Give it the unit of the state.",
+                )
+            )
+
+
+def _check_exact(model: NeuronModel) -> None:
+    """The method 'exact' needs equations that are linear in the variables they integrate."""
+    equations = model.brian_equations
+    noisy = any(equation.stochastic_variables for equation in equations.ordered)
+    if model.method not in ("exact", "linear") or noisy:
+        return
+    integrated = {symbol(name) for name in equations.diff_eq_names}
+    written_out = {
+        equation.varname: equation.expr.code
+        for equation in equations.ordered
+        if equation.type == SUBEXPRESSION
+    }
+    for equation in equations.ordered:
+        if equation.type != DIFFERENTIAL_EQUATION:
+            continue
+        right = to_symbolic(expand(equation.expr.code, written_out)).expand()
+        for term in sympy.Add.make_args(right):
+            factors = [f for f in sympy.Mul.make_args(term) if f.free_symbols & integrated]
+            if factors and not (len(factors) == 1 and factors[0] in integrated):
+                names = sorted(str(name) for name in term.free_symbols & integrated)
+                raise ValueError(
+                    message(
+                        f"the equation of {equation.varname} is not linear in {', '.join(names)}, as "
+                        f"the method {model.method!r} needs it.",
+                        model.name,
+                        "Brian2 writes down the exact solution of linear equations only.",
+                        "Pass method='exponential_euler' or 'euler'.",
+                    )
+                )
+
+
+def _check_writes(model: NeuronModel, field: str) -> None:
+    """Statements may change states only."""
+    for line in getattr(model, field).splitlines():
+        name = line.split("=")[0].strip(" +-*/%")
+        if name in GROUP_NAMES or name in model.parameters:
+            raise ValueError(
+                message(
+                    f"{field} writes to '{name}': {line.strip()!r}.",
+                    model.name,
+                    "It does not change during a run.",
+                    "Write to a state; a new one is declared in the equations, for example 'x : 1'.",
+                )
+            )

@@ -1,0 +1,5 @@
+"""Networks as data: parts, connections, weights; as stock Brian2 objects and in files."""
+
+from neurosnn.network.network import Connection, Input, Layer, Readout, SpikingNetwork
+
+__all__ = ["Connection", "Input", "Layer", "Readout", "SpikingNetwork"]

@@ -1,0 +1,343 @@
+"""Networks of spiking layers as data: parts, connections with their weights, and one seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from brian2.units.allunits import msecond, second
+from brian2.units.fundamentalunits import Quantity
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.values import Range, check_value
+from neurosnn.network.connection import Connection
+from neurosnn.network.parts import Input, Layer, Readout
+from neurosnn.network.wiring import checked_parameters, connect, learned_values, table
+
+if TYPE_CHECKING:
+    from brian2.core.network import Network
+
+    from neurosnn.model import NeuronModel
+    from neurosnn.network.simulation import Schedule
+
+__all__ = ["Connection", "Input", "Layer", "Readout", "SpikingNetwork"]
+
+TIME = Range(0 * second)
+
+
+class SpikingNetwork:
+    """Layers of spiking neurons between an input and a readout.
+
+    Input spikes go to the first layer, each layer to the next and, if recurrent, to itself; the
+    readout reads all layers. All weights, and which synapses exist, follow from one seed.
+
+    Parameters
+    ----------
+    *parts : Input, Layer, ..., Readout
+        In this order, with one layer or more.
+    dt : Quantity (second), optional
+        Time step of everything in the network.
+    seed : int, optional
+        Seed of the initial weights and of the synapses that exist.
+    connections : mapping of str to Connection, optional
+        All connections with their weights, in place of those that are drawn (``neurosnn.torch``
+        makes them for convolutions). Such a network runs in Brian2 and as an exported program; it
+        cannot be saved.
+
+    Attributes
+    ----------
+    input, layers, readout : Input, tuple of Layer, Readout
+        The parts; every layer has its name.
+    connections : mapping of str to Connection
+        In the order in which their spikes are summed: "input", "recurrent", "readout", or, with
+        several layers, "input", "recurrent1", "forward2", "recurrent2", "readout1", "readout2".
+    parameters : mapping of str to ndarray
+        What is learned: "<connection>.w", "readout.b" and what the parts name in ``learn``, such as
+        "hidden.tau_m" and "input.delay"; the arrays themselves, in SI values. Write into them in
+        place or with :meth:`set_parameters`. Weights are (n_pre, n_post), or one for each synapse
+        that exists where a layer's ``connectivity`` is below 1.
+    learned : mapping of str to ndarray
+        Those of them that are no weights or biases.
+    dt : Quantity
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        For parts in the wrong order, names used twice, delays that are no multiple of dt, or
+        settings without effect.
+    TypeError
+        For a part that is none.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from neurosnn import Input, Layer, Readout, SpikingNetwork, equations
+    >>> net = SpikingNetwork(Input(40), Layer(equations.LIF(), 20, recurrent=True), Readout(3), dt=1*ms)
+    >>> sorted(net.parameters)
+    ['input.w', 'readout.b', 'readout.w', 'recurrent.w']
+    >>> net.n_parameters
+    1243
+    """
+
+    def __init__(
+        self,
+        *parts: Input | Layer | Readout,
+        dt: Quantity = 1 * msecond,
+        seed: int = 0,
+        connections: Mapping[str, Connection] | None = None,
+    ):
+        check_value("dt", dt, TIME, where="SpikingNetwork")
+        if np.ndim(dt):
+            raise ValueError(
+                message(
+                    f"dt must be one time, got {dt}.",
+                    "SpikingNetwork",
+                    "All parts share it.",
+                    "Pass for example dt=1*ms.",
+                )
+            )
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise ValueError(
+                message(
+                    f"seed must be a whole number from 0, got {seed!r}.",
+                    "SpikingNetwork",
+                    "Without it the weights could not be drawn again.",
+                    "Pass for example seed=1.",
+                )
+            )
+        self.dt, self.seed = dt, int(seed)
+        self.input, self.layers, self.readout = _sort_parts(parts)
+        self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
+        self.drawn = connections is None
+        self.connections: Mapping[str, Connection] = MappingProxyType(
+            connect(self) if connections is None else dict(connections)
+        )
+        self._bias = {"readout.b": np.zeros(self.readout.n)} if self.readout.bias else {}
+
+    @property
+    def parameters(self) -> Mapping[str, np.ndarray]:
+        """What is learned, by name."""
+        learned = {f"{name}.w": connection.w for name, connection in self.connections.items()}
+        return MappingProxyType(learned | self._bias | dict(self.learned))
+
+    # -- what it consists of ----------------------------------------------------------------
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = [layer.name for layer in self.layers if layer.name]
+        raise KeyError(
+            message(f"there is no layer '{name}'.", "SpikingNetwork", "", did_you_mean(name, names))
+        )
+
+    def model(self, name: str) -> NeuronModel:
+        """The model of a layer with its learned parameters."""
+        model = self.layer(name).model
+        learned = {
+            key.rsplit(".", 1)[1]: value
+            for key, value in self.learned.items()
+            if key.rsplit(".", 1)[0] == name and not key.endswith(".delay")
+        }
+        if not learned:
+            return model
+        values = {key: Quantity(x.copy(), dim=model.dimensions[key]) for key, x in learned.items()}
+        return dataclasses.replace(model, parameters={**model.parameters, **values})
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights, biases and other numbers that are learned."""
+        bias = self.readout.n if self.readout.bias else 0
+        bias += sum(value.size for value in self.learned.values())
+        return bias + sum(connection.n_synapses for connection in self.connections.values())
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay in steps."""
+        return max(int(connection.delay.max()) for connection in self.connections.values())
+
+    def steps(self, duration: Quantity) -> int:
+        """Number of steps in a time, rounded up (a thousandth of a step is forgiven)."""
+        check_value("duration", duration, TIME, where="SpikingNetwork.steps")
+        return max(1, int(np.ceil(float(duration / self.dt) - 1e-3)))
+
+    def __repr__(self) -> str:
+        return table(self)
+
+    # -- weights ----------------------------------------------------------------------------
+
+    def set_parameters(self, values: Mapping[str, np.ndarray | Quantity]) -> None:
+        """Overwrite weights and biases in place; nothing is changed if anything is wrong.
+
+        Parameters
+        ----------
+        values : mapping of str to array or Quantity
+            New values by the names of :attr:`parameters`; plain arrays are SI values.
+
+        Raises
+        ------
+        ValueError
+            For unknown names, a wrong shape or unit, values that are not finite, a weight where
+            there is no synapse, or one of the sign that Dale's law forbids.
+        """
+        for name, array in checked_parameters(self, values).items():
+            np.copyto(self.parameters[name], array)
+
+    # -- use --------------------------------------------------------------------------------
+
+    def schedule(self, inputs: Any = None) -> Schedule:
+        """When the trials of `inputs` run within one simulation of all of them.
+
+        Parameters
+        ----------
+        inputs : trial or trials
+            As for :meth:`brian2`.
+
+        Returns
+        -------
+        Schedule
+            With the ``duration`` to simulate; ``locate(t)`` finds trial and step of a spike time.
+        """
+        from neurosnn.network.simulation import read_inputs
+
+        return read_inputs(self, inputs).schedule
+
+    def brian2(
+        self, inputs: Any = None, *, record: Iterable[str] = (), dtype: Any = None
+    ) -> Network:
+        """The network as a stock Brian2 network.
+
+        Parameters
+        ----------
+        inputs : trial or trials, optional
+            A trial or a set of trials of `neurosnn.data`, or, for real-valued input, an array
+            (n_steps, n_channels). Several trials run one after the other, and each starts from the
+            initial state: simulate for ``net.schedule(inputs).duration``.
+        record : iterable of str, optional
+            "spikes", names of states, and "output" for the readout's output.
+        dtype : dtype, optional
+            Floating-point type of the states and weights, Brian2's default if None.
+
+        Returns
+        -------
+        brian2.Network
+            Reachable by name: the groups "input", the layers and "readout"; Synapses
+            ("recurrent", ..., "input_synapses", "readout_synapses"); SpikeMonitors
+            "<layer>_spikes" and StateMonitors "<group>_states", read at the end of a step.
+
+        Raises
+        ------
+        ValueError
+            If the inputs do not fit, or no group has a recorded name.
+        TypeError
+            For inputs of another kind.
+
+        Notes
+        -----
+        Works with every device of Brian2. For ``set_device('cuda_standalone')`` first set
+        ``defaultclock.dt`` to the network's dt: the code of brian2cuda needs the default clock.
+
+        Examples
+        --------
+        >>> from brian2 import ms
+        >>> from neurosnn import Input, Layer, Readout, SpikingNetwork, equations
+        >>> net = SpikingNetwork(Input(4), Layer(equations.LIF(), 3), Readout(2))
+        >>> simulation = net.brian2(record=["spikes"])
+        >>> simulation.run(5*ms, namespace={})
+        >>> int(simulation["hidden_spikes"].num_spikes)
+        0
+        """
+        from neurosnn.network.simulation import build
+
+        return build(self, inputs, record=record, dtype=dtype)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to an npz file (no pickle); an existing file is replaced at once.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, for example "digits.npz".
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        ValueError
+            If the connections were given and not drawn.
+        """
+        if not self.drawn:
+            raise ValueError(
+                message(
+                    "a network with given connections cannot be saved.",
+                    "SpikingNetwork.save",
+                    "A file holds what is needed to draw the connections again, and the weights.",
+                    "Save what they were made from, for example the torch module.",
+                )
+            )
+        from neurosnn.network.storage import save_network
+
+        save_network(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SpikingNetwork:
+        """Read a network that :meth:`save` wrote; only text and numbers are read, nothing is run.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        SpikingNetwork
+            Equal to the saved one.
+
+        Raises
+        ------
+        ValueError
+            If the file is truncated, foreign or inconsistent.
+        FileNotFoundError
+            If there is no such file.
+        """
+        from neurosnn.network.storage import load_network
+
+        return load_network(path)
+
+
+def _sort_parts(parts: tuple) -> tuple[Input, tuple[Layer, ...], Readout]:
+    """The parts in their roles, each layer with a name."""
+    for part in parts:
+        if not isinstance(part, Input | Layer | Readout):
+            raise TypeError(
+                message(
+                    f"{part!r} is not a part of a network.",
+                    "SpikingNetwork",
+                    "It is built of Input, Layer and Readout.",
+                    "Wrap a model in a layer: Layer(model, n).",
+                )
+            )
+    kinds = [type(part) for part in parts]
+    if len(parts) < 3 or kinds != [Input, *[Layer] * (len(parts) - 2), Readout]:
+        raise ValueError(
+            message(
+                f"the parts must be Input, Layer (one or more), Readout in this order, got "
+                f"{', '.join(kind.__name__ for kind in kinds) or 'nothing'}.",
+                "SpikingNetwork",
+                "Spikes run from the first to the last.",
+                "Example: SpikingNetwork(Input(700), Layer(equations.LIF(), 100), Readout(10)).",
+            )
+        )
+    layers = parts[1:-1]
+    default = ["hidden"] if len(layers) == 1 else [f"hidden{k + 1}" for k in range(len(layers))]
+    named = tuple(
+        layer if layer.name else dataclasses.replace(layer, name=name)
+        for layer, name in zip(layers, default, strict=True)
+    )
+    return parts[0], named, parts[-1]

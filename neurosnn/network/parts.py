@@ -1,0 +1,349 @@
+"""The parts of a network: where trials enter, layers of neurons, and the readout."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from brian2.units.allunits import msecond, second
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.values import Range, check_value
+from neurosnn.equations import LeakyReadout
+from neurosnn.model import NeuronModel
+
+__all__ = ["Input", "Layer", "Readout"]
+
+DELAY = Range(0 * second, includes_low=True)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Input:
+    """Where the trials enter a network.
+
+    Parameters
+    ----------
+    n : int
+        Number of channels.
+    real_valued : bool, optional
+        A number per channel and step instead of spikes; x adds ``w*x`` once a step, at the moment
+        a spike of this step would arrive.
+    delay : Quantity (second), optional
+        Axonal delay of the channels, one or one for each, a multiple of the network's dt.
+    learn : tuple of str, optional
+        ("delay",) to learn the delays; then they need not be multiples of dt. See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not a positive whole number, or delays are given for real-valued input.
+
+    Examples
+    --------
+    >>> from neurosnn import Input
+    >>> Input(700).n
+    700
+    """
+
+    n: int
+    real_valued: bool = dataclasses.field(default=False, kw_only=True)
+    delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
+    learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_count("n", self.n, where="Input")
+        _check_flag("real_valued", self.real_valued, where="Input")
+        check_value("delay", self.delay, DELAY, where="Input")
+        _check_length("delay", self.delay, self.n, where="Input")
+        object.__setattr__(self, "learn", _check_learn(self.learn, ("delay",), where="Input"))
+        if self.real_valued and (self.learn or np.any(np.asarray(self.delay) > 0)):
+            raise ValueError(
+                message(
+                    "delays of real-valued input.",
+                    "Input",
+                    "They delay spikes.",
+                    "Shift the frames of the trials instead.",
+                )
+            )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layer:
+    """A population of spiking neurons of one model.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The neuron. A parameter that is an array of length `n` differs from neuron to neuron, which
+        also mixes populations (``beta`` zero for some neurons: LIF among ALIF).
+    n : int
+        Number of neurons.
+    recurrent : bool, optional
+        Connect the neurons among each other, none with itself.
+    name : str, optional
+        Name of the Brian2 group; "hidden", or "hidden1", "hidden2" ... if there are several.
+    delay : Quantity (second), optional
+        Axonal delay of the neurons, one or one for each, on the way to the own and to the next
+        layer (not to the readout): a multiple of the network's dt, or any time if it is learned.
+    connectivity : float, optional
+        Fraction of the possible incoming and recurrent synapses that exist, drawn once.
+    excitatory : float, optional
+        Fraction of the neurons, the first ones, that only excite; all others only inhibit. Holds
+        for recurrent and forward synapses. None: weights of either sign.
+    weight_scale : float or Quantity, optional
+        Standard deviation of the initial incoming and recurrent weights is ``weight_scale * v_th
+        / sqrt(n_pre * connectivity)``, with 1 mV, 1 nA, 1 nS or 1 in place of v_th if the model
+        has none in the unit of its input; a `weight_scale` with that unit replaces both.
+    weight_mean : float, optional
+        Mean of the initial incoming (not recurrent) weights, in standard deviations: for mean m and
+        standard deviation s pass ``weight_mean=m/s`` and ``weight_scale=s*sqrt(n_pre)/v_th``. A
+        positive mean lets a layer fire from the start.
+    learn : tuple of str, optional
+        What is learned besides weights: names of parameters of the model, such as "tau_m", and
+        "delay". A parameter with one value in the model is learned as one, an array neuron by
+        neuron. ``net.parameters`` holds them as "<layer>.tau_m", "<layer>.delay" in SI units. Delays
+        are real numbers; the simulation uses them rounded to steps.
+
+    Raises
+    ------
+    ValueError
+        If the model has no threshold or no input, a number is out of range, or there is no such
+        parameter to learn.
+    TypeError
+        If `model` is not a NeuronModel.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from neurosnn import Layer, equations
+    >>> Layer(equations.ALIF(tau_a=500*ms), 100, recurrent=True, delay=2*ms).n
+    100
+    """
+
+    model: NeuronModel
+    n: int
+    recurrent: bool = dataclasses.field(default=False, kw_only=True)
+    name: str | None = dataclasses.field(default=None, kw_only=True)
+    delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
+    connectivity: float = dataclasses.field(default=1.0, kw_only=True)
+    excitatory: float | None = dataclasses.field(default=None, kw_only=True)
+    weight_scale: float | Quantity = dataclasses.field(default=1.0, kw_only=True)
+    weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
+    learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        where = f"Layer {self.name}" if self.name else "Layer"
+        _check_model(self.model, where=where)
+        _check_count("n", self.n, where=where)
+        _check_flag("recurrent", self.recurrent, where=where)
+        if not self.model.spikes:
+            raise ValueError(
+                message(
+                    f"the model {self.model.name} has no threshold.",
+                    where,
+                    "A layer sends spikes.",
+                    "Give the model a threshold, or use it as Readout(n, model=...).",
+                )
+            )
+        if self.name is not None and not (isinstance(self.name, str) and self.name.isidentifier()):
+            raise ValueError(
+                message(
+                    f"the name must be an identifier, got {self.name!r}.",
+                    where,
+                    "It becomes the name of a Brian2 group.",
+                    "Use letters, digits and underscores, for example name='layer_4'.",
+                )
+            )
+        _check_lengths(self.model, self.n, where=where)
+        check_value("delay", self.delay, DELAY, where=where)
+        _check_length("delay", self.delay, self.n, where=where)
+        check_value("connectivity", self.connectivity, Range(0, 1), where=where)
+        if self.excitatory is not None:
+            check_value("excitatory", self.excitatory, Range(0, 1, includes_low=True), where=where)
+        unit = self.model.dimensions[self.model.inputs[0]]
+        limits = (
+            Range(0)
+            if get_dimensions(self.weight_scale) is DIMENSIONLESS
+            else Range(Quantity(0, unit))
+        )
+        check_value("weight_scale", self.weight_scale, limits, where=where)
+        check_value("weight_mean", self.weight_mean, Range(-np.inf), where=where)
+        known = (*self.model.parameters, "delay")
+        object.__setattr__(self, "learn", _check_learn(self.learn, known, where=where))
+
+    @property
+    def sign(self) -> np.ndarray | None:
+        """+1 for excitatory and -1 for inhibitory neurons, int8 (n,); None if they may be both."""
+        if self.excitatory is None:
+            return None
+        return np.where(np.arange(self.n) < round(self.excitatory * self.n), 1, -1).astype(np.int8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Readout:
+    """The output of a network: neurons without spikes that read all layers.
+
+    The output of a step is the first state of the model after the spikes of the step have arrived,
+    plus the bias.
+
+    Parameters
+    ----------
+    n : int
+        Number of outputs.
+    tau : Quantity (second), optional
+        Time constant of ``equations.LeakyReadout``, 20 ms if neither it nor `model` is given.
+    model : NeuronModel, optional
+        Another model without threshold.
+    bias : bool, optional
+        Whether to learn a constant that is added to each output.
+    weight_scale, weight_mean : float, optional
+        The standard deviation of the initial weights is ``weight_scale/sqrt(n_pre)`` in units of the
+        readout's input (1, mV, nA or nS), and `weight_mean` their mean in standard deviations.
+
+    Raises
+    ------
+    ValueError
+        If the model has a threshold, if both `tau` and `model` are given, or for values out of range.
+    TypeError
+        If `model` is not a NeuronModel.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from neurosnn import Readout
+    >>> Readout(10, tau=20*ms).model.parameters["tau"]
+    20. * msecond
+    """
+
+    n: int
+    tau: Quantity | None = dataclasses.field(default=None, kw_only=True)
+    model: NeuronModel = dataclasses.field(default=None, kw_only=True)  # type: ignore[assignment]
+    bias: bool = dataclasses.field(default=True, kw_only=True)
+    weight_scale: float = dataclasses.field(default=1.0, kw_only=True)
+    weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_count("n", self.n, where="Readout")
+        check_value("weight_scale", self.weight_scale, Range(0), where="Readout")
+        check_value("weight_mean", self.weight_mean, Range(-np.inf), where="Readout")
+        _check_flag("bias", self.bias, where="Readout")
+        if self.model is not None and self.tau is not None:
+            raise ValueError(
+                message(
+                    "both tau and model are given.",
+                    "Readout",
+                    "The model has its own time constant.",
+                    "Set it in the model: Readout(n, model=equations.LeakyReadout(tau=20*ms)).",
+                )
+            )
+        if self.model is None:
+            tau = 20 * msecond if self.tau is None else self.tau
+            object.__setattr__(self, "model", LeakyReadout(tau=tau))
+        _check_model(self.model, where="Readout")
+        if self.model.spikes:
+            raise ValueError(
+                message(
+                    f"the model {self.model.name} has a threshold.",
+                    "Readout",
+                    "The output of a network is a state, not spikes.",
+                    "Use a model without threshold, or Readout(n, tau=20*ms).",
+                )
+            )
+        for name in ("b", "output"):
+            if name in self.model.dimensions:
+                raise ValueError(
+                    message(
+                        f"the model {self.model.name} has a variable '{name}'.",
+                        "Readout",
+                        "The readout adds a bias 'b' to the first state and calls the sum 'output'.",
+                        "Choose another name.",
+                    )
+                )
+        _check_lengths(self.model, self.n, where="Readout")
+        object.__setattr__(self, "tau", self.model.parameters.get("tau", self.tau))
+
+
+# -- checks -----------------------------------------------------------------------------------
+
+
+def _check_count(name: str, value: Any, *, where: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(
+            message(
+                f"{name} must be a whole number of at least 1, got {value!r}.",
+                where,
+                "It counts neurons or channels.",
+                f"Pass for example {name}=100.",
+            )
+        )
+
+
+def _check_learn(learn: Any, known: tuple[str, ...], *, where: str) -> tuple[str, ...]:
+    names = (learn,) if isinstance(learn, str) else tuple(learn)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                message(
+                    f"learn names {name!r}, which is no parameter.",
+                    where,
+                    "Parameters of the model and delays can be learned besides weights.",
+                    did_you_mean(str(name), known),
+                )
+            )
+    return names
+
+
+def _check_flag(name: str, value: Any, *, where: str) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(
+            message(
+                f"{name} must be True or False, got {value!r}.",
+                where,
+                "Anything else would be read as True without a word.",
+                f"Pass {name}=True or leave it out.",
+            )
+        )
+
+
+def _check_model(model: Any, *, where: str) -> None:
+    if not isinstance(model, NeuronModel):
+        called = callable(model) and hasattr(model, "__name__")
+        fix = f"Did you mean {model.__name__}()?" if called else "Pass for example equations.LIF()."
+        raise TypeError(
+            message(
+                f"model must be a NeuronModel, got {model!r}.",
+                where,
+                "It says what a neuron is.",
+                fix,
+            )
+        )
+    if not model.inputs:
+        raise ValueError(
+            message(
+                f"the model {model.name} has no inputs.",
+                where,
+                "Spikes must have a variable to add to.",
+                "Name it in the model, for example inputs=('v',).",
+            )
+        )
+
+
+def _check_lengths(model: NeuronModel, n: int, *, where: str) -> None:
+    for values in (model.parameters, model.initial):
+        for name, value in values.items():
+            if not isinstance(value, str):
+                _check_length(name, value, n, where=where)
+
+
+def _check_length(name: str, value: Any, n: int, *, where: str) -> None:
+    if np.ndim(value) and np.shape(value) != (n,):
+        raise ValueError(
+            message(
+                f"{name} has shape {np.shape(value)} for {n} neurons.",
+                where,
+                "There is one value, or one for each neuron.",
+                f"Give one value or an array of {n}.",
+            )
+        )

@@ -1,0 +1,359 @@
+"""A network as stock Brian2 objects, for one trial or for many trials one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from brian2.core.network import Network
+from brian2.devices.device import get_device, runtime_device
+from brian2.groups.neurongroup import NeuronGroup
+from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
+from brian2.input.timedarray import TimedArray
+from brian2.monitors.spikemonitor import SpikeMonitor
+from brian2.monitors.statemonitor import StateMonitor
+from brian2.synapses.synapses import Synapses
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import Quantity, get_dimensions
+from brian2.utils.stringtools import get_identifiers
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.units import si_unit
+from neurosnn.model import NeuronModel
+from neurosnn.model.registry import remember
+
+if TYPE_CHECKING:
+    from neurosnn.network.connection import Connection
+    from neurosnn.network.network import SpikingNetwork
+
+WHERE = "SpikingNetwork.brian2"
+
+
+class Place(NamedTuple):
+    """Trial, and step within it, of each event; trial -1: after the end of a trial."""
+
+    trial: np.ndarray
+    step: np.ndarray
+
+
+class Schedule(NamedTuple):
+    """When trials run within one simulation.
+
+    Trial k starts at step ``k * period``. After the longest trial come as many idle steps as the
+    longest delay, so that no spike arrives in the next trial.
+    """
+
+    n_steps: np.ndarray
+    period: int
+    dt: Quantity
+
+    @property
+    def duration(self) -> Quantity:
+        """Time to simulate."""
+        return len(self.n_steps) * self.period * self.dt
+
+    def locate(self, t: Quantity | np.ndarray) -> Place:
+        """Trial and step of spike times (Quantity) or of steps of the simulation (integers)."""
+        steps = np.asarray(t)
+        if get_dimensions(t) is second.dim:  # also of a monitor's t, which is no Quantity
+            steps = np.rint(steps / float(self.dt))
+        trial, step = np.divmod(steps.astype(np.int64), self.period)
+        inside = step < np.append(self.n_steps, 0)[np.minimum(trial, len(self.n_steps))]
+        return Place(np.where(inside, trial, -1), step)
+
+
+class Inputs(NamedTuple):
+    """Trials on the time grid of a simulation: events, or values for each step and channel."""
+
+    schedule: Schedule
+    step: np.ndarray
+    channel: np.ndarray
+    values: np.ndarray | None
+
+
+def read_inputs(net: SpikingNetwork, inputs: Any, *, idle: int = 0) -> Inputs:
+    """What `SpikingNetwork.brian2` accepts, on the time grid with `idle` steps or more between trials."""
+    n = net.input.n
+    none = np.zeros(0, dtype=np.int64)
+    if inputs is None:
+        schedule = _schedule(net, np.ones(1, dtype=np.int64), idle)
+        return Inputs(schedule, none, none, np.zeros((1, n)) if net.input.real_valued else None)
+    if net.input.real_valued:
+        return _read_values(net, inputs, idle)
+    trials = inputs
+    if hasattr(inputs, "times") and hasattr(inputs, "units") and not hasattr(inputs, "steps"):
+        from neurosnn.data import SpikeTrials
+
+        channels = max(n, int(np.max(inputs.units, initial=-1)) + 1)
+        trials = SpikeTrials(
+            times=inputs.times,
+            units=inputs.units,
+            offsets=[0, len(inputs.units)],
+            labels=[0],
+            n_channels=channels,
+        )
+    if not hasattr(trials, "steps"):
+        raise TypeError(
+            message(
+                f"inputs must be a trial or trials of spikes, got {type(inputs).__name__}.",
+                WHERE,
+                "The network's input has spikes.",
+                "Pass for example train[0], train[:10] or None; real values need "
+                "Input(n, real_valued=True).",
+            )
+        )
+    _check_channels(trials.n_channels, n)
+    offsets, step, channel = trials.steps(net.dt)
+    n_trials = len(offsets) - 1
+    _check_number(n_trials)
+    n_steps = np.broadcast_to(np.asarray(trials.n_steps(net.dt), dtype=np.int64), (n_trials,))
+    schedule = _schedule(net, n_steps, idle)
+    start = np.repeat(np.arange(n_trials) * schedule.period, np.diff(offsets))
+    return Inputs(schedule, step + start, np.asarray(channel), None)
+
+
+def _read_values(net: SpikingNetwork, inputs: Any, idle: int) -> Inputs:
+    try:
+        features = np.asarray(getattr(inputs, "features", inputs), dtype=float)
+    except (TypeError, ValueError):
+        features = np.zeros(0)
+    if features.ndim != 2 or not np.all(np.isfinite(features)):
+        raise TypeError(
+            message(
+                f"inputs must be finite numbers for each step and channel, got {type(inputs).__name__}.",
+                WHERE,
+                "The network's input is real-valued.",
+                "Pass an array (n_steps, n_channels), a trial or trials of frames.",
+            )
+        )
+    _check_channels(features.shape[1], net.input.n)
+    offsets = np.asarray(getattr(inputs, "offsets", [0, len(features)]))
+    _check_number(len(offsets) - 1)
+    schedule = _schedule(net, np.diff(offsets), idle)
+    # The last row is zero because a TimedArray keeps its last row for ever.
+    values = np.zeros((len(schedule.n_steps) * schedule.period + 1, features.shape[1]))
+    for k, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+        values[k * schedule.period :][: end - begin] = features[begin:end]
+    none = np.zeros(0, dtype=np.int64)
+    return Inputs(schedule, none, none, values)
+
+
+def _schedule(net: SpikingNetwork, n_steps: np.ndarray, idle: int) -> Schedule:
+    gap = max(idle, net.max_delay if len(n_steps) > 1 else 0)
+    return Schedule(np.array(n_steps, dtype=np.int64), int(np.max(n_steps)) + gap, net.dt)
+
+
+def _check_channels(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise ValueError(
+            message(
+                f"the trials have {found} channels, the network's input has {wanted}.",
+                WHERE,
+                "Each channel has its own weights.",
+                f"Build the network with Input({found}), or take other trials.",
+            )
+        )
+
+
+def _check_number(n_trials: int) -> None:
+    if n_trials < 1:
+        raise ValueError(
+            message(
+                "there is no trial in inputs.",
+                WHERE,
+                "",
+                "Pass at least one trial, or inputs=None.",
+            )
+        )
+
+
+# -- Brian2 objects ---------------------------------------------------------------------------
+
+
+def build(
+    net: SpikingNetwork, inputs: Any, *, record: Iterable[str] = (), dtype: Any = None
+) -> Network:
+    """The objects of a network; see `SpikingNetwork.brian2`."""
+    record = (record,) if isinstance(record, str) else tuple(record)
+    given = read_inputs(net, inputs)
+    schedule = given.schedule
+    models = {layer.name: (net.model(layer.name), layer.n) for layer in net.layers}
+    models["readout"] = (_with_output(net), net.readout.n)
+    own = {
+        name: set(model.dimensions) - set(model.parameters) for name, (model, _) in models.items()
+    }
+    if net.input.real_valued:
+        own["input"] = {"x"}
+    _check_record(record, own)
+    dt = _own_dt(net)
+    groups = {"input": _input_group(net, given, dt, dtype)}
+    for name, (model, n) in models.items():
+        if len(schedule.n_steps) == 1:
+            groups[name] = model.group(n, name=name, dtype=dtype, dt=dt)
+            continue
+        restarting, code = _restarting(model, schedule)
+        groups[name] = restarting.group(n, name=name, dtype=dtype, dt=dt)
+        remember(groups[name], model)
+        groups[name].run_regularly(
+            code, dt=schedule.period * net.dt, when="start", order=-1, name=f"{name}_restart"
+        )
+    objects = list(groups.values())
+    for order, connection in enumerate(net.connections.values()):
+        objects += _synapses(net, connection, groups, order, dt, dtype)
+    objects += _monitors(net, groups, record, own)
+    return Network(*objects)
+
+
+def _own_dt(net: SpikingNetwork) -> Quantity | None:
+    """The dt of a new object: none in a standalone program whose default clock has it already.
+
+    It is quicker with one clock, and brian2cuda's synapses assume the default clock.
+    """
+    device = get_device()
+    shared = device is not runtime_device and float(device.defaultclock.dt) == float(net.dt)
+    return None if shared else net.dt
+
+
+def _input_group(net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype: Any):
+    n = net.input.n
+    if given.values is None:
+        return SpikeGeneratorGroup(n, given.channel, given.step * net.dt, dt=dt, name="input")
+    # A value that is not zero is sent like a spike, so that it arrives in the same slot.
+    group = NeuronGroup(
+        n,
+        "x : 1",
+        threshold="x != 0",
+        reset="",
+        dt=dt,
+        dtype=dtype,
+        name="input",
+        namespace={"input_values": TimedArray(given.values, dt=net.dt, name="input_values")},
+    )
+    group.run_regularly("x = input_values(t, i)", when="start", name="input_step")
+    return group
+
+
+def _with_output(net: SpikingNetwork) -> NeuronModel:
+    """The readout's model with its bias: `output` is what is trained."""
+    model = net.readout.model
+    state = model.states[0]
+    unit = si_unit(model.dimensions[state])
+    equations = f"{model.equations}\noutput = {state} + b : {unit}"
+    bias = net.parameters.get("readout.b", np.zeros(net.readout.n))
+    bias = Quantity(bias.copy(), dim=model.dimensions[state])
+    return dataclasses.replace(
+        model, equations=equations, parameters={**model.parameters, "b": bias}
+    )
+
+
+def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, str]:
+    """The model without spikes between trials, and the code that sets its initial state."""
+    strings = [model.equations, model.threshold, model.reset, model.step, str(model.refractory)]
+    text = "\n".join(strings).replace("t - lastspike", "lastspike")
+    if "t" in get_identifiers(text):
+        raise ValueError(
+            message(
+                f"the model {model.name} depends on the time t.",
+                WHERE,
+                "Time does not start anew with each of several trials.",
+                "Run one trial at a time.",
+            )
+        )
+    code, declared, values = [], [], {}
+    if model.refractory is not False:
+        # First: it may forbid writing the states.
+        code += ["not_refractory = True", "lastspike = -1e4*second"]
+    for name in (*(name for name in model.states if name not in model.initial), *model.initial):
+        value = model.initial.get(name, 0.0)
+        kind = model.brian_equations[name].var_type
+        if isinstance(value, str):
+            code.append(f"{name} = {value}")
+        elif kind != "float":
+            code.append(f"{name} = {bool(value) if kind == 'boolean' else int(value)}")
+        else:
+            flags = "constant" if np.ndim(value) else "constant, shared"
+            unit = model.dimensions[name]
+            declared.append(f"{name}_initial : {si_unit(unit)} ({flags})")
+            values[f"{name}_initial"] = value if name in model.initial else Quantity(0.0, dim=unit)
+            code.append(f"{name} = {name}_initial")
+    threshold = model.threshold
+    longest = int(schedule.n_steps.max())
+    if threshold and schedule.period > longest:
+        threshold = f"({threshold}) and timestep(t, dt) % {schedule.period} < {longest}"
+    changed = dataclasses.replace(
+        model,
+        equations="\n".join([model.equations, *declared]),
+        threshold=threshold,
+        parameters={**model.parameters, **values},
+    )
+    return changed, "\n".join(code)
+
+
+def _synapses(
+    net: SpikingNetwork, connection: Connection, groups: dict, order: int, dt: Any, dtype: Any
+) -> list[Synapses]:
+    """One Synapses for each channel that is used."""
+    source, target = groups[connection.source], groups[connection.target]
+    model = (
+        net.readout.model if connection.target == "readout" else net.layer(connection.target).model
+    )
+    # a model may have a variable called w itself, as the AdEx neuron does
+    weight = "weight" if "w" in {*source.variables, *target.variables} else "w"
+    real_valued = connection.source == "input" and net.input.real_valued
+    sent = f"{weight}*x_pre" if real_valued else weight
+    if connection.source not in ("input", "readout"):
+        graded = net.layer(connection.source).model.transmits
+        sent = f"{weight}*{graded}_pre" if graded else weight
+    made = []
+    for channel, i, j, where in connection.by_channel():
+        name = connection.synapses_name + ("_inhibitory" if channel and net.drawn else "")
+        same = np.ptp(connection.delay) == 0
+        synapses = Synapses(
+            source,
+            target,
+            f"{weight} : {si_unit(connection.dimensions)}",
+            on_pre=f"{model.inputs[channel]}_post += {sent}",
+            delay=int(connection.delay[0]) * net.dt if same else None,
+            order=order,
+            namespace={},
+            name=name,
+            dt=dt,
+            dtype=dtype,
+        )
+        synapses.connect(i=i, j=j)
+        setattr(synapses, weight, Quantity(connection.w[where], dim=connection.dimensions))
+        if not same:
+            synapses.delay = connection.delay[i] * net.dt
+        made.append(synapses)
+    return made
+
+
+def _check_record(record: tuple[str, ...], own: dict[str, set[str]]) -> None:
+    known = {"spikes"}.union(*own.values())
+    for name in record:
+        if name not in known:
+            raise ValueError(
+                message(
+                    f"'{name}' cannot be recorded.",
+                    WHERE,
+                    "No group has it.",
+                    did_you_mean(name, known),
+                )
+            )
+
+
+def _monitors(net: SpikingNetwork, groups: dict, record: tuple[str, ...], own: dict) -> list:
+    made: list = []
+    if "spikes" in record:
+        made += [
+            SpikeMonitor(groups[layer.name], name=f"{layer.name}_spikes") for layer in net.layers
+        ]
+    for name, group in groups.items():
+        variables = [state for state in record if state in own.get(name, ())]
+        if variables:
+            made.append(
+                StateMonitor(group, variables, record=True, when="end", name=f"{name}_states")
+            )
+    return made

@@ -1,0 +1,74 @@
+"""Backpropagation through time with a surrogate derivative: the gradient that e-prop cuts short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from brian2.units.allunits import hertz
+from brian2.units.fundamentalunits import Quantity
+
+from neurosnn.core.values import check_rate_term
+
+__all__ = ["BPTT"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BPTT:
+    r"""Backpropagation through time for any neuron model that e-prop can differentiate.
+
+    With the state h of a neuron, its pseudo-derivative :math:`\psi` and the derivatives of
+    :class:`EProp`,
+
+    .. math::
+        \lambda_j^t = \left(\frac{dh_j'}{dh_j}\right)^T \lambda_j^{t+1} + \psi_j^t\, \nabla g_j^t
+        \left(\bar L_j^t + \sum_k w_{jk}\, \mu_k^{t+d_{jk}}\right), \qquad
+        \frac{dE}{dw_{ij}} = \sum_t z_i^{t-d_{ij}} \mu_j^t
+
+    where :math:`\mu` is what an input of a neuron is worth and :math:`\bar L` the error of the readout
+    through its own weights, filtered backwards in time. The sum over the neurons k that a spike
+    reaches is what e-prop leaves out.
+
+    Parameters
+    ----------
+    rate_target : Quantity (hertz), optional
+        Firing rate towards which every neuron is driven.
+    rate_strength : float, optional
+        Strength c of the firing-rate term ``c/2 sum_j (f_j - f_target)^2``, per Hz^2, which is part
+        of the loss that is differentiated.
+
+    Raises
+    ------
+    ValueError
+        If a rate is none.
+
+    Notes
+    -----
+    The reset is differentiated as for e-prop: only where the model's ``spike_gradient`` says so.
+    Cost on the engine: e-prop's, plus a row of weights for each neuron and step with
+    :math:`\psi \neq 0`, which grows with the square of the neurons; memory as for e-prop plus one
+    number a neuron and step. It runs on the engine only: nothing of it is online.
+
+    In recurrent weights the gradient can explode: compare its norm with that of :class:`EProp`, and
+    lower the height of the pseudo-derivative (``gamma`` of the named models) if it does.
+
+    References
+    ----------
+    Neftci, Mostafa & Zenke, IEEE Signal Process. Mag. 36:51-63 (2019).
+
+    Examples
+    --------
+    >>> from neurosnn import BPTT
+    >>> BPTT().method
+    'bptt'
+    """
+
+    method: ClassVar[str] = "bptt"
+    reference: ClassVar[str] = (
+        "Neftci et al., IEEE Signal Process. Mag. 36:51-63 (2019), doi:10.1109/MSP.2019.2931595"
+    )
+    rate_target: Quantity = field(default_factory=lambda: 10 * hertz)
+    rate_strength: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate_term(self.rate_target, self.rate_strength, where="BPTT")

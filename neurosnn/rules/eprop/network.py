@@ -1,0 +1,331 @@
+"""A network with online e-prop in all of its synapses, as one Brian2 simulation of many trials."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from brian2.core.clocks import Clock
+from brian2.core.network import Network
+from brian2.groups.neurongroup import NeuronGroup
+from brian2.input.timedarray import TimedArray
+from brian2.synapses.synapses import Synapses
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
+from brian2.utils.stringtools import word_substitute
+
+from neurosnn.calculus.filters import model_filter
+from neurosnn.model import NeuronModel
+from neurosnn.network.simulation import (
+    Inputs,
+    Schedule,
+    _input_group,
+    _own_dt,
+    _restarting,
+    _with_output,
+)
+from neurosnn.rules.eprop.synapses import NEURONS, add_variables, eprop_synapses, prepare
+from neurosnn.rules.eprop.traces import (
+    ARRIVED,
+    FILTERED,
+    FLAG,
+    GRADIENT,
+    LEARNING_SIGNAL,
+    SUM,
+    SURROGATE,
+    TRACE,
+    online_equations,
+    unit_text,
+)
+
+__all__ = ["Errors", "LearningNetwork", "times_of_trials"]
+
+#: Orders in slot "start" of the first step of a trial, when the trial before it is finished.
+RECORD, RATE_ERROR, FINISH, UPDATE, RESTART = -6, -5, -4, -3, -1
+#: Orders in slot "end": sums over the outputs, their error, the learning signal, the gradients.
+SUMS, ERROR, SIGNAL, OUTPUT_GRADIENT = -4, -3, -2, -1
+
+
+class Errors(NamedTuple):
+    """What the readout is told in each step of the simulation.
+
+    Attributes
+    ----------
+    kind : {"mean_square", "cross_entropy_per_step", "given"}
+        How it computes its error.
+    weight : ndarray (steps,)
+        c_t, zero between trials.
+    target : ndarray (steps, n_outputs)
+        Target output, or probability of each class, or the error itself.
+    """
+
+    kind: str
+    weight: np.ndarray
+    target: np.ndarray
+
+
+class LearningNetwork:
+    """The Brian2 objects of a network whose synapses compute their e-prop gradients.
+
+    Parameters
+    ----------
+    net : SpikingNetwork
+        The network.
+    rule : EProp
+        The rule.
+    given : Inputs
+        Trials with at least one idle step after each, in which the last gradient is added.
+    errors : Errors
+        Weights and targets of each step.
+    feedback : mapping of str to ndarray (n, n_outputs)
+        Feedback weights of each layer; without an entry its readout weights.
+    equations : mapping of str to str, optional
+        Further equations of the synapses, by connection.
+    plastic_bias : bool, optional
+        Whether the bias may change during the simulation.
+    dtype : dtype, optional
+        Floating-point type.
+
+    Attributes
+    ----------
+    network : Network
+        All objects.
+    groups : dict of str to NeuronGroup
+        By the names of the parts.
+    synapses : dict of str to list of Synapses
+        By the names of the connections, one for each input variable that is used. Gradients are in
+        their variable G and in G_b of the readout, summed over the trials, in SI values.
+    duration : Quantity
+        Time to simulate: the trials and one step that finishes the last one.
+    trial_clock : Clock
+        Ticks when a trial begins.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        rule: Any,
+        given: Inputs,
+        errors: Errors,
+        *,
+        feedback: Mapping[str, np.ndarray],
+        equations: Mapping[str, str] | None = None,
+        plastic_bias: bool = False,
+        dtype: Any = None,
+    ):
+        self.net, self.rule, self.dtype = net, rule, dtype
+        self.schedule, self.feedback = given.schedule, feedback
+        self.filter = model_filter(net.readout.model, net.dt)
+        self.dt = _own_dt(net)
+        self.trial_clock = Clock(self.schedule.period * net.dt, name="trial_clock*")
+        self.duration = self.schedule.duration + net.dt
+        steps = {"within_trial": net.dt, "trial_seconds": self.trial_clock.dt}
+        self.times = {
+            name: TimedArray(values, dt=steps[name], name=f"{name}*")
+            for name, values in times_of_trials(self.schedule).items()
+        }
+        self.groups: dict[str, Any] = {"input": _input_group(net, given, self.dt, dtype)}
+        for layer in net.layers:
+            group = self._group(layer.model, layer.n, layer.name)
+            threshold, known = group.events["spike"], group.variables
+            prepare(group, online_equations(layer.model, threshold=threshold, known=known))
+            self._count(group)
+            self.groups[layer.name] = group
+        model = _with_output(net)
+        if plastic_bias:
+            unit = unit_text(model.dimensions["b"])
+            model = dataclasses.replace(model, equations=f"{model.equations}\nb : {unit}")
+        self.groups["readout"] = self._group(model, net.readout.n, "readout")
+        objects = self._measure(unit_text(model.dimensions["output"]), errors)
+        self.synapses: dict[str, list[Synapses]] = {}
+        for order, (name, connection) in enumerate(net.connections.items()):
+            make = self._readout if connection.target == "readout" else self._hidden
+            self.synapses[name] = make(connection, order, (equations or {}).get(name, ""))
+            objects += self.synapses[name]
+        self.network = Network(*self.groups.values(), *objects)
+
+    def at_trials(self, obj: Any, code: str, order: int, name: str) -> None:
+        """Let an object execute statements when a trial begins, and at the end of the last."""
+        obj.run_regularly(
+            code, clock=self.trial_clock, when="start", order=order, name=f"{obj.name}_{name}"
+        )
+
+    # -- neurons ----------------------------------------------------------------------------
+
+    def _group(self, model: NeuronModel, n: int, name: str) -> NeuronGroup:
+        """A group that starts anew with each trial, as `simulation.build` makes it."""
+        code = ""
+        if len(self.schedule.n_steps) > 1:
+            model, code = _restarting(model, self.schedule)
+        group = model.group(n, name=name, dtype=self.dtype, dt=self.dt)
+        if code:
+            self.at_trials(group, code, RESTART, "restart")
+        return group
+
+    def _count(self, group: NeuronGroup) -> None:
+        """Filtered spikes for the readout's weights, and rates; nothing counts after a trial."""
+        filtered = [f"zbar{state}" for state in self.filter.states]
+        counted = dict.fromkeys((*filtered, "n_spikes", "rate_error"), DIMENSIONLESS)
+        add_variables(group, counted)
+        group.namespace["within_trial"] = self.times["within_trial"]
+        values = {
+            name: repr(self.filter.transition[key]) for key, name in self.filter.factors.items()
+        }
+        update = word_substitute(self.filter.update("zbar", FLAG), values)
+        group.run_regularly(
+            f"{SURROGATE} *= within_trial(t)\nn_spikes += {FLAG}*within_trial(t)\n{update}",
+            when="after_thresholds",
+            order=NEURONS + 1,
+            name=f"{group.name}_count",
+        )
+        if self.rule.rate_strength > 0:
+            group.namespace["trial_seconds"] = self.times["trial_seconds"]
+            strength, target = float(self.rule.rate_strength), float(self.rule.rate_target)
+            error = f"(n_spikes/trial_seconds(t) - {target!r})/trial_seconds(t)"
+            self.at_trials(group, f"rate_error = {strength!r}*{error}", RATE_ERROR, "rate")
+        zeros = "\n".join(f"{name} = 0" for name in (*filtered, "n_spikes", FLAG))
+        self.at_trials(group, zeros, RESTART, "recount")
+
+    def _measure(self, unit: str, errors: Errors) -> list[Any]:
+        """The error of the outputs in each step, and the loss and decisions of a trial so far."""
+        readout = self.groups["readout"]
+        names: tuple[str, ...] = ("err", "G_b", "loss", "correct")
+        if errors.kind == "cross_entropy_per_step":
+            names += ("denominator", "n_larger")
+        add_variables(readout, dict.fromkeys(names, DIMENSIONLESS))
+        dt = self.schedule.dt
+        readout.namespace["step_weight"] = TimedArray(errors.weight, dt=dt, name="step_weight*")
+        readout.namespace["target"] = TimedArray(errors.target, dt=dt, name="target*")
+        made: list[Any] = []
+        if errors.kind == "mean_square":
+            code = f"""
+            err = step_weight(t)*({_number("output", unit)} - target(t, i))
+            loss += 0.5*step_weight(t)*({_number("output", unit)} - target(t, i))**2
+            """
+        elif errors.kind == "cross_entropy_per_step":
+            made.append(self._rivals(unit))
+            code = """
+            err = step_weight(t)*(1/denominator - target(t, i))
+            loss += step_weight(t)*target(t, i)*log(clip(denominator, 1, 1e300))
+            correct += int(step_weight(t) > 0)*target(t, i)*int(n_larger == 0)
+            """
+        else:
+            code = "err = target(t, i)"
+        readout.run_regularly(f"{code}\nG_b += err", when="end", order=ERROR, name="readout_error")
+        self.at_trials(readout, "loss = 0\ncorrect = 0\nerr = 0", RESTART, "forget")
+        return made
+
+    def _rivals(self, unit: str) -> Synapses:
+        """Comparisons among the outputs: ``pi_k = 1/sum_l exp(y_l - y_k)``, and who is the largest."""
+        readout = self.groups["readout"]
+        rivals = Synapses(
+            readout,
+            readout,
+            f"""denominator_post = exp({_number("(output_pre - output_post)", unit)}) : 1 (summed)
+            n_larger_post = int(output_pre > output_post) : 1 (summed)""",
+            clock=readout.clock,
+            namespace={},
+            name="rivals",
+        )
+        rivals.connect()
+        for updater in rivals.summed_updaters.values():
+            updater.when, updater.order = "end", SUMS
+        return rivals
+
+    # -- synapses ---------------------------------------------------------------------------
+
+    def _readout(self, connection: Any, order: int, equations: str) -> list[Synapses]:
+        """Weights of the readout, which also carry its error back to the layer."""
+        unit = unit_text(connection.dimensions)
+        back = self.feedback.get(connection.source)
+        weight = _number("w", unit) if back is None else "B"
+        synapses = Synapses(
+            self.groups[connection.source],
+            self.groups["readout"],
+            f"""w : {unit}
+            {"" if back is None else "B : 1"}
+            {GRADIENT} : {unit_text(DIMENSIONLESS / connection.dimensions)}
+            {equations}
+            {LEARNING_SIGNAL}_pre = {weight}*err_post : 1 (summed)""",
+            on_pre=f"{self.net.readout.model.inputs[0]}_post += w",
+            clock=self.groups["readout"].clock,
+            order=order,
+            namespace={},
+            name=connection.synapses_name,
+            dtype=self.dtype,
+        )
+        updater = synapses.summed_updaters[f"{LEARNING_SIGNAL}_pre"]
+        updater.when, updater.order = "end", SIGNAL
+        synapses.run_regularly(
+            f"{GRADIENT} += {_number('err_post*zbar_pre', unit)}",
+            when="end",
+            order=OUTPUT_GRADIENT,
+            name=f"{synapses.name}_gradient",
+        )
+        ((_, i, j, where),) = connection.by_channel()
+        synapses.connect(i=i, j=j)
+        synapses.w = Quantity(connection.w[where], dim=connection.dimensions)
+        if back is not None:
+            synapses.B = back[i, j]
+        return [synapses]
+
+    def _hidden(self, connection: Any, order: int, equations: str) -> list[Synapses]:
+        """Weights with eligibility traces, one Synapses for each input variable that is used."""
+        net, model = self.net, self.net.layer(connection.target).model
+        real_valued = connection.source == "input" and net.input.real_valued
+        same = np.ptp(connection.delay) == 0
+        made = []
+        for channel, i, j, where in connection.by_channel():
+            synapses = eprop_synapses(
+                self.rule,
+                self.groups[connection.source],
+                self.groups[connection.target],
+                model=model,
+                connect={"i": i, "j": j},
+                delay=int(connection.delay[0]) * net.dt if same else None,
+                target=model.inputs[channel],
+                readout_filter=net.readout.model,
+                amplitude="x" if real_valued else "",
+                equations=equations,
+                order=order,
+                name=connection.synapses_name + ("_inhibitory" if channel else ""),
+                dtype=self.dtype,
+            )
+            synapses.w = Quantity(connection.w[where], dim=connection.dimensions)
+            if not same:
+                synapses.delay = connection.delay[i] * net.dt
+            if "dale" in synapses.variables:
+                synapses.dale = connection.sign[i]
+            traces = (ARRIVED, TRACE, FILTERED, SUM, "eps_")
+            zeros = [
+                f"{name} = 0*{unit_text(equation.dim)}"
+                for name, equation in synapses.equations.items()
+                if name.startswith(traces)
+            ]
+            self.at_trials(synapses, "\n".join(zeros), RESTART, "restart")
+            if self.rule.rate_strength > 0:
+                finish = f"{GRADIENT} += rate_error_post*{SUM}"
+                self.at_trials(synapses, finish, FINISH, "rate")
+            made.append(synapses)
+        return made
+
+
+def times_of_trials(schedule: Schedule) -> dict[str, np.ndarray]:
+    """1 in each step of a trial and 0 between trials; and the length of each trial in seconds.
+
+    Both have one row more than the trials, because a TimedArray keeps its last row for ever.
+    """
+    within = np.zeros((len(schedule.n_steps), schedule.period))
+    for row, steps in zip(within, schedule.n_steps, strict=True):
+        row[:steps] = 1
+    seconds = schedule.n_steps * float(schedule.dt)
+    return {
+        "within_trial": np.append(within, 0.0),
+        "trial_seconds": np.append(seconds[:1], seconds),
+    }
+
+
+def _number(expression: str, unit: str) -> str:
+    """The SI value of an expression as a number."""
+    return expression if unit == "1" else f"{expression}/({unit})"

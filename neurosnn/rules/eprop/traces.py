@@ -1,0 +1,369 @@
+"""The strings of online e-prop, derived from the step map of a neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
+from brian2.units.allunits import amp, farad, hertz, ohm, second, siemens, volt
+from brian2.units.fundamentalunits import DIMENSIONLESS
+from brian2.utils.stringtools import get_identifiers, word_substitute
+
+from neurosnn.calculus.filters import ReadoutFilter, in_place
+from neurosnn.calculus.step import (
+    OPEN,
+    PSI,
+    SPIKED,
+    StepMap,
+    margin_of,
+    model_code,
+    simplify,
+    step_map,
+)
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.symbolic import symbol, to_string, to_symbolic
+from neurosnn.core.units import si_unit
+from neurosnn.core.values import unit_name
+from neurosnn.model import NeuronModel
+
+__all__ = ["OnlineEquations", "online_equations", "unit_text"]
+
+#: Names that mean the same in neurons and in synapses.
+KNOWN = {"dt", *DEFAULT_FUNCTIONS, *DEFAULT_UNITS, *DEFAULT_CONSTANTS}
+
+#: Variables of the neurons and of the synapses besides those of the neuron's model.
+LEARNING_SIGNAL, SURROGATE, FLAG = "L", PSI, SPIKED
+#: Not "e" for the trace: that is a constant of Brian2.
+ARRIVED, GRADIENT, TRACE, FILTERED, SUM = "pre_in", "G", "etrace", "ebar", "etrace_sum"
+
+
+def unit_text(dimensions: Any) -> str:
+    """A unit as Brian2 reads it, by the name of a common unit if it has one."""
+    for unit in (volt, amp, siemens, farad, ohm, second, hertz):
+        if dimensions is unit.dim:
+            return str(unit.name)
+        if dimensions is (1 / unit).dim:
+            return f"1/{unit.name}"
+    return si_unit(dimensions)
+
+
+@dataclass(frozen=True)
+class OnlineEquations:
+    """Online e-prop for one neuron model as Brian2 strings; ``print`` shows them.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    neuron_variables : mapping of str to Dimension
+        What every postsynaptic neuron gets in addition to the variables of its model.
+    before_groups, after_thresholds, before_resets : str
+        What every neuron computes, by the slot in which it does.
+    synapse : str
+        Brian2 equations of the synapses.
+    on_pre : str
+        What a presynaptic spike does.
+    step : str
+        What every synapse computes in a step, in slot "after_thresholds".
+    eligibility : tuple of str
+        Names of the components of the eligibility vector.
+    constants : mapping of str to float
+        Values of the shared constants of the synapses.
+    """
+
+    name: str
+    neuron_variables: Mapping[str, Any]
+    before_groups: str
+    after_thresholds: str
+    before_resets: str
+    synapse: str
+    on_pre: str
+    step: str
+    eligibility: tuple[str, ...]
+    constants: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        declared = "\n".join(
+            f"{name} : {unit_text(dim)}" for name, dim in self.neuron_variables.items()
+        )
+        parts = [
+            (f"e-prop of {self.name}: variables of each postsynaptic neuron", declared),
+            (
+                "each neuron, slot before_groups (state left by the previous step)",
+                self.before_groups,
+            ),
+            ("each neuron, slot after_thresholds", self.after_thresholds),
+            ("each neuron, slot before_resets", self.before_resets),
+            ("variables of each synapse", self.synapse),
+            ("each synapse, when a presynaptic spike arrives", self.on_pre),
+            ("each synapse, slot after_thresholds, after the neurons", self.step),
+        ]
+        return "\n\n".join(f"# {title}\n{code.strip()}" for title, code in parts if code.strip())
+
+
+def online_equations(
+    model: NeuronModel,
+    *,
+    channel: str | None = None,
+    readout_filter: ReadoutFilter | None = None,
+    amplitude: str = "",
+    rate: bool = False,
+    threshold: str | None = None,
+    known: Iterable[str] | None = None,
+) -> OnlineEquations:
+    """Write down online e-prop for a neuron model.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The postsynaptic neuron.
+    channel : str, optional
+        The variable that the synapses add to, the first of the model's inputs if None.
+    readout_filter : ReadoutFilter, optional
+        Filter of the eligibility trace.
+    amplitude : str, optional
+        Variable of the presynaptic group that multiplies each spike.
+    rate : bool, optional
+        Whether to keep the sum of the trace, for the firing-rate term.
+    threshold : str, optional
+        Condition of the group, if it is not that of the model.
+    known : iterable of str, optional
+        Variables of the group; a parameter that is none stands in the namespace of the group.
+
+    Returns
+    -------
+    OnlineEquations
+        The strings.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such input, cannot be differentiated, or uses a name that e-prop needs.
+    """
+    if not model.spikes:
+        raise ValueError(
+            message(
+                f"the model {model.name} has no threshold.",
+                "EProp",
+                "An eligibility trace follows the effect of a weight on the spikes of a neuron.",
+                "Choose a spiking neuron; the weights of a readout need no trace.",
+            )
+        )
+    channel = model.inputs[0] if channel is None else channel
+    if channel not in model.inputs:
+        raise ValueError(
+            message(
+                f"'{channel}' is not an input of {model.name}.",
+                "EProp",
+                "The eligibility vector starts at the variable that a spike adds to.",
+                did_you_mean(channel, model.inputs),
+            )
+        )
+    return _Writer(model, step_map(model), threshold, known).write(
+        channel, readout_filter, amplitude, rate
+    )
+
+
+class _Writer:
+    """Collects the variables and statements of one neuron model."""
+
+    def __init__(self, model: NeuronModel, slopes: StepMap, threshold: str | None, known):
+        self.model, self.slopes, self.code = model, slopes, model_code(model)
+        self.threshold = self.code.threshold if threshold is None else threshold
+        inside = set(model.parameters) if known is None else set(known)
+        self.shared = {p for p in model.parameters if p in inside and not model.per_neuron(p)}
+        self.fixed = {p for p in model.parameters if p in inside}
+        self.names = model.namespace
+        self.variables: dict[str, Any] = {LEARNING_SIGNAL: DIMENSIONLESS, FLAG: DIMENSIONLESS}
+        self.before: list[str] = []
+        self.after: list[str] = []
+
+    def write(self, channel, readout_filter, amplitude, rate) -> OnlineEquations:
+        slopes, model = self.slopes, self.model
+        margin_dim = self.names.dimensions_of(
+            margin_of(self.code.threshold, model.name), field="threshold"
+        )
+        self.check_surrogate(margin_dim)
+        if model.refractory is False:
+            spiked = f"int({self.threshold})"
+        else:
+            spiked = "int(timestep(t - lastspike, dt) == 0)"
+        self.after += [f"{FLAG} = {spiked}", f"{SURROGATE} = {slopes.psi}"]
+        margin = {
+            state: self.coefficient(
+                f"margin_{state}",
+                to_symbolic(text),
+                margin_dim,
+                model.dimensions[state],
+                self.after,
+            )
+            for state, text in slopes.margin.items()
+        }
+        jacobian = {}
+        for row in slopes.states:
+            for column in slopes.states:
+                entry = to_symbolic(slopes.transition.get((row, column), "0"))
+                if row in slopes.jump and column in margin:
+                    at_spike = to_symbolic(slopes.jump[row]) * symbol(SURROGATE)
+                    entry += at_spike * margin[column].in_neuron
+                entry = simplify(entry)
+                if entry != 0:
+                    jacobian[row, column] = self.coefficient(
+                        f"J_{row}_{column}",
+                        entry,
+                        model.dimensions[row],
+                        model.dimensions[column],
+                        self.before,
+                    )
+        drive = {
+            (row, ch): self.coefficient(
+                f"b_{row}_{ch}",
+                to_symbolic(text),
+                model.dimensions[row],
+                model.dimensions[ch],
+                self.before,
+            )
+            for (row, ch), text in slopes.drive.items()
+        }
+        at_reset = []
+        for name, text in slopes.at_reset.items():
+            self.variables[name] = self.names.dimensions_of(text, field=name)
+            at_reset.append(f"{name} = {text}")
+        self.check_names()
+        start = {row: drive[row, channel] for row in slopes.states if (row, channel) in drive}
+        return self.synapse_part(
+            channel, jacobian, margin, start, readout_filter, amplitude, rate, "\n".join(at_reset)
+        )
+
+    def synapse_part(
+        self, channel, jacobian, margin, start, readout_filter, amplitude, rate, at_reset
+    ) -> OnlineEquations:
+        model = self.model
+        w_dim = model.dimensions[channel]
+        alive = _reachable(set(start), {(col, row) for row, col in jacobian})
+        alive &= _reachable(set(margin), set(jacobian))
+        rows = [row for row in self.slopes.states if row in alive]
+        eps = {row: f"eps_{row}" for row in rows}
+        expressions, depends = {}, {}
+        for row in rows:
+            terms = {col: jacobian[row, col] for col in rows if (row, col) in jacobian}
+            parts = [entry.in_synapse * symbol(eps[col]) for col, entry in terms.items()]
+            parts += [start[row].in_synapse * symbol(ARRIVED)] if row in start else []
+            text = to_string(sum(parts))
+            if row in model.eligibility_bounds:
+                unit = unit_text(self.ratio(row, channel))
+                limit = repr(float(model.eligibility_bounds[row]))
+                limit = limit if unit == "1" else f"{limit}*{unit}"
+                text = f"clip({text}, -{limit}, {limit})"
+            expressions[eps[row]] = text
+            depends[eps[row]] = {eps[col] for col in terms}
+        trace = to_string(
+            sum(margin[row].in_synapse * symbol(eps[row]) for row in rows if row in margin)
+        )
+        filtered = FILTERED if readout_filter else TRACE
+        step = [f"{GRADIENT} += {LEARNING_SIGNAL}_post*{filtered}"]
+        step += [in_place(expressions, depends), f"{ARRIVED} = 0"]
+        trace = trace if trace.isidentifier() else f"({trace})"
+        step += [f"{TRACE} = {SURROGATE}_post*{trace}"]
+        e_unit = unit_text(DIMENSIONLESS / w_dim)
+        declared = [f"w : {unit_text(w_dim)}", f"{ARRIVED} : 1"]
+        declared += [f"{eps[row]} : {unit_text(self.ratio(row, channel))}" for row in rows]
+        declared += [f"{TRACE} : {e_unit}"]
+        constants = {}
+        if readout_filter:
+            declared += [f"{FILTERED}{state} : {e_unit}" for state in readout_filter.states]
+            step += [readout_filter.update(FILTERED, TRACE)]
+            for key, name in readout_filter.factors.items():
+                constants[name] = readout_filter.transition[key]
+            declared += [f"{name} : 1 (shared, constant)" for name in constants]
+        declared += [f"{GRADIENT} : {e_unit}"]
+        if rate:
+            declared += [f"{SUM} : {e_unit}"]
+            step += [f"{SUM} += {TRACE}"]
+        sent = f"*{amplitude}_pre" if amplitude else ""
+        arrived = f"{amplitude}_pre" if amplitude else "1"
+        return OnlineEquations(
+            name=model.name,
+            neuron_variables=MappingProxyType(self.variables),
+            before_groups="\n".join(self.before),
+            after_thresholds="\n".join(self.after),
+            before_resets=at_reset,
+            synapse="\n".join(declared),
+            on_pre=f"{channel}_post += w{sent}\n{ARRIVED} += {arrived}",
+            step="\n".join(step),
+            eligibility=tuple(eps.values()),
+            constants=MappingProxyType(constants),
+        )
+
+    def ratio(self, row: str, channel: str) -> Any:
+        """Dimensions of a component of the eligibility vector."""
+        dimensions: Mapping[str, Any] = self.model.dimensions
+        return dimensions[row] / dimensions[channel]
+
+    def coefficient(self, name, expression, above, below, statements) -> _Coefficient:
+        """A coefficient that is written out if it is cheap, else computed once per neuron."""
+        text = to_string(expression)
+        used = get_identifiers(text) - KNOWN
+        if used <= self.shared or (used <= self.fixed and "(" not in text):
+            expression = to_symbolic(text)
+            in_synapse = expression.xreplace({symbol(key): symbol(f"{key}_post") for key in used})
+            return _Coefficient(expression, in_synapse)
+        self.variables[name] = above / below
+        now = text if statements is self.after else self.at_start_of_step(text)
+        statements.append(f"{name} = {now}")
+        return _Coefficient(symbol(name), symbol(f"{name}_post"))
+
+    def at_start_of_step(self, text: str) -> str:
+        """An expression of the step map with the flags as they are in slot "before_groups"."""
+        if self.model.refractory is False:
+            return word_substitute(text, {OPEN: "1"})
+        text = word_substitute(text, {"not_refractory": f"({self.code.refractory})"})
+        return word_substitute(text, {OPEN: "int(not_refractory)"})
+
+    def check_surrogate(self, margin_dim):
+        found = self.names.dimensions_of(self.slopes.psi, field="surrogate")
+        self.variables[SURROGATE] = found
+        if found * margin_dim is not DIMENSIONLESS:
+            raise ValueError(
+                message(
+                    f"the surrogate is in {unit_name(found)}, the margin of the threshold in "
+                    f"{unit_name(margin_dim)}.",
+                    self.model.name,
+                    "A spike is a number, so its derivative by the margin has the inverse unit.",
+                    "Divide the surrogate by a width, for example clip(1 - abs(v - v_th)/width, 0, 1)/width.",
+                )
+            )
+
+    def check_names(self):
+        taken = set(self.model.brian_equations.names) & (set(self.variables) - {LEARNING_SIGNAL})
+        if taken:
+            name = sorted(taken)[0]
+            raise ValueError(
+                message(
+                    f"the model has a variable '{name}'.",
+                    self.model.name,
+                    "E-prop adds a variable of this name to each neuron.",
+                    "Choose another name in the model.",
+                )
+            )
+
+
+@dataclass(frozen=True)
+class _Coefficient:
+    """The same value as the neurons and as the synapses write it."""
+
+    in_neuron: Any
+    in_synapse: Any
+
+
+def _reachable(start: set[str], edges: set[tuple[str, str]]) -> set[str]:
+    """All nodes that can be reached along edges (from, to)."""
+    found, new = set(start), set(start)
+    while new:
+        new = {b for a, b in edges if a in new} - found
+        found |= new
+    return found

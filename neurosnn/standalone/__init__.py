@@ -1,0 +1,1 @@
+"""Networks as programs: C++ and CUDA projects that run without Python."""

@@ -1,0 +1,65 @@
+"""What it takes to generate CUDA projects with brian2cuda on a machine without a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from neurosnn.core.messages import message
+
+__all__ = ["cuda_device", "settings"]
+
+BACKEND = "devices.cuda_standalone.cuda_backend"
+
+
+def settings(arch: str) -> dict[str, Any]:
+    """Preferences of Brian2 that name a GPU instead of looking for one."""
+    found = re.fullmatch(r"sm_(\d+)(\d)", str(arch))
+    if not found:
+        raise ValueError(
+            message(
+                f"arch must be an architecture such as 'sm_80', got {arch!r}.",
+                "export",
+                "The project is compiled for it.",
+                "sm_70 is a V100, sm_75 a T4, sm_80 an A100, sm_90 an H100.",
+            )
+        )
+    return {
+        f"{BACKEND}.detect_gpus": False,
+        f"{BACKEND}.detect_cuda": False,
+        f"{BACKEND}.gpu_id": 0,
+        f"{BACKEND}.compute_capability": float(f"{found[1]}.{found[2]}"),
+        f"{BACKEND}.cuda_path": "/usr/local/cuda",
+        f"{BACKEND}.cuda_runtime_version": 12.0,
+        f"{BACKEND}.extra_compile_args_nvcc": ["-w"],
+    }
+
+
+@contextlib.contextmanager
+def cuda_device() -> Iterator[Any]:
+    """A new device of brian2cuda, which forgets afterwards what it was told about GPUs."""
+    try:
+        module = importlib.import_module("brian2cuda.device")
+        tools = importlib.import_module("brian2cuda.utils.gputools")
+    except ImportError as error:
+        raise ImportError(
+            message(
+                "device='cuda_standalone' needs the package brian2cuda, which is not installed.",
+                "export",
+                "It writes the CUDA code; a GPU is not needed for that.",
+                "With Python 3.12 or newer: pip install 'neurosnn[cuda]'.",
+            )
+        ) from error
+    installation, selection = dict(tools._cuda_installation), dict(tools._gpu_selection)
+    tools.reset_gpu_selection()
+    tools.restore_cuda_installation(
+        {"cuda_path": "/usr/local/cuda", "nvcc_path": "nvcc", "runtime_version": 12.0}
+    )
+    try:
+        yield module.CUDAStandaloneDevice()
+    finally:
+        tools.restore_cuda_installation(installation)
+        tools.restore_gpu_selection(selection)

@@ -1,0 +1,246 @@
+"""What a training does besides learning: callbacks, and stopping when it no longer gets better."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.values import Range, check_value
+
+if TYPE_CHECKING:
+    from neurosnn.training.trainer import Trainer
+
+__all__ = ["Callback", "EarlyStopping", "LiftSilent"]
+
+
+class Callback:
+    """Base of callbacks: override what you need.
+
+    A plain function is a callback too and is called as :meth:`epoch_end`. A callback that keeps a
+    state of its own is not part of a checkpoint.
+
+    Examples
+    --------
+    >>> class StopWhenGood(Callback):
+    ...     def epoch_end(self, trainer, row):
+    ...         return row["accuracy"] > 0.99
+    """
+
+    def epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Called before the first batch of an epoch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Who trains.
+        epoch : int
+            1, 2, ...
+        """
+
+    def batch_end(self, trainer: Trainer, result: Mapping[str, float]) -> None:
+        """Called after each update.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Who trains.
+        result : mapping of str to float
+            As :meth:`Trainer.step` returns it.
+        """
+
+    def epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
+        """Called at the end of an epoch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Who trains.
+        row : mapping of str to float
+            The epoch's row of the history.
+
+        Returns
+        -------
+        bool or None
+            True ends the training.
+        """
+        return None
+
+
+class LiftSilent(Callback):
+    """Raise the incoming weights of neurons that were silent for a whole epoch.
+
+    A silent neuron has no spike at which EventProp could change it, and no firing-rate term reaches
+    it. At the end of an epoch `amount` is added to all its incoming (not recurrent) weights.
+
+    Parameters
+    ----------
+    amount : float, optional
+        In units of the weights' learning rate: 1, mV, nA or nS (Nowotny et al. 2025: 0.002).
+
+    Raises
+    ------
+    ValueError
+        If `amount` is not positive or, at the end of an epoch, the backend does not count the spikes
+        of single neurons.
+
+    References
+    ----------
+    Nowotny, Turner & Knight, Neuromorph. Comput. Eng. 5:014001 (2025).
+
+    Examples
+    --------
+    >>> from neurosnn.training.callbacks import LiftSilent
+    >>> LiftSilent().amount
+    0.002
+    """
+
+    def __init__(self, amount: float = 0.002):
+        check_value("amount", amount, Range(0.0), where="LiftSilent")
+        self.amount = float(amount)
+
+    def __repr__(self) -> str:
+        return f"LiftSilent({self.amount})"
+
+    def epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
+        """Lift the weights of the neurons without a spike.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Who trains.
+        row : mapping of str to float
+            Not used.
+        """
+        if not trainer.counts:
+            raise ValueError(
+                message(
+                    "the backend does not count the spikes of single neurons.",
+                    "LiftSilent",
+                    "Which neurons are silent is not known.",
+                    "Use backend='engine'.",
+                )
+            )
+        constraints = trainer._updates.constraints
+        for name, connection in trainer.net.connections.items():
+            silent = trainer.counts.get(connection.target)
+            if silent is None or connection.source == connection.target:
+                continue
+            lift = self.amount * constraints.scale_of(f"{name}.w") * (silent == 0)
+            connection.w += lift if connection.post is None else lift[connection.post]
+        constraints.apply()
+
+
+class FunctionCallback(Callback):
+    """A plain function that is called at the end of each epoch."""
+
+    def __init__(self, function: Any):
+        self.function = function
+
+    def epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
+        """Call the function."""
+        return self.function(trainer, row)
+
+
+def as_callbacks(callbacks: Any) -> list[Callback]:
+    """A list of callbacks from callbacks and functions, or from one of them."""
+    if isinstance(callbacks, Callback) or (callable(callbacks) and not isinstance(callbacks, type)):
+        callbacks = [callbacks]
+    result = []
+    for one in callbacks:
+        if not isinstance(one, Callback) and (isinstance(one, type) or not callable(one)):
+            raise TypeError(
+                message(
+                    f"{one!r} is not a callback.",
+                    "Trainer.fit",
+                    "It is a Callback or a function of the trainer and the row of an epoch.",
+                    "Write for example callbacks=[lambda trainer, row: print(row['loss'])].",
+                )
+            )
+        result.append(one if isinstance(one, Callback) else FunctionCallback(one))
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the validation has not improved for some epochs, and keep the best weights.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement after which the training stops.
+    monitor : {"validation_loss", "validation_accuracy"}, optional
+        What must improve.
+    min_change : float, optional
+        An improvement by less does not count.
+
+    Raises
+    ------
+    ValueError
+        A patience below one, an unknown quantity, or a negative change.
+
+    Examples
+    --------
+    >>> EarlyStopping(5).improved(0.7, 0.8)
+    True
+    """
+
+    patience: int
+    _: dataclasses.KW_ONLY
+    monitor: str = "validation_loss"
+    min_change: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.patience, int)
+            or isinstance(self.patience, bool)
+            or self.patience < 1
+        ):
+            raise ValueError(
+                message(
+                    f"patience must be a whole number from 1, got {self.patience!r}.",
+                    "EarlyStopping",
+                    "It counts epochs.",
+                    "Write for example early_stopping=10.",
+                )
+            )
+        known = ("validation_loss", "validation_accuracy")
+        if self.monitor not in known:
+            raise ValueError(
+                message(
+                    f"monitor={self.monitor!r} is not known.",
+                    "EarlyStopping",
+                    "Only the validation tells whether a network still gets better.",
+                    did_you_mean(str(self.monitor), known),
+                )
+            )
+        if not self.min_change >= 0:
+            raise ValueError(
+                message(
+                    f"min_change must be zero or more, got {self.min_change!r}.",
+                    "EarlyStopping",
+                    "It is the smallest improvement that counts.",
+                    "Write for example min_change=1e-3.",
+                )
+            )
+
+    def improved(self, value: float, best: float | None) -> bool:
+        """Whether a value is the best so far.
+
+        Parameters
+        ----------
+        value : float
+            The new one.
+        best : float or None
+            The best of before, if there is one.
+
+        Returns
+        -------
+        bool
+            Whether it is better by more than `min_change`.
+        """
+        if best is None:
+            return True
+        change = best - value if self.monitor == "validation_loss" else value - best
+        return change > self.min_change

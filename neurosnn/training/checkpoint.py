@@ -1,0 +1,287 @@
+"""Checkpoints: all that a training needs to go on as if it had never stopped, in one npz file.
+
+Weights, the optimizer's state, the state of the random generator, the position (epoch and batch, the
+order of the trials), sums of the running epoch, the history, the best weights so far, versions and
+settings. Numbers are stored exactly, so the resumed training ends bit-equal to one that never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import warnings
+import zlib
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosnn.core.files import read_arrays, write_arrays
+from neurosnn.core.messages import message
+
+__all__ = ["Checkpoint", "TrainingState", "load_checkpoint", "save_checkpoint"]
+
+_FORMAT = "neurosnn training 1"
+#: Another value of these changes rounding at most.
+_MAY_DIFFER = ("backend",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often a training is saved; always at the end of an epoch.
+
+    Parameters
+    ----------
+    path : str or path
+        The npz file.
+    every_batches : int, optional
+        Also after so many batches of an epoch.
+    every_seconds : float or None, optional
+        Also when so many seconds have passed since the last time.
+
+    Raises
+    ------
+    ValueError
+        Numbers that are not positive.
+
+    Examples
+    --------
+    >>> Checkpoint("digits_training.npz", every_batches=100).every_seconds
+    30.0
+    """
+
+    path: str | os.PathLike[str]
+    _: dataclasses.KW_ONLY
+    every_batches: int | None = None
+    every_seconds: float | None = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("every_batches", "every_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(
+                    message(
+                        f"{name} must be greater than zero, got {value!r}.",
+                        "Checkpoint",
+                        "It says how often a training is saved.",
+                        f"Write for example {name}=100, or None for never within an epoch.",
+                    )
+                )
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """What a checkpoint holds.
+
+    Parameters
+    ----------
+    weights, optimizer, best : dict of str to array
+        Parameters, the optimizer's state, and the best parameters so far (empty: none).
+    order : array of int
+        Order of the trials in the running epoch; empty between epochs.
+    progress : dict
+        Position, sums, history, random state: what JSON can hold.
+    settings : dict of str to str
+        What must be the same when the training goes on.
+    versions : dict of str to str
+        Of the packages that wrote it.
+    """
+
+    weights: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+    best: dict[str, np.ndarray]
+    order: np.ndarray
+    progress: dict[str, Any]
+    settings: dict[str, str]
+    versions: dict[str, str] = dataclasses.field(default_factory=lambda: package_versions())
+
+
+_BLOCKS = ("weights", "optimizer", "best")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what decides about the numbers."""
+    found = {name: metadata.version(name) for name in ("neurosnn", "brian2", "numpy")}
+    return {**found, "python": platform.python_version(), "machine": platform.machine()}
+
+
+def save_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
+    """Write a checkpoint; a process killed meanwhile leaves the old one.
+
+    Parameters
+    ----------
+    path : str or path
+        The npz file.
+    state : TrainingState
+        What to keep.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the old one is intact.
+    """
+    arrays = {
+        f"{block}/{name}": value
+        for block in _BLOCKS
+        for name, value in getattr(state, block).items()
+    }
+    information = {
+        "format": _FORMAT,
+        "versions": state.versions,
+        "settings": state.settings,
+        "progress": state.progress,
+    }
+    write_arrays(path, {**arrays, "order": state.order}, information)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> TrainingState:
+    """Read a checkpoint.
+
+    Parameters
+    ----------
+    path : str or path
+        The npz file.
+
+    Returns
+    -------
+    TrainingState
+        As it was saved.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged or no checkpoint.
+    FileNotFoundError
+        There is no such file.
+    """
+    arrays, information = read_arrays(path)
+    if information.get("format") != _FORMAT:
+        raise ValueError(
+            message(
+                f"this is no checkpoint of a training, but {information.get('format')!r}.",
+                str(path),
+                f"This version reads {_FORMAT!r}.",
+                "Name another file, or pass resume=False to replace it.",
+            )
+        )
+    blocks: dict[str, dict[str, np.ndarray]] = {block: {} for block in _BLOCKS}
+    for key, value in arrays.items():
+        block, _, name = key.partition("/")
+        if name:
+            blocks[block][name] = value
+    return TrainingState(
+        **blocks,
+        order=arrays["order"],
+        progress=information["progress"],
+        settings=information["settings"],
+        versions=information["versions"],
+    )
+
+
+def check_same_training(path: str | os.PathLike[str], saved: TrainingState, now: Mapping[str, str]):
+    """Refuse to go on with another training's checkpoint; warn if rounding may differ."""
+    for name in sorted(set(now) | set(saved.settings)):
+        was, is_now = saved.settings.get(name), now.get(name)
+        if was == is_now:
+            continue
+        if name in _MAY_DIFFER:
+            warnings.warn(
+                f"{path}: this training ran with {name} {was}, now it is {is_now}. Its results agree "
+                "with an uninterrupted one up to rounding.",
+                stacklevel=4,
+            )
+            continue
+        raise ValueError(
+            message(
+                f"this training had another {name}: {was}, now it is {is_now}.",
+                str(path),
+                "Its end would be that of neither.",
+                "Go on with the same settings, name another file, or pass resume=False to start anew.",
+            )
+        )
+    versions = package_versions()
+    changed = [
+        f"{name} {old} -> {versions.get(name)}"
+        for name, old in saved.versions.items()
+        if versions.get(name) != old
+    ]
+    if changed:
+        warnings.warn(
+            f"{path}: written with other versions ({', '.join(changed)}). Results agree with an "
+            "uninterrupted training up to rounding.",
+            stacklevel=4,
+        )
+
+
+def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], path, what: str):
+    """Copy arrays into those in use, if all names and shapes agree."""
+    shapes = {name: array.shape for name, array in target.items()}
+    saved = {name: array.shape for name, array in values.items()}
+    if shapes != saved:
+        name = sorted(n for n in set(shapes) | set(saved) if shapes.get(n) != saved.get(n))[0]
+        raise ValueError(
+            message(
+                f"{what} '{name}' has shape {saved.get(name)} in the file and {shapes.get(name)} here.",
+                str(path),
+                "The file belongs to another network or optimizer.",
+                "Build the same, name another file, or pass resume=False to start anew.",
+            )
+        )
+    for name, array in values.items():
+        np.copyto(target[name], array)
+
+
+def describe(thing: Any) -> str:
+    """A text that is the same in every process for equal settings."""
+    if isinstance(thing, list | tuple):
+        return "[" + ", ".join(describe(one) for one in thing) + "]"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+
+
+def fingerprint(*things: Any) -> str:
+    """A short text that differs, practically always, if an array or a JSON value differs."""
+    checksum = 0
+    for thing in things:
+        if isinstance(thing, np.ndarray):
+            data = thing.tobytes()
+        else:
+            data = json.dumps(thing, sort_keys=True, default=str).encode()
+        checksum = zlib.crc32(data, checksum)
+    return f"{checksum:08x}"
+
+
+def network_fingerprint(net: Any) -> str:
+    """Of all that is not learned: models, sizes, time step, synapses, delays."""
+    models = [part.model.to_dict() for part in (*net.layers, net.readout) if hasattr(part, "model")]
+    wiring = [
+        np.asarray(array)
+        for connection in net.connections.values()
+        for array in (
+            *(connection.mask, connection.pre, connection.post),
+            *(connection.fixed_delay, connection.channel, connection.sign),
+        )
+        if array is not None
+    ]
+    shapes = {name: list(array.shape) for name, array in net.parameters.items()}
+    return fingerprint(models, shapes, float(net.dt), *wiring)
+
+
+def as_checkpoint(checkpoint: Any) -> Checkpoint | None:
+    """A Checkpoint from a path."""
+    if checkpoint is None or isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(
+            message(
+                f"checkpoint must be a path, got {checkpoint!r}.",
+                "Trainer.fit",
+                "It names the file that keeps the training.",
+                "Write for example checkpoint='training.npz'.",
+            )
+        )
+    return Checkpoint(Path(checkpoint))

@@ -1,0 +1,114 @@
+"""Progress of a training on the terminal, and updates that Ctrl-C cannot cut in half."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurosnn.training.history import History
+
+__all__ = ["Progress", "uninterrupted"]
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the block."""
+    previous = signal.getsignal(signal.SIGINT)
+    # Python delivers signals to the main thread only; a handler that is not callable does nothing.
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield
+        return
+    caught: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *arguments: caught.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if caught:
+        previous(*caught[0])
+
+
+class Progress:
+    """Two bars, epochs and the trials of one; a line an epoch where there is no terminal.
+
+    Parameters
+    ----------
+    shown : bool
+        False: nothing at all.
+    first, last : int
+        Epochs done before, and at the end.
+    n_trials : int
+        Trials of an epoch.
+    """
+
+    def __init__(self, shown: bool, first: int, last: int, n_trials: int):
+        from tqdm.auto import tqdm
+
+        # A notebook has no terminal either, but draws the bars itself.
+        self.bars = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+        self.lines = shown and not self.bars
+        self.n_trials, self._tqdm, self._inner, self._headed = n_trials, tqdm, None, False
+        self._outer = tqdm(total=last, initial=first, unit="epoch", disable=not self.bars)
+        self._started, self._spikes, self._trials = time.perf_counter(), 0.0, 0
+
+    def begin(self, epoch: int, done: int) -> None:
+        """An epoch begins, with so many trials ``done``."""
+        self._started, self._spikes, self._trials = time.perf_counter(), 0.0, 0
+        if self.bars:
+            self._inner = self._tqdm(
+                total=self.n_trials,
+                initial=done,
+                desc=f"epoch {epoch}",
+                unit="trial",
+                leave=False,
+            )
+
+    def batch(self, n_trials: int, spikes: float, values: dict[str, Any]) -> None:
+        """A batch has ended; ``values`` stand beside the bar."""
+        self._spikes += spikes
+        self._trials += n_trials
+        if self._inner is not None:
+            rate = self._spikes / max(self.seconds, 1e-9)
+            self._inner.set_postfix({**values, "spikes/s": f"{rate:.3g}"}, refresh=False)
+            self._inner.update(n_trials)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the epoch began, or went on."""
+        return time.perf_counter() - self._started
+
+    @property
+    def trials_per_second(self) -> float:
+        """Speed since then."""
+        return self._trials / max(self.seconds, 1e-9)
+
+    def end(self, history: History) -> None:
+        """An epoch has ended, and its row is in ``history``."""
+        if self._inner is not None:
+            self._inner.close()
+            self._inner = None
+        row = history.rows[-1]
+        shown = {
+            name: f"{row[name]:.4g}"
+            for name in ("loss", "accuracy", "validation_accuracy")
+            if name in row
+        }
+        self._outer.set_postfix(shown, refresh=False)
+        self._outer.update()
+        if self.lines:
+            if not self._headed:
+                print(history.line(None), file=sys.stderr)
+                self._headed = True
+            print(history.line(-1), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal in order."""
+        if self._inner is not None:
+            self._inner.close()
+        self._outer.close()

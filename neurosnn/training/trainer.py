@@ -1,0 +1,447 @@
+"""The trainer: a network, a learning rule and an optimizer, applied to trials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosnn.core.messages import message
+from neurosnn.losses import Loss, as_loss
+from neurosnn.training.backends import check_whole, dtype_name, make_backend, summary
+from neurosnn.training.batches import TrialSource, steps_of
+from neurosnn.training.checkpoint import (
+    TrainingState,
+    describe,
+    load_checkpoint,
+    network_fingerprint,
+    save_checkpoint,
+)
+from neurosnn.training.history import History
+from neurosnn.training.progress import uninterrupted
+from neurosnn.training.updates import Updates
+
+if TYPE_CHECKING:
+    from neurosnn.network import SpikingNetwork
+    from neurosnn.training.callbacks import EarlyStopping
+    from neurosnn.training.optimizers import Optimizer
+
+__all__ = ["Trainer"]
+
+_WHERE = "Trainer"
+
+
+class Trainer:
+    r"""Trains a network: gradients from a rule, updates from an optimizer, all from one seed.
+
+    Parameters
+    ----------
+    net : SpikingNetwork
+        Its weights are changed in place.
+    rule : EProp or another rule
+        Where the gradient comes from.
+    optimizer : Optimizer, optional
+        What is done with it, ``Adam(1e-3)`` if None. Learning rates of weights with a unit are in
+        mV, nA or nS, those of time constants and delays in ms: ``factors={"*.delay": 100}`` moves
+        delays by 0.1 ms where weights move by 1e-3.
+    loss : Loss or str, optional
+        A loss, or the name of one with its defaults: "cross_entropy", "cross_entropy_per_step",
+        "mean_square", "max_cross_entropy", "first_spike".
+    backend : {"auto", "engine", "brian2"} or object, optional
+        The fast engine, stock Brian2, or the engine where a C++ compiler is found; or any object
+        with their ``run(trials, targets=None, gradient=False)``. Learned arrays of its own in a
+        mapping ``parameters`` are updated with the network's; what its ``prepare(trials)`` returns,
+        if it has one, takes the place of the trials of a fit.
+    dtype : {"float32", "float64"}, optional
+        Numbers of the engine. Weights and updates are float64 always.
+    threads : int, optional
+        Threads of the engine, all processors if None; the result does not depend on it.
+    augment : callable or sequence of callables, optional
+        Each called as ``trials = function(trials, rng)`` for every batch of :meth:`fit`.
+    seed : int, optional
+        Seed of the order of the trials and of augmentations.
+    weight_bounds : tuple (low, high) or mapping of str to tuple, optional
+        Limits of all weights, or by name or pattern; see :class:`neurosnn.training.constraints.Constraints`.
+    clip_gradient : float, optional
+        Largest global norm of the gradient (in the units of the learning rate).
+    schedule : callable, optional
+        Factor of the learning rate as a function of the epoch, see :mod:`neurosnn.training.schedules`.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done.
+    history : History
+        One row an epoch.
+    counts : dict of str to ndarray (n,)
+        Spikes of each neuron in the last epoch of :meth:`fit`, by layer, if the backend counts them.
+
+    Raises
+    ------
+    ValueError
+        For an unknown loss, backend or dtype, or settings out of their range.
+    TypeError
+        For an optimizer, schedule or augmentation that is none.
+
+    Notes
+    -----
+    After each update weights are moved inside their bounds, to the sign of their neuron (Dale's law)
+    and to zero where there is no synapse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian2 import ms
+    >>> from neurosnn import EProp, Input, Layer, Readout, SpikingNetwork, Trainer, data, equations
+    >>> trials = data.SpikeTrials(times=[0.001, 0.002], units=[0, 1], offsets=[0, 1, 2],
+    ...                           labels=[0, 1], n_channels=2, duration=10*ms)
+    >>> net = SpikingNetwork(Input(2), Layer(equations.LIF(), 4), Readout(2))
+    >>> trainer = Trainer(net, EProp(), backend="brian2")
+    >>> sorted(trainer.evaluate(trials))
+    ['accuracy', 'loss', 'rate.hidden']
+    """
+
+    def __init__(
+        self,
+        net: SpikingNetwork,
+        rule: Any,
+        *,
+        optimizer: Optimizer | None = None,
+        loss: Loss | str = "cross_entropy",
+        backend: Any = "auto",
+        dtype: Any = "float32",
+        threads: int | None = None,
+        augment: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
+        seed: int = 0,
+        weight_bounds: Any = None,
+        clip_gradient: float | None = None,
+        schedule: Callable[[float], float] | None = None,
+    ):
+        self.net, self.rule, self.loss = net, rule, as_loss(loss)
+        self.augment = (augment,) if callable(augment) else tuple(augment)
+        for function in self.augment:
+            if not callable(function):
+                raise TypeError(
+                    message(
+                        f"augment must be functions, got {function!r}.",
+                        _WHERE,
+                        "Each is called with the trials of a batch and a random generator.",
+                        "Write for example augment=[lambda trials, rng: ...].",
+                    )
+                )
+        check_whole("seed", seed, 0)
+        if threads is not None:
+            check_whole("threads", threads, 1)
+        self.seed, self.dtype = int(seed), dtype_name(dtype)
+        self.backend = make_backend(backend, net, rule, self.loss, self.dtype, threads)
+        own = getattr(self.backend, "parameters", None)
+        self._updates = Updates(
+            net,
+            own if isinstance(own, Mapping) else {},
+            optimizer,
+            bounds=weight_bounds,
+            clip=clip_gradient,
+            schedule=schedule,
+        )
+        self.optimizer = self._updates.optimizer
+        self.random = np.random.Generator(np.random.PCG64(self.seed))
+        self.epoch, self.history = 0, History()
+        self.counts: dict[str, np.ndarray] = {}
+
+    @property
+    def updates(self) -> int:
+        """Updates done."""
+        return self._updates.count
+
+    # -- one batch --------------------------------------------------------------------------
+
+    def gradient(self, batch: Any, targets: Any = None) -> dict[str, np.ndarray]:
+        """The gradient of the mean loss of some trials, as the rule gives it; nothing is changed.
+
+        Parameters
+        ----------
+        batch : SpikeTrials or FrameTrials
+            The trials.
+        targets : array, optional
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            By the names of ``net.parameters``, in SI values; not clipped.
+        """
+        source = self._check(batch, targets, "Trainer.gradient")
+        result = self.backend.run(source.trials, targets=source.targets, gradient=True)
+        return dict(result.gradient)
+
+    def step(self, batch: Any, targets: Any = None) -> dict[str, float]:
+        """One update from some trials, for a loop of one's own.
+
+        Augmentations belong to :meth:`fit` and are not applied. The schedule is that of ``epoch``,
+        which such a loop may set.
+
+        Parameters
+        ----------
+        batch : SpikeTrials or FrameTrials
+            The trials.
+        targets : array, optional
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        dict of str to float
+            "loss", "accuracy" (not for a signal) and "gradient_norm", before the update.
+
+        Raises
+        ------
+        FloatingPointError
+            The loss or the gradient is not finite, or has exploded; nothing is changed.
+        """
+        source = self._check(batch, targets, "Trainer.step")
+        result = self.backend.run(source.trials, targets=source.targets, gradient=True)
+        gradient = self._updates.check(result, f"update {self.updates + 1}")
+        with uninterrupted():
+            norm = self._updates.apply(gradient, float(self.epoch))
+        return {**summary([(result, len(source))]), "gradient_norm": norm}
+
+    # -- many trials ------------------------------------------------------------------------
+
+    def evaluate(
+        self, trials: Any, *, targets: Any = None, batch_size: int = 256
+    ) -> dict[str, float]:
+        """Loss, accuracy and firing rates on trials; nothing is learned.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            The trials.
+        targets : array, optional
+            As for :meth:`fit`.
+        batch_size : int, optional
+            Trials run at a time; the result does not depend on it (up to rounding).
+
+        Returns
+        -------
+        dict of str to float
+            "loss" (mean of the trials), "accuracy" (share of trials, or of the steps that count; not
+            for a signal) and "rate.<layer>", the mean firing rate [Hz] of each layer.
+        """
+        check_whole("batch_size", batch_size, 1)
+        return self._evaluate(self._check(trials, targets, "Trainer.evaluate"), batch_size)
+
+    def _evaluate(self, source: TrialSource, batch_size: int) -> dict[str, float]:
+        """As :meth:`evaluate`, for the trials of a checked ``source`` in batches of ``batch_size``."""
+        results = [
+            (self.backend.run(part.trials, targets=part.targets), len(part))
+            for part in source.batches(batch_size)
+        ]
+        values = summary(results)
+        seconds = float(steps_of(source.trials, self.net.dt).sum()) * float(self.net.dt)
+        spikes: dict[str, float] = {}
+        for result, _ in results:
+            for name, count in result.spikes.items():
+                spikes[name] = spikes.get(name, 0) + float(count)
+        return {**values, **self._rates(spikes, seconds)}
+
+    def _rates(self, spikes: Mapping[str, float], seconds: float) -> dict[str, float]:
+        """Firing rates [Hz] of the layers from the numbers of ``spikes`` in so many ``seconds``."""
+        sizes = {layer.name: layer.n for layer in self.net.layers}
+        return {f"rate.{name}": count / (sizes[name] * seconds) for name, count in spikes.items()}
+
+    def scores(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
+        """Scores of the outputs: the weighted outputs of which the largest is the answer.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            The trials.
+        targets : array, optional
+            As for :meth:`fit`.
+        batch_size : int, optional
+            Trials run at a time.
+
+        Returns
+        -------
+        ndarray (trials, n_out)
+            For labels per step one row a step, trial after trial, if the backend gives them.
+        """
+        check_whole("batch_size", batch_size, 1)
+        source = self._check(trials, targets, "Trainer.scores")
+        return np.concatenate(
+            [
+                self.backend.run(part.trials, targets=part.targets).scores
+                for part in source.batches(batch_size)
+            ]
+        )
+
+    def predict(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
+        """The output with the largest score for each row of :meth:`scores`.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            The trials.
+        targets : array, optional
+            As for :meth:`fit`.
+        batch_size : int, optional
+            Trials run at a time.
+
+        Returns
+        -------
+        ndarray of int
+            Predicted labels.
+        """
+        return np.argmax(self.scores(trials, targets=targets, batch_size=batch_size), axis=-1)
+
+    def fit(
+        self,
+        train: Any,
+        *,
+        epochs: int,
+        batch_size: int = 32,
+        targets: Any = None,
+        validation: Any = None,
+        callbacks: Any = (),
+        checkpoint: Any = None,
+        resume: bool = True,
+        progress: bool = True,
+        early_stopping: int | EarlyStopping | None = None,
+    ) -> History:
+        """Train for some epochs; each sees all trials once, in a new order.
+
+        Ctrl-C leaves the weights of the last whole batch (and writes the checkpoint, if there is
+        one). With a checkpoint the same call, made again after an interruption of any kind, goes on
+        where the file ends and comes to the same weights, bit for bit.
+
+        Parameters
+        ----------
+        train : SpikeTrials or FrameTrials
+            The trials.
+        epochs : int
+            How many; with a checkpoint those it has done are counted.
+        batch_size : int, optional
+            Trials of an update; the last batch of an epoch may be smaller.
+        targets : array (trials, n_steps, n_out) or (n_steps, n_out), optional
+            Signal for MeanSquareError, one for all trials or one each; for CrossEntropyPerStep
+            labels (trials, n_steps) or (n_steps,), -1 for steps that do not count.
+        validation : trials, tuple (trials, targets) or float, optional
+            Trials that are not trained on; a number is the share of `train` held out by class.
+        callbacks : sequence of Callback or callable, optional
+            Functions of the trainer and the row of an epoch, or :class:`Callback` objects.
+        checkpoint : path or Checkpoint, optional
+            File that keeps the training, written at the end of each epoch and every 30 s.
+        resume : bool, optional
+            False: an existing checkpoint is not read but replaced.
+        progress : bool, optional
+            Show bars, or a line an epoch where there is no terminal.
+        early_stopping : int or EarlyStopping, optional
+            Epochs without a better validation loss after which it ends; the network then has the
+            weights of the best epoch (also if it does not end early).
+
+        Returns
+        -------
+        History
+            One row an epoch, of this and earlier calls.
+
+        Raises
+        ------
+        ValueError
+            Trials, targets or labels that do not fit; a checkpoint of another training.
+        FloatingPointError
+            The loss or the gradient is not finite, or has exploded; names block, epoch and batch.
+            The checkpoint of before is kept.
+        OSError
+            The checkpoint cannot be written; the one of before is kept.
+        """
+        from neurosnn.training.loop import Fit
+
+        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+            check_whole(name, value, 1)
+        return Fit(
+            self,
+            train,
+            targets=targets,
+            epochs=int(epochs),
+            batch_size=int(batch_size),
+            validation=validation,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            resume=resume,
+            early_stopping=early_stopping,
+        ).run(progress)
+
+    # -- saving -----------------------------------------------------------------------------
+
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Write weights, optimizer, random state and history to a file, for a loop of one's own.
+
+        Parameters
+        ----------
+        path : str or path
+            The npz file.
+        """
+        save_checkpoint(path, self._state())
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Take over all that :meth:`save_checkpoint` or :meth:`fit` has written.
+
+        Parameters
+        ----------
+        path : str or path
+            The npz file.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, or belongs to another network or optimizer.
+        FileNotFoundError
+            There is no such file.
+        """
+        self._restore(load_checkpoint(path), path)
+
+    def _settings(self) -> dict[str, str]:
+        """What must stay the same in a training that goes on."""
+        return {
+            "network": network_fingerprint(self.net),
+            "rule": describe(self.rule),
+            "loss": describe(self.loss),
+            "optimizer": describe(self.optimizer),
+            "schedule": describe(self._updates.schedule),
+            "weight_bounds": describe(self._updates.constraints.bounds),
+            "clip_gradient": describe(self._updates.clip),
+            "augment": describe(self.augment),
+            "seed": str(self.seed),
+            "dtype": self.dtype,
+            "backend": type(self.backend).__name__,
+        }
+
+    def _state(self) -> TrainingState:
+        """All that changes in a training, as copies."""
+        updates = self._updates
+        return TrainingState(
+            weights={name: array.copy() for name, array in updates.parameters.items()},
+            optimizer={name: np.array(array) for name, array in updates.state.items()},
+            best={},
+            order=np.zeros(0, dtype=np.int64),
+            progress={
+                "epoch": self.epoch,
+                "updates": updates.count,
+                "largest": dict(updates.largest),
+                "random": self.random.bit_generator.state,
+                "history": [dict(row) for row in self.history.rows],
+            },
+            settings=self._settings(),
+        )
+
+    def _restore(self, state: TrainingState, path: Any = "checkpoint") -> None:
+        """Take over a ``state``; ``path`` is for messages."""
+        self._updates.overwrite(state.weights, state.optimizer, path)
+        progress = state.progress
+        self._updates.count, self._updates.largest = progress["updates"], dict(progress["largest"])
+        self.epoch, self.history = progress["epoch"], History(progress["history"])
+        self.random.bit_generator.state = progress["random"]
+
+    def _check(self, trials: Any, targets: Any, where: str) -> TrialSource:
+        return TrialSource.check(trials, targets, net=self.net, loss=self.loss, where=where)
