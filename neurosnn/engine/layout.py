@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from neurosnn.core.symbolic import evaluate
+from neurosnn.engine.backward import Backward
 from neurosnn.engine.codegen import ConnectionCode, LayerCode
-from neurosnn.losses import FirstSpike
+from neurosnn.losses import Loss
 
 __all__ = ["aligned", "batch_fields", "delayed", "neuron_values"]
 
 
 def batch_fields(
-    layers: list[LayerCode], connections: list[ConnectionCode]
+    layers: list[LayerCode],
+    connections: list[ConnectionCode],
+    losses: Sequence[type[Loss]],
+    backward: Backward | None,
 ) -> list[tuple[str, str]]:
     """Names and C++ types of the members of the structure handed to C++."""
     pointer = "const real*"
@@ -31,9 +36,12 @@ def batch_fields(
             "max_delay",
         )
     ]
-    fields += [("dt", "double"), ("rate_strength", "double"), ("rate_target", "double")]
-    fields += [("smallest_slope", "double"), ("rate_strength_below", "double")]
-    fields += [(f"loss_{name}", "double") for name in FirstSpike().constants]
+    fields.append(("dt", "double"))
+    if backward is not None:
+        fields += [(name, "double") for name in backward.numbers]
+        fields += backward.fields(layers)
+    constants = dict.fromkeys(name for loss in losses for name in loss.constant_names)
+    fields += [(f"loss_{name}", "double") for name in constants]
     fields += [(name, "const int64_t*") for name in ("n_steps", "event_offset", "frame_offset")]
     fields += [(name, "const int32_t*") for name in ("event_step", "event_channel")]
     fields += [("frames", "const float*"), ("labels", "const int64_t*")]
@@ -52,7 +60,7 @@ def batch_fields(
                 (f"trace_{k}_{name}", "real*"),
             ]
         if code.spiking:
-            fields += [(f"spike_count_{k}", "int64_t*"), (f"feedback_{k}", pointer)]
+            fields.append((f"spike_count_{k}", "int64_t*"))
         fields += [(f"d_{k}_{name}", "double*") for name in code.learned]
     for connection in connections:
         name = connection.name
