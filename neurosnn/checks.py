@@ -28,13 +28,15 @@ from brian2.units.fundamentalunits import (
 )
 from brian2.utils.stringtools import get_identifiers
 
+from neurosnn.texts import (
+    check_equations_text,
+    check_expression_text,
+    check_statements_text,
+    message,
+)
+
 #: Names that Brian2 defines in every group of neurons.
 GROUP_NAMES = {"t": second.dim, "dt": second.dim, "i": DIMENSIONLESS, "N": DIMENSIONLESS}
-
-
-def message(what: str, where: str, why: str, fix: str) -> str:
-    """Join the four parts of an error message into one readable text."""
-    return f"{where}: {what} {why} {fix}".replace("  ", " ").strip()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -174,6 +176,7 @@ def whole_steps(name: str, time, dt, *, where: str) -> int:
 
 def parse_equations(text: str, *, where: str) -> Equations:
     """Parse Brian2 equations; Brian2's own complaint is passed on with the place it belongs to."""
+    check_equations_text(text, where=where)
     try:
         return Equations(text)
     except (EquationError, SyntaxError, ValueError, TypeError) as error:
@@ -274,6 +277,7 @@ class Namespace:
 
     def dimensions_of(self, expression: str, *, field: str) -> Dimension:
         """Physical dimensions of an expression; an inconsistent one is refused."""
+        check_expression_text(expression, field=field, where=self.where)
         variables = self.resolve(expression, field=field)
         try:
             return parse_expression_dimensions(expression, variables)
@@ -296,6 +300,7 @@ class Namespace:
 
     def check_condition(self, expression: str, *, field: str) -> None:
         """Refuse a condition that is not true or false."""
+        check_expression_text(expression, field=field, where=self.where)
         variables = self.resolve(expression, field=field)
         try:
             boolean = is_boolean_expression(expression, variables)
@@ -315,6 +320,7 @@ class Namespace:
 
     def check_statements(self, code: str, *, field: str) -> None:
         """Refuse statements with unknown names or inconsistent units."""
+        check_statements_text(code, field=field, where=self.where)
         if not code.strip():
             return
         try:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurosnn.texts import check_identifier
+
 __all__ = ["ChannelSynapses", "Connection"]
 
 
@@ -61,6 +63,11 @@ class Connection:
     dt : float
         Time step in seconds, in which `delay` counts.
 
+    Raises
+    ------
+    ValueError
+        If a name is no identifier.
+
     Examples
     --------
     >>> from neurosnn import equations, Input, Layer, Readout, SpikingNetwork
@@ -86,6 +93,10 @@ class Connection:
     dimensions: Any
     learned_delay: np.ndarray | None = None
     dt: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in ("name", "source", "target"):
+            check_identifier(getattr(self, field), field=f"the {field}", where="Connection")
 
     @property
     def delay(self) -> np.ndarray:

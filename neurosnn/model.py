@@ -17,6 +17,7 @@ from neurosnn.checks import Namespace, Range, did_you_mean, message, parse_equat
 from neurosnn.model_checks import check_parameters, check_strings
 from neurosnn.model_fields import fields_of_group, plain_fields, read_plain_fields
 from neurosnn.registry import remember
+from neurosnn.texts import check_texts
 from neurosnn.units import si_unit
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
@@ -126,6 +127,12 @@ class NeuronModel:
             if isinstance(value, str):
                 value = (value,)
             object.__setattr__(self, field, tuple(value))
+        check_texts(
+            self,
+            code=("equations", "threshold", "reset", "step", "surrogate"),
+            mappings=("parameters", "ranges", "initial", "eligibility_bounds"),
+            where=type(self).__name__,
+        )
         check_parameters(self)
         check_strings(self)
 

@@ -12,6 +12,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 from neurosnn.checks import Range, check_value, did_you_mean, message
 from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
+from neurosnn.texts import check_identifier
 
 __all__ = ["Input", "Layer", "Readout"]
 
@@ -133,7 +134,9 @@ class Layer:
     learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        where = f"Layer {self.name}" if self.name else "Layer"
+        where = "Layer" if self.name is None else f"Layer {self.name}"
+        if self.name is not None:
+            check_identifier(self.name, field="the name", where=where)
         _check_model(self.model, where=where)
         _check_count("n", self.n, where=where)
         _check_flag("recurrent", self.recurrent, where=where)
@@ -144,15 +147,6 @@ class Layer:
                     where,
                     "A layer sends spikes.",
                     "Give the model a threshold, or use it as Readout(n, model=...).",
-                )
-            )
-        if self.name is not None and not (isinstance(self.name, str) and self.name.isidentifier()):
-            raise ValueError(
-                message(
-                    f"the name must be an identifier, got {self.name!r}.",
-                    where,
-                    "It becomes the name of a Brian2 group.",
-                    "Use letters, digits and underscores, for example name='layer_4'.",
                 )
             )
         _check_lengths(self.model, self.n, where=where)

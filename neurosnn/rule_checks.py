@@ -24,6 +24,7 @@ from neurosnn.checks import (
     parse_equations,
     unit_name,
 )
+from neurosnn.texts import check_texts
 
 PAIRINGS = ("all", "nearest")
 DELAY_PLACEMENTS = ("axonal", "dendritic")
@@ -61,6 +62,12 @@ def check_rule(rule) -> None:
     TypeError
         If a parameter is not a number.
     """
+    check_texts(
+        rule,
+        code=("equations", "on_pre", "on_post", "step", "transmission"),
+        mappings=("parameters", "ranges", "requires", "requires_pre"),
+        where=type(rule).__name__,
+    )
     _check_choices(rule)
     _check_equations(rule)
     _check_values(rule)

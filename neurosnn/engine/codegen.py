@@ -20,7 +20,6 @@ class LayerCode:
 
     index: int
     name: str
-    model: str
     spiking: bool
     states: tuple[str, ...]
     channels: tuple[str, ...]

@@ -48,7 +48,6 @@ class Translator:
         self.layer = LayerCode(
             index=index,
             name=name,
-            model=model.name,
             spiking=model.spikes,
             states=model.states,
             channels=model.inputs,
