@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from brian2.units.allunits import second
 
 from neurosnn import losses
-from neurosnn.checks import message
+from neurosnn.checks import Range, check_value, message
 from neurosnn.export_sources import Learning, data_arrays, network_like
-from neurosnn.files import atomic_file
-from neurosnn.results import MANIFEST, VERSION
+from neurosnn.files import UNREADABLE, atomic_file
+from neurosnn.results import MANIFEST, RESULT, VERSION
 from neurosnn.rules.eprop import EProp
 from neurosnn.units import from_plain, to_plain
 
@@ -136,7 +137,18 @@ def _manifest(project: Path) -> dict[str, Any]:
             raise ValueError("another format or version")
         if manifest["network"] is None:
             raise ValueError("it was made by a function: write its .npy files yourself")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for entry in manifest["inputs"]:
+            if not RESULT.fullmatch(entry["file"]):
+                raise ValueError(f"{entry['file']!r} is not a file of inputs")
+        times, network = manifest["trials"], network_like(manifest["network"])
+        numbers = (times["period"], times["longest"], network.input.n, network.readout.n)
+        if not isinstance(network.input.real_valued, bool):
+            raise ValueError("it does not say what its input is")
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise ValueError("its times or sizes are no numbers")
+        check_value("dt", network.dt, Range(0 * second), where="manifest.json")
+        _learning_of(manifest["learning"])
+    except (*UNREADABLE, OSError) as error:
         raise ValueError(
             message(
                 f"{project} is not an exported network ({error}).",

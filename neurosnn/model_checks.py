@@ -16,6 +16,7 @@ from neurosnn.checks import (
     GROUP_NAMES,
     Range,
     check_names,
+    check_ranges,
     check_value,
     did_you_mean,
     message,
@@ -34,6 +35,7 @@ NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
 
 def check_parameters(model: NeuronModel) -> None:
     """Every parameter has a value of the right unit, in its range, and is used."""
+    check_ranges(model.ranges, where=model.name)
     for name, value in model.parameters.items():
         check_value(name, value, model.ranges.get(name), where=model.name)
         if np.ndim(value) > 1:

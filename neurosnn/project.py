@@ -16,6 +16,7 @@ from neurosnn.checks import message
 from neurosnn.export_tables import cpp_tables, manifest_tables, timed_rows
 from neurosnn.results import MANIFEST, VERSION
 from neurosnn.storage import versions
+from neurosnn.texts import printable
 
 __all__ = ["finish", "harden", "read_from_files"]
 
@@ -52,7 +53,7 @@ def finish(
     harden(folder, wanted)
     timed = list(source.timed.values())
     read_from_files(folder, source, timed)
-    title = f"{name}: {text.splitlines()[0]}"
+    title = printable(f"{name}: {text.splitlines()[0]}")
     _write(folder / f"program.{'cu' if cuda else 'cpp'}", _program(folder, timed, cuda))
     _write(folder / "tables.h", cpp_tables(source, target, title, cuda))
     (folder / "neurosnn").mkdir()

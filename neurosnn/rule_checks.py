@@ -11,6 +11,7 @@ from brian2.equations.equations import (
     SUBEXPRESSION,
     EquationError,
 )
+from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import get_dimensions
 from brian2.utils.stringtools import get_identifiers
@@ -18,6 +19,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.checks import (
     Range,
     check_names,
+    check_ranges,
     check_value,
     did_you_mean,
     message,
@@ -68,6 +70,7 @@ def check_rule(rule) -> None:
         mappings=("parameters", "ranges", "requires", "requires_pre"),
         where=type(rule).__name__,
     )
+    check_ranges(rule.ranges, where=rule.name)
     _check_choices(rule)
     _check_equations(rule)
     _check_values(rule)
@@ -80,6 +83,7 @@ def _check_choices(rule):
         ("delay_placement", DELAY_PLACEMENTS),
         ("step_slot", SLOTS),
         ("spike_slot", SLOTS),
+        ("method", tuple(StateUpdateMethod.stateupdaters)),
     ):
         value = getattr(rule, field)
         if value not in allowed:

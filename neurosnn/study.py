@@ -16,6 +16,7 @@ import numpy as np
 from neurosnn.checks import message
 from neurosnn.study_points import Distribution, Point, PointFiles, encode
 from neurosnn.study_table import StudyMeans, StudyTable
+from neurosnn.texts import check_plain_text
 
 __all__ = ["Choice", "LogUniform", "Study", "StudyMeans", "StudyTable", "Uniform"]
 
@@ -190,6 +191,8 @@ class Study:
                     "Write for example seeds=range(5).",
                 )
             )
+        for name in parameters:
+            check_plain_text(name, field="the name of a parameter", where=_WHERE, longest=1000)
         self.function, self.parameters = function, dict(parameters)
         self.files = PointFiles(Path(folder))
         self.points = [

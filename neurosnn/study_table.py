@@ -15,6 +15,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.checks import did_you_mean, message
 from neurosnn.files import atomic_file
 from neurosnn.study_points import decode
+from neurosnn.texts import printable
 from neurosnn.units import si_unit
 
 if TYPE_CHECKING:
@@ -240,7 +241,10 @@ class StudyTable:
 
     def __repr__(self) -> str:
         shown = [name for name in self.columns if name not in ("error", "seconds", "status")]
-        cells = [shown, *([_short(row.get(name)) for name in shown] for row in self.rows[:20])]
+        cells = [
+            shown,
+            *([printable(_short(row.get(name))) for name in shown] for row in self.rows[:20]),
+        ]
         widths = [max(len(row[k]) for row in cells) for k in range(len(shown))]
         lines = [
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))

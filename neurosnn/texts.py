@@ -25,6 +25,7 @@ __all__ = [
     "check_plain_text",
     "check_statements_text",
     "check_texts",
+    "drawable",
     "message",
     "printable",
 ]
@@ -73,6 +74,11 @@ def _shortened(text: str, longest: int) -> str:
 
 def _seen(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def drawable(text: str) -> str:
+    """A text as matplotlib draws it: what stands between dollar signs would be read as a formula."""
+    return printable(text).replace("\\$", "$").replace("$", r"\$")
 
 
 # -- names and plain text ---------------------------------------------------------------------

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from neurosnn.texts import message
+
 from ._check import extra
 
 ENVIRONMENT = "NEUROSNN_DATA"
@@ -71,7 +73,7 @@ def need(path, names, *, where, how):
 
 def bad_file(path, what, why, fix):
     """The ValueError for a file that is not what it should be."""
-    return ValueError(f"{path}: {what}. {why} {fix}")
+    return ValueError(message(f"{what}.", str(path), why, fix))
 
 
 def read_bytes(path):
