@@ -12,6 +12,9 @@ from neurosnn.texts import check_identifier
 
 __all__ = ["ChannelSynapses", "Connection"]
 
+#: Some names are made of those of two layers; they become names of files.
+LONGEST = 240
+
 
 class ChannelSynapses(NamedTuple):
     """The synapses of a connection that act on one input variable.
@@ -96,7 +99,8 @@ class Connection:
 
     def __post_init__(self) -> None:
         for field in ("name", "source", "target"):
-            check_identifier(getattr(self, field), field=f"the {field}", where="Connection")
+            name = getattr(self, field)
+            check_identifier(name, field=f"the {field}", where="Connection", longest=LONGEST)
 
     @property
     def delay(self) -> np.ndarray:

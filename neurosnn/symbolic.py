@@ -12,6 +12,8 @@ from brian2.parsing.statements import parse_statement
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
 from brian2.utils.stringtools import deindent, get_identifiers, word_substitute
 
+from neurosnn.texts import shortened
+
 __all__ = [
     "SinceSpike",
     "differentiate",
@@ -202,7 +204,8 @@ def evaluate(expression: str, values: dict[str, np.ndarray]) -> np.ndarray:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _NUMPY_FUNCTIONS:
             return _NUMPY_FUNCTIONS[node.func.id](*(value(argument) for argument in node.args))
         raise ValueError(
-            f"the initial value {expression!r} contains {ast.unparse(node)!r}, which cannot be "
+            f"the initial value {shortened(repr(expression), 200)} contains "
+            f"{shortened(repr(ast.unparse(node)), 100)}, which cannot be "
             "evaluated without a running simulation. Give initial values as numbers or as "
             "arithmetic expressions of the parameters."
         )

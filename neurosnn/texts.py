@@ -28,6 +28,7 @@ __all__ = [
     "drawable",
     "message",
     "printable",
+    "shortened",
 ]
 
 #: Longest texts, in characters.
@@ -56,7 +57,7 @@ def message(what: str, where: str, why: str, fix: str) -> str:
     """Join the four parts of an error message into one readable line of bounded length."""
     parts = [printable(" ".join(part.split("\n"))) for part in (where, what, why, fix)]
     for longest in (MESSAGE, 400, 250, 140):
-        parts = [_shortened(part, longest) for part in parts]
+        parts = [shortened(part, longest) for part in parts]
         where, what, why, fix = parts
         text = re.sub("  +", " ", f"{where}: {what} {why} {fix}").strip()
         if len(text) <= MESSAGE:
@@ -64,7 +65,7 @@ def message(what: str, where: str, why: str, fix: str) -> str:
     return text
 
 
-def _shortened(text: str, longest: int) -> str:
+def shortened(text: str, longest: int) -> str:
     """Beginning and end of a text that is too long."""
     if len(text) <= longest:
         return text
@@ -148,7 +149,7 @@ def check_plain_text(
         )
 
 
-def check_identifier(name: Any, *, field: str, where: str) -> None:
+def check_identifier(name: Any, *, field: str, where: str, longest: int = NAME) -> None:
     """Refuse a name that could not be the name of a Brian2 object, in C++ or of a file.
 
     Parameters
@@ -157,6 +158,8 @@ def check_identifier(name: Any, *, field: str, where: str) -> None:
         The name.
     field, where : str
         What it is and what it belongs to, for the message.
+    longest : int, optional
+        Largest number of characters.
 
     Raises
     ------
@@ -166,13 +169,13 @@ def check_identifier(name: Any, *, field: str, where: str) -> None:
         If it is no text.
     """
     _check_type(name, field, where)
-    if not IDENTIFIER.fullmatch(name) or len(name) > NAME:
+    if not IDENTIFIER.fullmatch(name) or len(name) > longest:
         raise ValueError(
             message(
-                f"{field} must be an identifier, got {_shortened(repr(name), 80)}.",
+                f"{field} must be an identifier, got {shortened(repr(name), 80)}.",
                 where,
                 "It becomes the name of a Brian2 group, of C++ variables and of files.",
-                "Use up to 100 ASCII letters, digits and underscores, for example name='layer_4'.",
+                f"Use up to {longest} ASCII letters, digits and underscores, for example name='layer_4'.",
             )
         )
 
@@ -195,11 +198,15 @@ def check_texts(
     """
     check_plain_text(thing.name, field="name", where=where)
     where = thing.name
+    check_plain_text(thing.method, field="method", where=where)
     check_plain_text(thing.reference, field="reference", where=where, lines=True)
     for key, text in thing.sources.items():
         check_plain_text(key, field="a key of sources", where=where)
         check_plain_text(text, field=f"the source of {key}", where=where, lines=True)
     for field in code:
+        text = getattr(thing, field)
+        if isinstance(text, str) and "\r\n" in text:  # lines as Windows writes them
+            object.__setattr__(thing, field, text.replace("\r\n", "\n"))
         check_code(getattr(thing, field), field=field, where=where)
     for field in mappings:
         for key in getattr(thing, field):
@@ -215,9 +222,17 @@ def check_code(text: Any, *, field: str, where: str) -> None:
     Only comments may hold other characters than ASCII: Python reads some of those as other names.
     """
     _check_type(text, field, where)
-    _check_length(text, CODE, field, where)
     check_plain_text(text, field=field, where=where, lines=True, longest=CODE)
     for line in text.split("\n"):
+        if line.rstrip().endswith(("\\", "??/")):
+            raise ValueError(
+                message(
+                    f"a line of {field} ends in a backslash.",
+                    where,
+                    "Brian2 writes comments into C++, where it would hide the next line.",
+                    "Leave it out; lines of equations go on without it.",
+                )
+            )
         outside = line.partition("#")[0]
         if not outside.isascii():
             strange = next(c for c in outside if not c.isascii())
@@ -349,7 +364,7 @@ def _strange_power(node: ast.BinOp) -> str:
 
 
 def _refuse_code(what: str, text: str, field: str, where: str) -> ValueError:
-    shown = f": {_shortened(repr(text.strip()), 120)}" if text.strip() else ""
+    shown = f": {shortened(repr(text.strip()), 120)}" if text.strip() else ""
     return ValueError(
         message(
             f"{field} holds {what}{shown}.",

@@ -233,6 +233,15 @@ def test_comments_as_people_write_them_are_read():
         **{**MODEL, "equations": "dv/dt = -v/tau_m : 1  # Spannung über der Hülle, µV"}
     )
     assert model.states == ("v",)
+    windows = NeuronModel(**{**MODEL, "equations": "dv/dt = -v/tau_m\r\n    : 1  # two lines\r\n"})
+    assert windows.states == ("v",)
+
+
+@pytest.mark.parametrize("end", ["\\", "\\  ", "??/"])
+def test_a_comment_cannot_hide_the_next_line_of_generated_code(end):
+    with pytest.raises(ValueError, match="step ends in a backslash") as caught:
+        NeuronModel(**{**MODEL, "step": f"v = 2*v  # v {end}\nv = v - 1"})
+    assert_clear(caught.value)
 
 
 def test_generated_code_holds_no_text_of_the_model(monkeypatch, tmp_path):
@@ -343,6 +352,7 @@ def test_network_files(tmp_path):
     tries = [(path, lambda c=changed: read(c)) for path, changed in altered(information)]
     assert len(tries) > 300
     refused_or_harmless(tries, least=0.6 * len(tries))
+    assert {path.name for path in tmp_path.iterdir()} == {"net.npz", "bad.npz"}
 
 
 def test_names_of_arrays(tmp_path):
