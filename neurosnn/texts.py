@@ -165,11 +165,8 @@ def check_identifier(name: Any, *, field: str, where: str, longest: int = NAME) 
     ------
     ValueError
         If it is not made of ASCII letters, digits and underscores, or too long.
-    TypeError
-        If it is no text.
     """
-    _check_type(name, field, where)
-    if not IDENTIFIER.fullmatch(name) or len(name) > longest:
+    if not isinstance(name, str) or not IDENTIFIER.fullmatch(name) or len(name) > longest:
         raise ValueError(
             message(
                 f"{field} must be an identifier, got {shortened(repr(name), 80)}.",

@@ -281,7 +281,7 @@ def _outside(folder):
         (_save("readout_states.output", np.zeros((20, 3))), r"the shape \(20, 3\)"),
         (_save("readout_states.output", np.zeros((20, 2), "f4")), r"has the type float32"),
         (_save("trials", np.array([0])), r"trials.npy has no trials"),
-        (_save("hidden_spikes.i", np.array([None, 1]), allow_pickle=True), r"allow_pickle=False"),
+        (_save("hidden_spikes.i", np.array([None, 1]), allow_pickle=True), r"as object, not"),
         (_cut("manifest.json", 100), r"cannot be read"),
         (lambda folder: (folder / "hidden_spikes.i.npy").unlink(), r"hidden_spikes.i.npy"),
         (lambda folder: (folder / "run.json").unlink(), r"run.json"),
