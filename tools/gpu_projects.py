@@ -105,15 +105,15 @@ def adaptive():
 def plastic():
     """Brian2 objects of a user: every plasticity rule, onto neurons that a TimedArray drives."""
     rng = np.random.default_rng(5)
-    step, neuron = np.nonzero(rng.random((N_STEPS, 6)) < 0.1)
+    step, neuron = np.nonzero(rng.random((N_STEPS, 6)) < 0.04)
     source = SpikeGeneratorGroup(6, neuron, step * ms, name="source")
     drive = TimedArray([0.0, 30.0, 0.0, 60.0, 20.0], dt=8 * ms, name="drive")
-    neurons = equations.LIF(v_th=0.05).group(5, name="neurons")
+    neurons = equations.LIF(v_th=0.2).group(5, name="neurons")
     neurons.namespace["drive"] = drive
-    neurons.run_regularly("v += drive(t % (40*ms))*dt/second*(1 + 0.5*i)", name="push")
+    neurons.run_regularly("v += drive(t % (40*ms))*dt/second*(1 + 0.3*i)", name="push")
     rules = {
         "pair": equations.PairSTDP(tau_plus=15 * ms),
-        "triplet": equations.TripletSTDP(),
+        "triplet": equations.TripletSTDP(w_max=50.0),
         "inhibitory": equations.InhibitorySTDP(),
         "reward": equations.RewardSTDP(),
         "voltage": equations.VoltageSTDP(theta_minus=0.0, theta_plus=0.02, A_LTD=0.1, A_LTP=0.2),

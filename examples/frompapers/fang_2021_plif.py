@@ -95,7 +95,7 @@ def read(name, root, n_train, n_steps):
 class TimeFirst(torch.nn.Module):
     """A network of frames for batches (n, n_steps, ...), as `fit` cuts them."""
 
-    def __init__(self, net, whole):
+    def __init__(self, net, whole=False):
         super().__init__()
         self.net, self.whole = net, whole
 

@@ -207,18 +207,27 @@ def descend(
     clip: float | None = None,
 ) -> None:
     """One step of the optimizer down the gradient of a loss, which must be finite."""
+    if not torch.isfinite(value):
+        raise FloatingPointError(
+            message(
+                f"the loss is {value.item()} in epoch {epoch}.",
+                where,
+                "Weights would not recover.",
+                "Use a smaller learning_rate=.",
+            )
+        )
     value.backward()
     moved = [p for group in optimizer.param_groups for p in group["params"]]
     norm = torch.nn.utils.get_total_norm([p.grad for p in moved if p.grad is not None])
-    if not torch.isfinite(value.detach() + norm):  # asked once: on a GPU each question waits
-        found = (
-            f"the gradient is not finite in epoch {epoch}, though the loss is {value.item():.4g}."
-            if torch.isfinite(value)
-            else f"the loss is {value.item()} in epoch {epoch}."
+    if not torch.isfinite(norm):
+        raise FloatingPointError(
+            message(
+                f"the gradient is not finite in epoch {epoch}, though the loss is {value.item():.4g}.",
+                where,
+                "Weights would not recover.",
+                "Use a smaller learning_rate= or clip=, or shorter sequences.",
+            )
         )
-        fix = "Use a smaller learning_rate="
-        fix += " or clip=, or shorter sequences." if torch.isfinite(value) else "."
-        raise FloatingPointError(message(found, where, "Weights would not recover.", fix))
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(moved, clip, norm)
     optimizer.step()
