@@ -13,7 +13,7 @@ import brian2
 import numpy as np
 import pytest
 from brian2 import Network, NeuronGroup, get_device, ms, prefs, second, set_device
-from export_cases import plastic, small
+from export_cases import make, plastic, run, small
 from reference.networks import N, network, spike_trials
 
 from neurosnn import EProp, cuda, export, read_results, write_inputs
@@ -69,6 +69,15 @@ def test_the_project_is_portable_and_describes_itself(exported):
         assert words in readme
     assert "CeCILL" in texts[exported / "LICENSE-brian2.txt"]
     assert "MIT License" in texts[exported / "neurosnn" / "LICENSE.txt"]
+
+
+@pytest.mark.smoke
+@pytest.mark.standalone
+def test_the_program_of_this_brian2_builds_and_runs(exported, tmp_path):
+    """Brian2 2.10 has sources in brianlib/, which the program needs."""
+    path = shutil.copytree(exported, tmp_path / "net")
+    run(make(path))
+    assert read_results(path).output[0].shape == (20, 2)
 
 
 def test_brian2_is_as_before(tmp_path, monkeypatch):

@@ -333,7 +333,7 @@ class TorchNeuron(torch.nn.Module):
                 environment[name] = function(environment)
             # the spike as the gradient sees it, which adds exactly zero
             follows = sent - sent.detach() if sent.requires_grad else None
-            for name in {name for name, _ in self._reset} & values.keys():
+            for name in [name for name in dict(self._reset) if name in values]:
                 old, new = values[name], environment[name]
                 values[name] = torch.where(fired, new, old)
                 if follows is not None and name in self.model.spike_gradient:
