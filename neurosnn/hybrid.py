@@ -20,8 +20,9 @@ import sympy
 from brian2.equations.refractory import add_refractoriness
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus import margin_of, model_code, refuse_noise
+from neurosnn.calculus import model_code, refuse_noise
 from neurosnn.checks import message
+from neurosnn.margin import margin_of
 from neurosnn.model import NeuronModel
 from neurosnn.symbolic import (
     differentiate,
