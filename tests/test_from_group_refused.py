@@ -10,10 +10,12 @@ from brian2 import (
     PoissonGroup,
     Soma,
     SpatialNeuron,
+    Synapses,
     TimedArray,
     check_units,
     linked_var,
     ms,
+    set_device,
     umetre,
 )
 
@@ -67,6 +69,11 @@ def an_array_in_the_namespace():
 @refused(r"'on' is no number")
 def a_flag_in_the_namespace():
     return plain(threshold="v > 1 and on", namespace={"on": True})
+
+
+@refused(r"the name 'tau_post' ends in '_post'.*Choose another name")
+def a_constant_named_as_in_a_synapse():
+    return plain("dv/dt = -v/tau_post : 1", namespace={"tau_post": 10 * ms})
 
 
 @refused(r"the variable 'drive' is linked to one of another group")
@@ -174,3 +181,29 @@ def test_refused_with_the_reason(case):
     with pytest.raises(ValueError, match=match) as caught:
         NeuronModel.from_group(make())
     assert str(caught.value).startswith(("NeuronModel.from_group(", "neurons"))
+
+
+@pytest.mark.standalone
+def test_values_that_a_standalone_program_computes():
+    set_device("cpp_standalone", build_on_run=False)
+    group = plain()
+    group.v = [0.25, 0.5]
+    assert NeuronModel.from_group(group).initial["v"].tolist() == [0.25, 0.5]
+    group.v = "rand()"
+    with pytest.raises(ValueError, match=r"the values of 'v' are not known.*runtime device"):
+        NeuronModel.from_group(group)
+
+
+def test_things_that_are_no_groups():
+    group = plain()
+    for thing in ("neurons", Synapses(group, group)):
+        with pytest.raises(
+            TypeError, match=r"a (str|Synapses) is no group of neurons.*Pass the group"
+        ):
+            NeuronModel.from_group(thing)
+
+
+def test_a_private_constant_of_the_script():
+    _tau = 10 * ms
+    with pytest.raises(ValueError, match="the name '_tau' starts with an underscore"):
+        NeuronModel.from_group(plain("dv/dt = -v/_tau : 1"))
