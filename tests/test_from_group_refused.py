@@ -15,6 +15,7 @@ from brian2 import (
     check_units,
     linked_var,
     ms,
+    prefs,
     set_device,
     umetre,
 )
@@ -22,6 +23,7 @@ from brian2 import (
 from neurosnn import NeuronModel
 
 REFUSED = {}
+KEPT = []  # Brian2's subgroups do not keep their group alive
 
 
 def refused(match):
@@ -143,6 +145,25 @@ def neurons_that_have_run():
     return group
 
 
+@refused(r"the schedule is start, synapses, groups.*Keep start, groups, thresholds")
+def another_schedule():
+    prefs.core.network.default_schedule = [
+        "start",
+        "synapses",
+        "groups",
+        "thresholds",
+        "resets",
+        "end",
+    ]
+    return plain()
+
+
+@refused(r"prefs.legacy.refractory_timing is set")
+def refractory_periods_of_old():
+    prefs.legacy.refractory_timing = True
+    return plain(refractory=2 * ms)
+
+
 @refused(r"'v' is of type float32.*without dtype")
 def single_precision():
     return plain(dtype=np.float32)
@@ -165,7 +186,8 @@ def no_method_that_can():
 
 @refused(r"the strings use 'i', which counts all neurons")
 def the_index_in_a_slice():
-    return plain("dv/dt = (1 + i - v)/(10*ms) : 1", n=4)[2:]
+    KEPT.append(plain("dv/dt = (1 + i - v)/(10*ms) : 1", n=4))
+    return KEPT[-1][2:]
 
 
 @refused(r"the initial value of v must be finite")
