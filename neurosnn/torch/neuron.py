@@ -11,8 +11,8 @@ from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus import (
-    margin_of,
     model_code,
+    pseudo_derivative,
     refuse_noise,
     refuse_undifferentiable,
     transmitted_slopes,
@@ -113,13 +113,14 @@ class TorchNeuron(torch.nn.Module):
         self._slopes: dict[str, Callable] = {}
         if model.spikes:
             self._threshold = translator.expression(code.threshold)
-            self._margin = translator.expression(margin_of(code.threshold, model.name))
-            self._psi = translator.expression(code.surrogate)
+            margin, psi = pseudo_derivative(model, code)
+            self._margin = translator.expression(margin)
+            self._psi = translator.expression(psi)
             if model.transmits:
                 slopes = transmitted_slopes(model)
                 self._slopes = {name: translator.expression(slopes[name]) for name in slopes}
         self._initial = [
-            (name, translator.expression(value) if isinstance(value, str) else float(value))
+            (name, translator.expression(value) if isinstance(value, str) else np.asarray(value))
             for name, value in model.initial.items()
         ]
         text = " ".join([code.refractory, code.update, code.step, code.threshold, code.surrogate])
@@ -182,7 +183,10 @@ class TorchNeuron(torch.nn.Module):
         zero = torch.zeros_like(like)
         values = dict.fromkeys(self.model.states, zero)
         for name, value in self._initial:
-            value = value(environment | values) if callable(value) else value
+            if isinstance(value, np.ndarray):
+                value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+            else:
+                value = value(environment | values)
             values[name] = zero + value
         free = None
         if self._refractory is not None:
