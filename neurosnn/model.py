@@ -60,7 +60,9 @@ class NeuronModel:
         a spike is a spike. The surrogate is then the derivative of the carried value, which the
         reset may use in a linear way.
     parameters : mapping of str to Quantity or float or array
-        Values of all parameters; an array gives every neuron its own value.
+        Values of all parameters. One number is the value of all neurons, and is learned as one; an
+        array gives every neuron its own, learned neuron by neuron. A declaration in the equations,
+        such as ``tau : second (constant)``, changes nothing of this.
     ranges : mapping of str to Range
         Allowed values of a parameter.
     sources : mapping of str to str
@@ -161,8 +163,8 @@ class NeuronModel:
         return {name: eq.dim for name, eq in self.brian_equations.items()}
 
     def per_neuron(self, name: str) -> bool:
-        """Whether a parameter has a value for each neuron instead of one for all."""
-        return "shared" not in self.brian_equations[name].flags
+        """Whether a parameter is given a value for each neuron; how it is declared plays no part."""
+        return bool(np.ndim(self.parameters[name]))
 
     @cached_property
     def namespace(self) -> Namespace:

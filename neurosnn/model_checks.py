@@ -67,6 +67,15 @@ def check_parameters(model: NeuronModel) -> None:
                     f"Give {name} the unit of its declaration.",
                 )
             )
+        if name in own.names and "shared" in own[name].flags and np.ndim(model.parameters[name]):
+            raise ValueError(
+                message(
+                    f"{name} is declared (shared) and given {np.size(model.parameters[name])} values.",
+                    model.name,
+                    "A shared parameter has one value for all neurons.",
+                    f"Give {name} one value, or declare it without (shared).",
+                )
+            )
     undefined = [
         eq.varname
         for eq in own.ordered
