@@ -8,7 +8,12 @@ from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, Equations
+from brian2.equations.equations import (
+    DIFFERENTIAL_EQUATION,
+    PARAMETER,
+    SUBEXPRESSION,
+    Equations,
+)
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
@@ -147,10 +152,24 @@ class NeuronModel:
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """Variables that change during a run: those with dynamics first, then the declared ones."""
+        """Variables that keep a value from step to step: with dynamics, declared, and `held`."""
         own = [eq for eq in self.brian_equations.values() if eq.varname not in self.parameters]
         dynamic = [eq.varname for eq in own if eq.type == DIFFERENTIAL_EQUATION]
-        return tuple(dynamic + [eq.varname for eq in own if eq.type == PARAMETER])
+        declared = [eq.varname for eq in own if eq.type == PARAMETER]
+        return (*dynamic, *declared, *self.held)
+
+    @cached_property
+    def held(self) -> tuple[str, ...]:
+        """Subexpressions ``(constant over dt)``, in the order of their computation.
+
+        Brian2 makes a variable of each, zero before the first step, and computes it at the very
+        start of every step: threshold and reset read that value.
+        """
+        return tuple(
+            eq.varname
+            for eq in self.brian_equations.ordered
+            if eq.type == SUBEXPRESSION and "constant over dt" in eq.flags
+        )
 
     @property
     def spikes(self) -> bool:

@@ -22,7 +22,7 @@ from neurosnn.checks import (
     parse_equations,
     unit_name,
 )
-from neurosnn.symbolic import expand, symbol, to_symbolic
+from neurosnn.symbolic import expand, statements, symbol, to_symbolic
 
 if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
@@ -221,7 +221,7 @@ def _check_exact(model: NeuronModel) -> None:
     written_out = {
         equation.varname: equation.expr.code
         for equation in equations.ordered
-        if equation.type == SUBEXPRESSION
+        if equation.type == SUBEXPRESSION and equation.varname not in model.held
     }
     for equation in equations.ordered:
         if equation.type != DIFFERENTIAL_EQUATION:
@@ -244,14 +244,16 @@ def _check_exact(model: NeuronModel) -> None:
 
 def _check_writes(model: NeuronModel, field: str) -> None:
     """Statements may change states only."""
-    for line in getattr(model, field).splitlines():
-        name = line.split("=")[0].strip(" +-*/%")
-        if name in GROUP_NAMES or name in model.parameters:
+    computed = model.brian_equations.subexpr_names
+    for name, expression in statements(getattr(model, field)):
+        if name in GROUP_NAMES or name in model.parameters or name in computed:
             raise ValueError(
                 message(
-                    f"{field} writes to '{name}': {line.strip()!r}.",
+                    f"{field} writes to '{name}': '{name} = {expression}'.",
                     model.name,
-                    "It does not change during a run.",
+                    "Its equation says what it is."
+                    if name in computed
+                    else "It does not change during a run.",
                     "Write to a state; a new one is declared in the equations, for example 'x : 1'.",
                 )
             )
