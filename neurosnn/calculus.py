@@ -28,18 +28,24 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import sympy
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
+from brian2.equations.equations import (
+    DIFFERENTIAL_EQUATION,
+    SUBEXPRESSION,
+    Equations,
+    extract_constant_subexpressions,
+)
 from brian2.equations.refractory import add_refractoriness
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
-from brian2.utils.stringtools import get_identifiers
+from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.checks import did_you_mean, message
 from neurosnn.margin import margin_and_gate
 from neurosnn.model import NeuronModel
 from neurosnn.statements import plain_code
 from neurosnn.symbolic import (
+    MARK,
     differentiate,
     expand,
     run_symbolically,
@@ -51,7 +57,7 @@ from neurosnn.symbolic import (
 __all__ = ["StepMap", "step_map"]
 
 #: Neuron-wise flags of the previous step: it spiked; it let synaptic input in.
-SPIKED, OPEN = "spiked", "accepted_input"
+SPIKED, OPEN = f"{MARK}spiked", f"{MARK}accepted_input"
 PSI = "psi"
 METHODS = ("exact", "linear", "exponential_euler", "euler")
 NOT_DIFFERENTIABLE = ("rand", "randn", "poisson")
@@ -59,8 +65,12 @@ NOT_DIFFERENTIABLE = ("rand", "randn", "poisson")
 
 @dataclass(frozen=True)
 class Code:
-    """The strings of a model with subexpressions written out, as every backend executes them."""
+    """The strings of a model with subexpressions written out, as every backend executes them.
 
+    `start` computes the held variables, before ``not_refractory`` is updated.
+    """
+
+    start: str
     refractory: str
     update: str
     step: str
@@ -75,8 +85,8 @@ class StepMap:
     """Derivatives of one step of a neuron, as Brian2 expressions.
 
     Every expression holds at the start of step t+1, when the states have the values that step t
-    left, ``not_refractory`` is already updated, and ``spiked`` and ``accepted_input`` are the
-    flags of step t. Entries that are zero are left out.
+    left, ``not_refractory`` is already updated, and the flags SPIKED and OPEN are those of step t.
+    Entries that are zero are left out.
 
     Attributes
     ----------
@@ -117,13 +127,16 @@ class ParameterMap:
     margin: str
 
 
-def model_code(model: NeuronModel) -> Code:
+def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     """Brian2's own integration step and the other strings of a model, subexpressions written out.
 
     Parameters
     ----------
     model : NeuronModel
         Any model whose integration method is deterministic.
+    held : bool, optional
+        Whether subexpressions that are constant over dt are variables, as in Brian2. False: they
+        follow the state at once, as in the limit of small dt.
 
     Returns
     -------
@@ -138,9 +151,13 @@ def model_code(model: NeuronModel) -> Code:
     equations = model.brian_equations
     if model.refractory is not False:
         equations = add_refractoriness(equations)
+    kept = Equations("")
+    if held:
+        equations, kept = extract_constant_subexpressions(equations)
     subexpressions = {
         eq.varname: eq.expr.code for eq in equations.ordered if eq.type == SUBEXPRESSION
     }
+    start = [f"{eq.varname} = {expand(eq.expr.code, subexpressions)}" for eq in kept.ordered]
     # the value of dt is not known yet; Brian2 wants it only for functions of time
     variables = {key: value for key, value in model.namespace.variables.items() if key != "dt"}
     for equation in equations.ordered:
@@ -166,7 +183,8 @@ def model_code(model: NeuronModel) -> Code:
             f"timestep(t - lastspike, dt) >= timestep({float(model.refractory)!r}*second, dt)"
         )
     elif isinstance(model.refractory, str):
-        period = expand(model.refractory, subexpressions)
+        at_once = {eq.varname: eq.expr.code for eq in kept.ordered}
+        period = expand(model.refractory, subexpressions | at_once)
         if model.namespace.dimensions_of(period, field="refractory") is second.dim:
             refractory = f"timestep(t - lastspike, dt) >= timestep({period}, dt)"
         else:
@@ -175,6 +193,7 @@ def model_code(model: NeuronModel) -> Code:
     if threshold.strip("() ").isidentifier():
         threshold += " == True"  # a backend may keep truth values as numbers
     return Code(
+        start="\n".join(start),
         refractory=refractory,
         update=expand(update, subexpressions),
         step=expand(plain_code(model.step), subexpressions),
@@ -184,7 +203,9 @@ def model_code(model: NeuronModel) -> Code:
         conditional=tuple(
             eq.varname
             for eq in equations.ordered
-            if eq.type == DIFFERENTIAL_EQUATION and "unless refractory" in eq.flags
+            if eq.type == DIFFERENTIAL_EQUATION
+            and "unless refractory" in eq.flags
+            and model.refractory is not False
         ),
     )
 
@@ -348,21 +369,26 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
             )
         )
     code = model_code(model)
-    names = model.states
-    here = {name: symbol(name) for name in names}
+    # truth values and integers jump, as a function int() does: no gradient goes through them
+    names = tuple(n for n in model.states if model.brian_equations[n].var_type == "float")
+    here = {name: symbol(name) for name in model.states}
 
     after_reset = run_symbolically(code.reset, here)
     gate = {name: symbol(OPEN) if name in code.conditional else sympy.S.One for name in names}
-    after_update = _conditional(code.update, here, code.conditional)
+    at_start = run_symbolically(word_substitute(code.start, {"not_refractory": OPEN}), here)
+    after_update = _conditional(code.update, at_start, code.conditional)
     after_update = _conditional(code.step, after_update, code.conditional)
 
     at_reset = {}
 
     def carried(expression: sympy.Expr, name: str) -> sympy.Expr:
         """An expression of the state before the reset, made available at the next step."""
-        if not {str(s) for s in expression.free_symbols} & set(names):
+        if not {str(s) for s in expression.free_symbols} & set(model.states):
             return expression
-        at_reset[name] = to_string(expression)
+        name, text = MARK + name, to_string(expression)
+        while at_reset.get(name, text) != text:  # states a, a_b, b and b_c make a_b_c twice
+            name += "_"
+        at_reset[name] = text
         return symbol(name)
 
     reset_slope = {}

@@ -170,7 +170,7 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
             "EventProp differentiates the flow between spikes, and a recursion has none.",
             "Write the model with differential equations, for example equations.CurrentLIF().",
         )
-    code = model_code(model)
+    code = model_code(model, held=False)
     equations = model.brian_equations
     if model.refractory is not False:
         equations = add_refractoriness(equations)

@@ -9,7 +9,12 @@ from types import MappingProxyType
 
 import numpy as np
 from brian2.core.namespace import get_local_namespace
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, Equations
+from brian2.equations.equations import (
+    DIFFERENTIAL_EQUATION,
+    PARAMETER,
+    SUBEXPRESSION,
+    Equations,
+)
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.groups.subgroup import Subgroup
 from brian2.units.allunits import second
@@ -65,7 +70,9 @@ class NeuronModel:
         a spike is a spike. The surrogate is then the derivative of the carried value, which the
         reset may use in a linear way.
     parameters : mapping of str to Quantity or float or array
-        Values of all parameters; an array gives every neuron its own value.
+        Values of all parameters. One number is the value of all neurons, and is learned as one; an
+        array gives every neuron its own, learned neuron by neuron. A declaration in the equations,
+        such as ``tau : second (constant)``, changes nothing of this.
     ranges : mapping of str to Range
         Allowed values of a parameter.
     sources : mapping of str to str
@@ -161,10 +168,24 @@ class NeuronModel:
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """Variables that change during a run: those with dynamics first, then the declared ones."""
+        """Variables that keep a value from step to step: with dynamics, declared, and `held`."""
         own = [eq for eq in self.brian_equations.values() if eq.varname not in self.parameters]
         dynamic = [eq.varname for eq in own if eq.type == DIFFERENTIAL_EQUATION]
-        return tuple(dynamic + [eq.varname for eq in own if eq.type == PARAMETER])
+        declared = [eq.varname for eq in own if eq.type == PARAMETER]
+        return (*dynamic, *declared, *self.held)
+
+    @cached_property
+    def held(self) -> tuple[str, ...]:
+        """Subexpressions ``(constant over dt)``, in the order of their computation.
+
+        Brian2 makes a variable of each, zero before the first step, and computes it at the very
+        start of every step: threshold and reset read that value.
+        """
+        return tuple(
+            eq.varname
+            for eq in self.brian_equations.ordered
+            if eq.type == SUBEXPRESSION and "constant over dt" in eq.flags
+        )
 
     @property
     def spikes(self) -> bool:
@@ -177,8 +198,8 @@ class NeuronModel:
         return {name: eq.dim for name, eq in self.brian_equations.items()}
 
     def per_neuron(self, name: str) -> bool:
-        """Whether a parameter has a value for each neuron instead of one for all."""
-        return "shared" not in self.brian_equations[name].flags
+        """Whether a parameter is given a value for each neuron; how it is declared plays no part."""
+        return bool(np.ndim(self.parameters[name]))
 
     @cached_property
     def namespace(self) -> Namespace:

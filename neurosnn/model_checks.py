@@ -70,6 +70,15 @@ def check_parameters(model: NeuronModel) -> None:
                     f"Give {name} the unit of its declaration.",
                 )
             )
+        if name in own.names and "shared" in own[name].flags and np.ndim(model.parameters[name]):
+            raise ValueError(
+                message(
+                    f"{name} is declared (shared) and given {np.size(model.parameters[name])} values.",
+                    model.name,
+                    "A shared parameter has one value for all neurons.",
+                    f"Give {name} one value, or declare it without (shared).",
+                )
+            )
     undefined = [
         eq.varname
         for eq in own.ordered
@@ -242,7 +251,7 @@ def _check_exact(model: NeuronModel) -> None:
     written_out = {
         equation.varname: equation.expr.code
         for equation in equations.ordered
-        if equation.type == SUBEXPRESSION
+        if equation.type == SUBEXPRESSION and equation.varname not in model.held
     }
     for equation in equations.ordered:
         if equation.type != DIFFERENTIAL_EQUATION:
@@ -265,14 +274,17 @@ def _check_exact(model: NeuronModel) -> None:
 
 def _check_writes(model: NeuronModel, field: str) -> None:
     """Statements may change states only."""
+    computed = model.brian_equations.subexpr_names
     for statement in split_statements(getattr(model, field)):
         name = statement.variable
-        if name in GROUP_NAMES or name in model.parameters:
+        if name in GROUP_NAMES or name in model.parameters or name in computed:
             raise ValueError(
                 message(
                     f"{field} writes to '{name}': {str(statement)!r}.",
                     model.name,
-                    "It does not change during a run.",
+                    "Its equation says what it is."
+                    if name in computed
+                    else "It does not change during a run.",
                     "Write to a state; a new one is declared in the equations, for example 'x : 1'.",
                 )
             )

@@ -21,6 +21,7 @@ from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.checks import did_you_mean, message
 from neurosnn.model import NeuronModel
+from neurosnn.names import FreeNames
 from neurosnn.registry import remember
 from neurosnn.statements import without_comments
 from neurosnn.units import si_unit
@@ -281,6 +282,8 @@ def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, st
             )
             values[f"{name}_initial"] = value if name in model.initial else Quantity(0.0, dim=unit)
             code.append(f"{name} = {name}_initial")
+    # Brian2 has computed these for the step already, from what the last trial has left
+    code += [f"{name} = {model.brian_equations[name].expr.code}" for name in model.held]
     threshold = model.threshold
     longest = int(schedule.n_steps.max())
     if threshold and schedule.period > longest:
@@ -294,6 +297,11 @@ def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, st
     return changed, "\n".join(code)
 
 
+def weight_name(synapses: Synapses) -> str:
+    """What the weight of synapses of a network that does not learn is called."""
+    return FreeNames({*synapses.source.variables, *synapses.target.variables})("w")
+
+
 def _synapses(
     net: SpikingNetwork, connection: Connection, groups: dict, order: int, dt: Any, dtype: Any
 ) -> list[Synapses]:
@@ -303,7 +311,7 @@ def _synapses(
         net.readout.model if connection.target == "readout" else net.layer(connection.target).model
     )
     # a model may have a variable called w itself, as the AdEx neuron does
-    weight = "weight" if "w" in {*source.variables, *target.variables} else "w"
+    weight = FreeNames({*source.variables, *target.variables})("w")
     real_valued = connection.source == "input" and net.input.real_valued
     sent = f"{weight}*x_pre" if real_valued else weight
     if connection.source not in ("input", "readout"):

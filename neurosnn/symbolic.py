@@ -14,6 +14,8 @@ from neurosnn.statements import split_statements
 from neurosnn.texts import shortened
 
 __all__ = [
+    "MARK",
+    "SINCE_SPIKE",
     "SinceSpike",
     "differentiate",
     "evaluate",
@@ -23,6 +25,13 @@ __all__ = [
     "to_string",
     "to_symbolic",
 ]
+
+
+#: How names begin that the program adds to a model's strings. No variable of a user's may begin with
+#: an underscore, and what Brian2 adds itself begins with one or two: these can never be mistaken.
+MARK = "___"
+#: Number of steps since the last spike.
+SINCE_SPIKE = f"{MARK}since_spike"
 
 
 class _StepFunction(sympy.Function):
@@ -72,6 +81,12 @@ def normalize(expression: sympy.Expr) -> sympy.Expr:
     """Give every symbol the same assumptions, and every step function a derivative of zero."""
     expression = expression.xreplace(
         {s: sympy.Symbol(s.name, real=True) for s in expression.atoms(sympy.Symbol)}
+    )
+    # sympy has no derivative of a remainder, and Brian2 leaves it without that of the square root
+    expression = expression.replace(sympy.Mod, lambda x, y: x - y * floor(x / y))
+    expression = expression.replace(
+        lambda node: isinstance(node, sympy.Function) and _name(node) == "sqrt",
+        lambda node: sympy.sqrt(*node.args),
     )
     return expression.replace(
         lambda node: (
@@ -133,14 +148,14 @@ def run_symbolically(code: str, values: dict[str, sympy.Expr]) -> dict[str, symp
 
 
 class SinceSpike(ast.NodeTransformer):
-    """``timestep(t - lastspike, dt)`` is an integer that is counted exactly: ``since_spike``."""
+    """``timestep(t - lastspike, dt)`` is an integer that is counted exactly: SINCE_SPIKE."""
 
     def visit_Call(self, node):
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id == "timestep":
             elapsed = ast.unparse(node.args[0]).replace(" ", "")
             if elapsed in ("t-lastspike", "-lastspike+t") and ast.unparse(node.args[1]) == "dt":
-                return ast.Name(id="since_spike", ctx=ast.Load())
+                return ast.Name(id=SINCE_SPIKE, ctx=ast.Load())
         return node
 
 

@@ -36,6 +36,7 @@ DRIVE = {
     "conductance": 6e-9,
     "two_conductances": 6e-9,
     "CurrentLIF": 1.5,
+    "constant_over_dt": 4e-3,
 }
 N, STEPS = 8, 150
 TORCH_MODULES = (

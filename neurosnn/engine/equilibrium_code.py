@@ -249,7 +249,9 @@ def _expanded(expression: str, models: dict) -> str:
     for side, model in models.items():
         equations = model.brian_equations
         definitions = {
-            eq.varname: eq.expr.code for eq in equations.ordered if eq.type == SUBEXPRESSION
+            eq.varname: eq.expr.code
+            for eq in equations.ordered
+            if eq.type == SUBEXPRESSION and eq.varname not in model.held
         }
         renamed = {name: f"{name}_{side}" for name in equations.names}
         for name, text in definitions.items():

@@ -18,7 +18,7 @@ from neurosnn.calculus import (
     transmitted_slopes,
 )
 from neurosnn.model import NeuronModel
-from neurosnn.symbolic import statements
+from neurosnn.symbolic import SINCE_SPIKE, statements
 from neurosnn.torch.expressions import TYPE, Translator
 from neurosnn.torch.transforms import Transform, free_value
 
@@ -69,6 +69,13 @@ def _with_open_flag(line: tuple[str, str]) -> tuple[str, str]:
     return variable, word_substitute(text, {"not_refractory": "True"})
 
 
+def _full(value: Any, like: torch.Tensor) -> torch.Tensor:
+    """A value as a tensor of the shape and type of a state."""
+    if not isinstance(value, torch.Tensor):
+        return torch.full_like(like, value)
+    return value.to(like.dtype).expand_as(like)
+
+
 class TorchNeuron(torch.nn.Module):
     """Neurons of one model; made by :func:`~neurosnn.torch.to_torch`.
 
@@ -97,11 +104,12 @@ class TorchNeuron(torch.nn.Module):
             set(model.parameters) - set(changing), model.name
         )
         self._conditional = frozenset(code.conditional)
+        self._start = translator.lines(code.start)
+        # the new value, and what Brian2 calculates it from
+        closed = {prefix + name for name in code.conditional for prefix in ("_", "_BA_")}
         update = [
             # such a variable is written only where the flag is 1; with 0 the unused value may be 0/0
-            _with_open_flag(line)
-            if line[0].endswith(tuple(f"_{v}" for v in code.conditional))
-            else line
+            _with_open_flag(line) if line[0] in closed else line
             for line in statements(code.update)
         ]
         self._update = [
@@ -123,8 +131,10 @@ class TorchNeuron(torch.nn.Module):
             (name, translator.expression(value) if isinstance(value, str) else np.asarray(value))
             for name, value in model.initial.items()
         ]
-        text = " ".join([code.refractory, code.update, code.step, code.threshold, code.surrogate])
-        self._counts = "lastspike" in text + code.reset
+        text = " ".join(
+            [code.start, code.refractory, code.update, code.step, code.threshold, code.surrogate]
+        )
+        self._counts = model.refractory is not False and "lastspike" in text + code.reset
         #: Called with the new value of a state when the update or the step code assigns it.
         self.observers: dict[str, Callable[[torch.Tensor, dict], None]] = {}
         for name, value in model.parameters.items():
@@ -279,6 +289,9 @@ class TorchNeuron(torch.nn.Module):
         free = state.free
         if self._refractory is not None:
             environment["not_refractory"] = free
+        for name, function in self._start:
+            values[name] = environment[name] = _full(function(environment), values[name])
+        if self._refractory is not None:
             free = self._refractory(environment)
             environment["not_refractory"] = free
         for name, function in self._update:
@@ -286,9 +299,7 @@ class TorchNeuron(torch.nn.Module):
             if name in values:
                 if name in self._conditional:
                     value = torch.where(free, value, values[name])
-                elif not isinstance(value, torch.Tensor):
-                    value = torch.full_like(values[name], value)
-                values[name] = value
+                value = values[name] = _full(value, values[name])
                 if name in self.observers:
                     self.observers[name](value, environment)
             environment[name] = value
@@ -314,7 +325,7 @@ class TorchNeuron(torch.nn.Module):
         return sent, (values, free, since, state.step, fired)
 
     def _note_spikes(self, environment: dict, since: torch.Tensor) -> None:
-        environment["since_spike"] = steps = since.to(environment[TYPE])
+        environment[SINCE_SPIKE] = steps = since.to(environment[TYPE])
         environment["lastspike"] = environment["t"] - steps * float(self.dt)
 
     def receive(self, x: tuple, sent: torch.Tensor, pending: tuple, constants: dict) -> State:
