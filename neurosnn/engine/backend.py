@@ -347,7 +347,7 @@ class Engine:
             **batch.arrays,
             **self._weights(),
             **self._backward_values(),
-            **neuron_values(self.parts, self._index, self.net.learned, *per_trial),
+            **neuron_values(self.parts, self._index, self.net.learned, *per_trial, batch.n_trials),
             **buffers,
             **numbers,
         }

@@ -31,7 +31,15 @@ __all__ = ["derivation_key", "determining_files", "read_derivation", "write_deri
 #: Modules and packages, below neurosnn, whose text determines the code that is generated.
 DETERMINES = ("core/symbolic", "core/units", "model", "calculus", "losses", "engine")
 #: Fields of a model that hold values, or texts for people.
-NOT_DERIVED_FROM = ("parameters", "initial", "ranges", "sources", "eligibility_bounds", "reference")
+NOT_DERIVED_FROM = (
+    "parameters",
+    "initial",
+    "ranges",
+    "sources",
+    "eligibility_bounds",
+    "reference",
+    "dt",
+)
 
 
 def derivation_key(

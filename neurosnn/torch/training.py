@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from neurosnn.core.messages import message
+from neurosnn.core.values import Range, check_value
 
 __all__ = ["accuracy", "fit", "image_tensors"]
 
@@ -80,6 +82,7 @@ def fit(
     batch: int = 16,
     learning_rate: float = 1e-3,
     half_period: int = 64,
+    minutes: float | None = None,
     seed: int = 0,
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     report: Callable[[dict], None] | None = None,
@@ -94,7 +97,7 @@ def fit(
     net : Module
         Takes a batch, returns what `loss` takes.
     train, validation : (x, labels)
-        Tensors with trials along the first axis.
+        Tensors with trials along the first axis, on the device of the net.
     loss : callable
         ``loss(output, labels)``, one number.
     epochs, batch : int
@@ -103,6 +106,10 @@ def fit(
         At the start.
     half_period : int
         Epochs from the highest to the lowest learning rate.
+    minutes : float, optional
+        End after this time even if epochs are left, with a learning rate that falls to 0 over it
+        instead of over `half_period` (less the first update, which may compile). What comes out
+        then depends on the speed of the machine.
     seed : int
         Order of the trials, dropout and augmentation; weights are as the net comes.
     augment : callable, optional
@@ -113,12 +120,12 @@ def fit(
     Returns
     -------
     list of dict
-        For each epoch: epoch, loss, validation accuracy, seconds.
+        For each epoch: epoch, loss, validation accuracy, seconds. Time may cut the last one short.
 
     Raises
     ------
     ValueError
-        If there are fewer trials than a batch has.
+        If there are fewer trials than a batch has, or `minutes` is not positive.
     FloatingPointError
         If the loss or its gradient is not finite.
     """
@@ -132,6 +139,7 @@ def fit(
                 "Pass a smaller batch=.",
             )
         )
+    clock = None if minutes is None else _Clock(minutes)
     torch.manual_seed(seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=half_period)
@@ -140,7 +148,7 @@ def fit(
     for epoch in range(1, epochs + 1):
         begin, total, steps = time.perf_counter(), 0.0, 0
         net.train()
-        order = torch.randperm(len(labels))
+        order = torch.randperm(len(labels)).to(labels.device)
         for k in range(0, len(labels) - batch + 1, batch):
             chosen = order[k : k + batch]
             optimizer.zero_grad()
@@ -148,7 +156,12 @@ def fit(
             value = loss(net(shown), labels[chosen])
             descend(optimizer, value, epoch, where="fit")
             total, steps = total + value.item(), steps + 1
-        schedule.step()
+            if clock is not None:
+                optimizer.param_groups[0]["lr"] = learning_rate * clock.factor()
+                if clock.over():
+                    break
+        if clock is None:
+            schedule.step()
         row = {
             "epoch": epoch,
             "loss": total / steps,
@@ -160,8 +173,30 @@ def fit(
             best, weights = row["validation_accuracy"], copy.deepcopy(net.state_dict())
         if report is not None:
             report(row)
+        if clock is not None and clock.over():
+            break
     net.load_state_dict(weights)
     return history
+
+
+class _Clock:
+    """How much of the given minutes has gone by since the first update."""
+
+    def __init__(self, minutes: float):
+        check_value("minutes", minutes, Range(0), where="fit")
+        self.begin = time.perf_counter()
+        self.end, self.first = self.begin + 60 * minutes, 0.0
+
+    def factor(self) -> float:
+        """Factor of the learning rate after an update: from 1 to 0 along half a cosine."""
+        now = time.perf_counter()
+        self.first = self.first or now
+        share = (now - self.first) / max(self.end - self.first, 1e-9)
+        return (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+    def over(self) -> bool:
+        """Whether no update should follow."""
+        return time.perf_counter() >= self.end
 
 
 def descend(

@@ -18,6 +18,7 @@ from neurosnn.training.checkpoint import (
     fingerprint,
     load_checkpoint,
     overwrite,
+    refuse_damaged,
     save_checkpoint,
 )
 from neurosnn.training.optimizers import Optimizer
@@ -160,9 +161,12 @@ class ImageTraining:
         overwrite(self._weights, saved.weights, file.path, "the parameter")
         overwrite(self.state, saved.optimizer, file.path, "the optimizer's")
         progress = saved.progress
-        self.epoch, self.history = progress["epoch"], progress["history"]
-        self.random.bit_generator.state = progress["random"]
-        return progress["first"]
+        with refuse_damaged(file.path):
+            first, epoch = int(progress["first"]), int(progress["epoch"])
+            history = [dict(row) for row in progress["history"]]
+            self.random.bit_generator.state = progress["random"]
+        self.epoch, self.history = epoch, history
+        return first
 
 
 def pixels(images: Any) -> np.ndarray:

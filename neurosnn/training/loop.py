@@ -22,6 +22,7 @@ from neurosnn.training.checkpoint import (
     fingerprint,
     load_checkpoint,
     overwrite,
+    refuse_damaged,
     save_checkpoint,
 )
 from neurosnn.training.history import History
@@ -234,12 +235,24 @@ class Fit:
         self._take_over(state, path)
 
     def _take_over(self, state: TrainingState, path: Any) -> None:
+        with refuse_damaged(path):
+            fit = dict(state.progress["fit"])
+            for name in ("first", "batch", "stale", "epochs"):
+                if type(fit[name]) is not int or fit[name] < 0:
+                    raise ValueError(f"{name} is no whole number from 0")
+            best_value, stopped = fit["best_value"], bool(fit["stopped"])
+            if best_value is not None:
+                best_value = float(best_value)
+            totals = _read_totals(fit["totals"])
+            if len(state.order) and not np.array_equal(
+                np.sort(state.order), np.arange(len(self.source))
+            ):
+                raise ValueError("the order of the trials is none")
         self.trainer._restore(state, path)
-        fit = state.progress["fit"]
-        self.first, self.batch, self.totals = fit["first"], fit["batch"], fit["totals"]
-        self.best, self.best_value, self.stale = state.best, fit["best_value"], fit["stale"]
+        self.first, self.batch, self.totals = fit["first"], fit["batch"], totals
+        self.best, self.best_value, self.stale = state.best, best_value, fit["stale"]
         # More epochs than before are a wish to go on.
-        self.stopped = fit["stopped"] and fit["epochs"] == self.epochs
+        self.stopped = stopped and fit["epochs"] == self.epochs
         self.order = state.order if len(state.order) else None
         self.random_state = self.trainer.random.bit_generator.state
 
@@ -327,6 +340,20 @@ def _new_totals() -> dict[str, Any]:
         "spikes": {},
         "counts": {},
     }
+
+
+def _read_totals(totals: dict[str, Any]) -> dict[str, Any]:
+    """The sums of a file; what is missing or no number is an error."""
+    new = _new_totals()
+    for name, value in new.items():
+        if isinstance(value, dict):
+            values = {str(key): np.asarray(x) for key, x in totals[name].items()}
+            if any(array.dtype.kind not in "iuf" for array in values.values()):
+                raise ValueError(f"the sums of {name} are no numbers")
+            new[name] = {key: array.tolist() for key, array in values.items()}
+        else:
+            new[name] = type(value)(totals[name])
+    return new
 
 
 def _add(totals: dict[str, Any], result: Any, part: TrialSource, dt: Any) -> None:

@@ -14,9 +14,11 @@ from neurosnn.training.backends import check_whole, dtype_name, make_backend, su
 from neurosnn.training.batches import TrialSource, steps_of
 from neurosnn.training.checkpoint import (
     TrainingState,
+    check_random_state,
     describe,
     load_checkpoint,
     network_fingerprint,
+    refuse_damaged,
     save_checkpoint,
 )
 from neurosnn.training.history import History
@@ -437,10 +439,14 @@ class Trainer:
 
     def _restore(self, state: TrainingState, path: Any = "checkpoint") -> None:
         """Take over a ``state``; ``path`` is for messages."""
-        self._updates.overwrite(state.weights, state.optimizer, path)
         progress = state.progress
-        self._updates.count, self._updates.largest = progress["updates"], dict(progress["largest"])
-        self.epoch, self.history = progress["epoch"], History(progress["history"])
+        with refuse_damaged(path):
+            count, largest = int(progress["updates"]), dict(progress["largest"])
+            epoch, history = int(progress["epoch"]), History(progress["history"])
+            check_random_state(self.random, progress["random"])
+        self._updates.overwrite(state.weights, state.optimizer, path)
+        self._updates.count, self._updates.largest = count, largest
+        self.epoch, self.history = epoch, history
         self.random.bit_generator.state = progress["random"]
 
     def _check(self, trials: Any, targets: Any, where: str) -> TrialSource:

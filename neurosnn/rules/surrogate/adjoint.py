@@ -9,7 +9,7 @@ import numpy as np
 
 from neurosnn.calculus.step import PSI, step_map
 from neurosnn.core.messages import message
-from neurosnn.core.symbolic import differentiate, to_string, to_symbolic
+from neurosnn.core.symbolic import MARK, differentiate, to_string, to_symbolic
 from neurosnn.engine.backward import Backward
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.layout import aligned
@@ -81,7 +81,8 @@ class SurrogateBackward(Backward):
         margin = {}
         if model.spikes:
             layer.at_reset = [
-                (key, translator.expression(text)) for key, text in slopes.at_reset.items()
+                (key.removeprefix(MARK), translator.expression(text))
+                for key, text in slopes.at_reset.items()
             ]
             jump = {
                 row: translator.entry(f"Z_{row}", text, *before)
