@@ -207,7 +207,7 @@ def _values(group: NeuronGroup, part: slice, kept: set[str]) -> tuple[dict, dict
     for name, equation in group.user_equations.items():
         if equation.type == SUBEXPRESSION:
             continue
-        values = _array(group, name, part)
+        values: Any = _array(group, name, part)
         if equation.var_type == "float" and values.dtype != prefs["core.default_float_dtype"]:
             raise _cannot(
                 group,
