@@ -26,6 +26,7 @@ from neurosnn.model_checks import check_dt, check_parameters, check_strings
 from neurosnn.model_fields import plain_fields, read_plain_fields
 from neurosnn.registry import remember
 from neurosnn.statements import plain_code, without_comments
+from neurosnn.symbolic import expand
 from neurosnn.texts import check_texts
 from neurosnn.units import si_unit
 
@@ -186,6 +187,22 @@ class NeuronModel:
             for eq in self.brian_equations.ordered
             if eq.type == SUBEXPRESSION and "constant over dt" in eq.flags
         )
+
+    @cached_property
+    def initial_code(self) -> dict[str, Quantity | float | str]:
+        """Initial values in the order in which they are assigned, subexpressions written out.
+
+        A string sees the values that the ones before it have left, zero where there is none yet.
+        """
+        definitions = {
+            name: eq.expr.code
+            for name, eq in self.brian_equations.items()
+            if eq.type == SUBEXPRESSION and name not in self.held
+        }
+        return {
+            name: expand(value, definitions) if isinstance(value, str) else value
+            for name, value in self.initial.items()
+        }
 
     @property
     def spikes(self) -> bool:
