@@ -104,12 +104,13 @@ def neuron_values(
             else:
                 array = np.broadcast_to(array, (size,))
             values[f"p_{k}_{key}"] = np.ascontiguousarray(array).reshape(-1)
+        start = _initial_values(model, current, n)
         for state in model.states:
             if (name, state) in initial:
                 array = _of_each_trial(initial[name, state], n_trials, n, f"{name}.{state}")
                 values[f"initstride_{k}_{state}"] = n
             else:
-                array = np.broadcast_to(_initial_value(model, current, state, n), (n,))
+                array = start[state]
             values[f"init_{k}_{state}"] = np.ascontiguousarray(array, dtype=float)
     return values
 
@@ -150,12 +151,15 @@ def _of_each_trial(value: Any, n_trials: int, size: int, name: str) -> np.ndarra
     return np.broadcast_to(column, (n_trials, size))
 
 
-def _initial_value(model: Any, parameters: dict, state: str, n: int) -> np.ndarray | float:
-    value = model.initial.get(state, 0.0)
-    if isinstance(value, str):
-        names = {key: np.asarray(entry, float) for key, entry in parameters.items()}
-        return evaluate(value, {**names, "i": np.arange(n), "N": n})
-    return np.asarray(value, dtype=float)
+def _initial_values(model: Any, parameters: dict, n: int) -> dict[str, np.ndarray]:
+    """What Brian2 would leave in the states after it has assigned the initial values one by one."""
+    names = {key: np.asarray(entry, float) for key, entry in parameters.items()}
+    names |= {"i": np.arange(n), "N": n, "t": 0.0}
+    names |= {state: np.zeros(n) for state in model.states}
+    for state, value in model.initial_code.items():
+        value = evaluate(value, names) if isinstance(value, str) else np.asarray(value, float)
+        names[state] = np.broadcast_to(value, (n,))
+    return {state: names[state] for state in model.states}
 
 
 def delayed(connection: Any) -> bool:

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import sympy
 
 from neurosnn.calculus.step import PSI, step_map
 from neurosnn.core.messages import message
-from neurosnn.core.symbolic import MARK, differentiate, to_string, to_symbolic
+from neurosnn.core.symbolic import (
+    MARK,
+    differentiate,
+    substitute,
+    symbol,
+    to_string,
+    to_symbolic,
+)
 from neurosnn.engine.backward import Backward
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.layout import aligned
@@ -122,14 +130,29 @@ class SurrogateBackward(Backward):
 def _through_initial_values(translator: Translator, transition: dict, learn: tuple) -> list:
     """Gradient of parameters that stand in an initial value, from the adjoint of the first step."""
     model, gradients = translator.model, []
+    initial: dict[str, Any] = dict.fromkeys(model.states, sympy.S.Zero)
+    for state, value in model.initial_code.items():
+        if isinstance(value, str):
+            initial[state] = substitute(to_symbolic(value), initial)
+        else:
+            initial[state] = symbol(state) if np.ndim(value) else sympy.Float(float(value))
     for parameter in learn:
         terms = []
         for (row, column), M in transition.items():
-            initial = model.initial.get(column, "")
-            if isinstance(initial, str) and initial:
-                slope = to_string(differentiate(to_symbolic(initial), parameter))
-                if slope != "0":
-                    terms.append(f"lam_{row}*{M}*{translator.expression(slope)}")
+            slope = differentiate(initial[column], parameter)
+            several = {str(name) for name in slope.free_symbols} & set(model.states)
+            if several:
+                raise ValueError(
+                    message(
+                        f"'{parameter}' cannot be learned: the initial value of {column} reads that "
+                        f"of {min(several)}, which is an array.",
+                        model.name,
+                        "The gradient goes through initial values as expressions.",
+                        f"Make the initial values of {min(several)} a parameter, and name that.",
+                    )
+                )
+            if slope != 0:
+                terms.append(f"lam_{row}*{M}*{translator.expression(to_string(slope))}")
         if terms:
             gradients.append((parameter, product_sum(terms)))
     return gradients
