@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from brian2.units.allunits import amp, farad, hertz, second, siemens, volt
@@ -14,7 +14,7 @@ from brian2.units.fundamentalunits import (
     get_unit_for_display,
 )
 
-from neurosnn.core.messages import message
+from neurosnn.core.messages import did_you_mean, message
 
 
 def unit_name(dimensions: Dimension) -> str:
@@ -125,6 +125,38 @@ def check_rate_term(target, *strengths: float, where: str) -> None:
     check_value("rate_target", target, Range(0 * hertz, includes_low=True), where=where)
     for strength in strengths:
         check_value("rate_strength", strength, not_negative, where=where)
+
+
+def check_whole(name: str, value: Any, minimum: int, *, where: str, why: str = "") -> None:
+    """Refuse what is not a whole number, or is below a `minimum`; `why` is the reason for it."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < minimum:
+        raise ValueError(
+            message(
+                f"{name} must be a whole number from {minimum}, got {value!r}.",
+                where,
+                why,
+                f"Write for example {name}={max(minimum, 1)}.",
+            )
+        )
+
+
+def dtype_name(dtype: Any, *, where: str) -> str:
+    """The name of a floating-point type in which networks are computed: float32 or float64."""
+    known = ("float32", "float64")
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in known:
+        raise ValueError(
+            message(
+                f"dtype must be float32 or float64, got {dtype!r}.",
+                where,
+                "Networks are computed in one of them.",
+                did_you_mean(name, known),
+            )
+        )
+    return name
 
 
 def whole_steps(name: str, time, dt, *, where: str) -> int:

@@ -10,6 +10,7 @@ from brian2.monitors.statemonitor import StateMonitor
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neurosnn.core.messages import message
+from neurosnn.core.values import check_whole
 from neurosnn.engine.batches import read_batch
 from neurosnn.losses import as_loss
 from neurosnn.network.simulation import read_inputs
@@ -17,7 +18,6 @@ from neurosnn.rules.eprop.backend import check_rule, feedback_of, per_step_error
 from neurosnn.rules.eprop.network import RECORD, UPDATE, LearningNetwork
 from neurosnn.rules.eprop.synapses import add_variables
 from neurosnn.rules.eprop.traces import GRADIENT, unit_text
-from neurosnn.training.backends import check_whole
 from neurosnn.training.constraints import Constraints
 from neurosnn.training.online_updates import NOW, update_statements, update_variables
 from neurosnn.training.optimizers import Adam
@@ -110,7 +110,7 @@ class OnlineTraining:
                 )
             )
         check_rule(rule)
-        check_whole("batch_size", batch_size, 1)
+        check_whole("batch_size", batch_size, 1, where="OnlineTraining")
         self.net = net
         self.optimizer = Adam(1e-3) if optimizer is None else optimizer
         batch = read_batch(net, trials, loss, targets)
