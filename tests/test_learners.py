@@ -104,6 +104,8 @@ spiking.changes = [*COMMON, ({"beta": 2.0}, "beta"), ({"input": "spikes"}, "netw
 spiking_input.changes = [*COMMON, ({"sign": "batch"}, "sign")]
 rates.changes = [*COMMON, ({"beta": 2.0}, "beta")]
 CASES = [network, spiking, spiking_input, rates]
+for case in CASES:
+    case.changing_rate = True
 
 
 def draw(trainer):

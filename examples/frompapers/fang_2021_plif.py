@@ -129,7 +129,7 @@ def run(options, sets, shape, seed, settings):
     )
     taus, rows = [[tau / ms for tau in net.time_constants()]], []
 
-    def note(row):
+    def note(_, row):
         if settings.verbose:
             print(row, flush=True)
         rows.append(row["validation_accuracy"])
@@ -138,15 +138,17 @@ def run(options, sets, shape, seed, settings):
     wrapped = TimeFirst(net)
     fit(
         wrapped,
-        *sets[:2],
+        sets[0],
         rate_loss,
         epochs=settings.epochs,
-        batch=settings.batch,
+        batch_size=settings.batch,
+        validation=sets[1],
         learning_rate=settings.rate,
         half_period=settings.half_period,
         seed=seed,
         augment=lambda x: augmented(x, settings),
-        report=note,
+        callbacks=note,
+        progress=False,
     )
     return accuracy(wrapped, *sets[2]), rows, np.array(taus)
 

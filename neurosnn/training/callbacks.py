@@ -112,7 +112,7 @@ class LiftSilent(Callback):
         row : mapping of str to float
             Not used.
         """
-        if not trainer.counts:
+        if not getattr(trainer, "counts", None):
             raise ValueError(
                 message(
                     "the backend does not count the spikes of single neurons.",
