@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +76,7 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
         If the value is not a number.
     """
     try:
-        numbers, dimensions = np.asarray(value, dtype=float), get_dimensions(value)
+        magnitude, dimensions = np.asarray(value, dtype=float), get_dimensions(value)
     except (TypeError, ValueError) as error:
         raise TypeError(
             message(
@@ -93,7 +94,7 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
         else:
             got, fix = str(value), f"Give a value that is {kind}."
         raise ValueError(message(f"{name} must be {kind}, got {got}.", where, "", fix))
-    if not np.all(np.isfinite(numbers)):
+    if not np.all(np.isfinite(magnitude)):
         raise ValueError(
             message(
                 f"{name} must be finite, got {value}.",
@@ -105,8 +106,8 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
     if allowed is None:
         return
     low, high = float(allowed.low), np.inf if allowed.high is None else float(allowed.high)
-    too_low = numbers < low if allowed.includes_low else numbers <= low
-    if np.any(too_low) or np.any(numbers > high):
+    too_low = magnitude < low if allowed.includes_low else magnitude <= low
+    if np.any(too_low) or np.any(magnitude > high):
         limits = f"{'>=' if allowed.includes_low else '>'} {allowed.low}"
         limits += f" and <= {allowed.high}" if allowed.high is not None else ""
         raise ValueError(
@@ -127,9 +128,9 @@ def check_rate_term(target, *strengths: float, where: str) -> None:
         check_value("rate_strength", strength, not_negative, where=where)
 
 
-def check_whole(name: str, value: Any, minimum: int, *, where: str, why: str = "") -> None:
-    """Refuse what is not a whole number, or is below a `minimum`; `why` is the reason for it."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < minimum:
+def check_whole(name: str, value: Any, minimum: int, *, where: str, why: str = "") -> int:
+    """A whole number from a `minimum` on, or an error; `why` is the reason for it."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(
             message(
                 f"{name} must be a whole number from {minimum}, got {value!r}.",
@@ -138,6 +139,7 @@ def check_whole(name: str, value: Any, minimum: int, *, where: str, why: str = "
                 f"Write for example {name}={max(minimum, 1)}.",
             )
         )
+    return int(value)
 
 
 def dtype_name(dtype: Any, *, where: str) -> str:
