@@ -268,6 +268,32 @@ def the_best_weights_are_kept(make, draw, folder, monkeypatch):
         assert all(differs(weights, kept[best - 1]) for weights in others)
 
 
+def early_stopping_goes_on(make, draw, folder, monkeypatch):
+    """Killed in epoch 4, with the best weights of epoch 2 and one epoch that was no better."""
+    losses = [3.0, 1.0, 2.0, 4.0, 0.5, 0.4]
+
+    def validated(self):
+        return {"loss": losses[self.trainer.epoch], "accuracy": 0.5}
+
+    training, again, kept = make(), make(), []
+    monkeypatch.setattr(training.learner, "validate", validated)
+    calls = sum(count_batches(make)[:3])
+
+    def keep(trainer, row):
+        kept.append(training.weights())
+
+    how = {"epochs": 6, "early_stopping": 2, "checkpoint": Checkpoint(folder / "a.npz")}
+    with monkeypatch.context() as patched:
+        stop_at(patched, training, calls + 1)
+        with pytest.raises(Killed):
+            training.fit(callbacks=keep, **how)
+    assert len(again.fit(**how)) == 4
+    same(again.weights(), kept[1])
+    monkeypatch.setattr(training.learner, "validate", lambda self: {"accuracy": 0.5})
+    with pytest.raises(ValueError, match=r"watches 'validation_loss', which .* does not have"):
+        make().fit(epochs=1, early_stopping=2)
+
+
 def the_history_has_the_same_columns(make, draw, folder, monkeypatch):
     history = make().fit(epochs=2)
     assert history["epoch"].tolist() == [1, 2]
@@ -324,6 +350,7 @@ CONTRACT = [
     an_error_in_a_callback_leaves_the_checkpoint_before_it,
     what_is_not_finite_stops_with_the_weights_before_it,
     the_best_weights_are_kept,
+    early_stopping_goes_on,
     the_history_has_the_same_columns,
     another_training_is_not_continued,
     a_full_disk_leaves_the_last_checkpoint,

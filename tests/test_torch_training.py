@@ -201,6 +201,18 @@ def test_a_plain_loop_over_sequences_comes_to_the_same_bits(clip):
     assert "validation_loss" not in history
 
 
+def test_a_learning_rate_that_is_to_be_halved_is_halved_after_a_break(tmp_path, monkeypatch):
+    """The validation stays as it is, so that epochs 3 and 5 halve what follows them."""
+    monkeypatch.setattr(_Sequences, "validate", lambda self: {"loss": 1.0, "accuracy": 0.5})
+    wanted = [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025]
+    for epochs in range(1, 6):
+        file = tmp_path / f"{epochs}.npz"
+        sequence().fit(epochs=epochs, checkpoint=file)
+        np.testing.assert_allclose(
+            sequence().fit(epochs=6, checkpoint=file)["learning_rate"], wanted, rtol=1e-12
+        )
+
+
 def test_loss_and_accuracy_of_the_validation():
     """Against all trials at once; the last epoch is made the best one."""
     training = classifier()

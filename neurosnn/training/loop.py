@@ -204,7 +204,6 @@ class Fit:
         state.best, state.settings = self.best, self._settings()
         batches = self.batches or []
         state.order = np.concatenate([np.zeros(0, dtype=np.int64), *batches])
-        state.progress["random"] = self.random_state
         state.progress["fit"] = {
             "first": self.first,
             "epochs": self.epochs,
