@@ -41,7 +41,7 @@ class BaseTrainer(ABC):
         return self._updates.count
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Write weights, optimizer, random state and history to a file, for a loop of one's own.
+        """Write weights, optimizer, random state and history to a file, for a loop of your own.
 
         Parameters
         ----------

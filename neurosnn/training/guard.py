@@ -38,6 +38,8 @@ class Guard:
         Who trains, for messages.
     places : mapping of str to str
         What to say of a block beside its name: "input to hidden".
+    cure : str
+        What to do about it.
     explosions : bool
         Whether a gradient can be too long, which it cannot if it is clipped.
     norm : callable
@@ -56,10 +58,12 @@ class Guard:
         where: str,
         places: Mapping[str, str],
         *,
+        cure: str,
         explosions: bool = True,
         norm: Callable[[np.ndarray], float] = exact_norm,
     ):
-        self.where, self.places, self.explosions, self.norm = where, places, explosions, norm
+        self.where, self.places, self.cure = where, places, cure
+        self.explosions, self.norm = explosions, norm
         self.count = 0
         self.largest: dict[str, float] = {}
 
@@ -105,6 +109,6 @@ class Guard:
                 f"the gradient of '{name}'{beside} {what}.",
                 self.where,
                 "It would destroy the network; the weights are those before this batch.",
-                "Lower the learning rate, or set clip_gradient= or weight_bounds=.",
+                self.cure,
             )
         )

@@ -97,7 +97,7 @@ class ImageTrainer(BaseTrainer):
         """The outputs (n, n_outputs) at the end of the free phase."""
 
     def step(self, x: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """One update from some images, for a loop of one's own.
+        """One update from some images, for a loop of your own.
 
         Augmentations belong to :meth:`fit` and are not applied. The schedule is that of ``epoch``,
         which such a loop may set.
@@ -224,7 +224,7 @@ class ImageTrainer(BaseTrainer):
         ).run(progress)
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
-        """What the outputs are nudged to, shape (n, n_outputs)."""
+        """What the outputs are nudged to, shape (n, n_outputs), for ``labels`` (n,)."""
         low, high = self.target
         wanted = np.full((len(labels), self.sizes[-1]), low)
         wanted[np.arange(len(labels)), labels] = high
@@ -291,7 +291,7 @@ class ImageLearner(ArrayLearner):
         self.held_out: Any = validation
         trainer._check(train, where)
         if isinstance(validation, numbers.Real):
-            rest, held = hold_out(train._strata(), validation, trainer.seed, where=where)
+            rest, held = hold_out(train._strata(), float(validation), trainer.seed, where=where)
             train, self.held_out = train[rest], train[held]
         self.validates = validation is not None
         if self.validates:

@@ -172,7 +172,7 @@ class Trainer(BaseTrainer):
         return dict(result.gradient)
 
     def step(self, batch: Any, targets: Any = None) -> dict[str, float]:
-        """One update from some trials, for a loop of one's own.
+        """One update from some trials, for a loop of your own.
 
         Augmentations belong to :meth:`fit` and are not applied. The schedule is that of ``epoch``,
         which such a loop may set.
@@ -347,9 +347,9 @@ class Trainer(BaseTrainer):
             Trials, targets or labels that do not fit; a checkpoint of another training.
         FloatingPointError
             The loss or the gradient is not finite, or has exploded; names block, epoch and batch.
-            The checkpoint of before is kept.
+            The checkpoint written before it is kept.
         OSError
-            The checkpoint cannot be written; the one of before is kept.
+            The checkpoint cannot be written; the one before it is kept.
         """
         learner = TrialLearner(
             self, train, targets=targets, validation=validation, batch_size=batch_size

@@ -48,13 +48,14 @@ class TrialLearner(ArrayLearner):
         self.source, self.held_out = self._divide(train, targets, validation)
         self.validates = self.held_out is not None
         super().__init__(trainer, where=_WHERE, n_trials=len(self.source), batch_size=batch_size)
+        self._train, self._held = self._prepare()
 
     # -- an epoch ---------------------------------------------------------------------------
 
     def gradient(self, index: np.ndarray, place: str) -> tuple[Gradient, Any, TrialSource]:
         """That of the rule, on the trials of the ``index`` as the augmentations change them."""
         trainer = self.trainer
-        part = self._prepared[0].take(index).augmented(trainer.augment, trainer.random)
+        part = self._train.take(index).augmented(trainer.augment, trainer.random)
         result = trainer.backend.run(part.trials, targets=part.targets, gradient=True)
         return trainer._updates.check(result.gradient, result.loss, place), result, part
 
@@ -86,9 +87,8 @@ class TrialLearner(ArrayLearner):
 
     def validate(self) -> dict[str, float]:
         """Loss and accuracy of the trials held out."""
-        held = self._prepared[1]
-        assert held is not None
-        values = self.trainer._evaluate(held, _EVALUATION_BATCH)
+        assert self._held is not None
+        values = self.trainer._evaluate(self._held, _EVALUATION_BATCH)
         return {name: values[name] for name in ("loss", "accuracy") if name in values}
 
     def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
@@ -126,8 +126,7 @@ class TrialLearner(ArrayLearner):
 
     # -- trials -----------------------------------------------------------------------------
 
-    @functools.cached_property
-    def _prepared(self) -> tuple[TrialSource, TrialSource | None]:
+    def _prepare(self) -> tuple[TrialSource, TrialSource | None]:
         """The trials as the backend reads them most quickly; an augmentation gets the original ones."""
         prepare = getattr(self.trainer.backend, "prepare", None)
         train, held = self.source, self.held_out
@@ -146,7 +145,7 @@ class TrialLearner(ArrayLearner):
         if validation is None:
             return source, None
         if isinstance(validation, numbers.Real):
-            rest, held = hold_out(train._strata(), validation, trainer.seed, where=_WHERE)
+            rest, held = hold_out(train._strata(), float(validation), trainer.seed, where=_WHERE)
             return source.take(rest), source.take(held)
         if isinstance(validation, tuple) and len(validation) == 2:
             return source, trainer._check(*validation, where=f"{_WHERE} validation")

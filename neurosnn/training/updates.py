@@ -76,7 +76,9 @@ class Updates:
         if constraints is not None:
             self.scales = {name: constraints.scale_of(name) for name in parameters}
         self.state = self.optimizer.start(parameters)
-        self.guard = Guard(where, places or {}, explosions=clip is None, norm=norm)
+        cure = "Lower the learning rate"
+        cure += "." if constraints is None else ", or set clip_gradient= or weight_bounds=."
+        self.guard = Guard(where, places or {}, cure=cure, explosions=clip is None, norm=norm)
 
     @property
     def count(self) -> int:
