@@ -13,7 +13,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.analysis.learners import learner
 from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian, with_unit
 from neurosnn.core.messages import message
-from neurosnn.core.values import Range, check_value, whole_steps
+from neurosnn.core.values import Range, check_value, check_whole, whole_steps
 from neurosnn.model import NeuronModel
 
 __all__ = [
@@ -121,15 +121,7 @@ def pattern_change(
     where = "pattern_change"
     check_value("rate", rate, Range(0 * hertz), where=where)
     delay_steps = 0 if delay is None else whole_steps("delay", delay, dt, where=where)
-    if not isinstance(n_repeats, int | np.integer) or n_repeats < 1:
-        raise ValueError(
-            message(
-                f"n_repeats must be a whole number from 1, got {n_repeats!r}.",
-                where,
-                "",
-                "Choose for example 60.",
-            )
-        )
+    check_whole("n_repeats", n_repeats, 1, where=where)
     if len(pre_spikes) != len(post_spikes) or not len(pre_spikes):
         raise ValueError(
             message(

@@ -12,7 +12,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.analysis.learners import learner
 from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian
 from neurosnn.core.messages import message
-from neurosnn.core.values import Range, check_value, whole_steps
+from neurosnn.core.values import Range, check_value, check_whole, whole_steps
 from neurosnn.model import NeuronModel
 
 __all__ = ["RateCurve", "rate_curve"]
@@ -118,15 +118,7 @@ def rate_curve(
     check_value("rates", rates, Range(0 * hertz, includes_low=True), where=where)
     check_value("pre_rate", pre_rate, Range(0 * hertz), where=where)
     check_value("duration", duration, POSITIVE_TIME, where=where)
-    if not isinstance(n_repeats, int | np.integer) or n_repeats < 2:
-        raise ValueError(
-            message(
-                f"n_repeats must be a whole number from 2, got {n_repeats!r}.",
-                where,
-                "The standard error needs repetitions.",
-                "Choose for example 40.",
-            )
-        )
+    check_whole("n_repeats", n_repeats, 2, where=where, why="The standard error needs repetitions.")
     values = np.atleast_1d(np.asarray(rates, dtype=float))
     fastest = max(values.max(), float(pre_rate))
     if fastest * float(dt) > 1:

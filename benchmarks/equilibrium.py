@@ -25,8 +25,7 @@ from neurosnn import Adam, data, equations
 from neurosnn.analysis.equilibrium import update_directions
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine
-from neurosnn.training.equilibrium import EquilibriumTrainer
-from neurosnn.training.images import pixels
+from neurosnn.training import EquilibriumTrainer
 
 SIZES, TRIALS, BATCH = (784, 300, 10), 60000, 20
 VARIANTS = ("spike_derivative", "presynaptic", "trace_product", "antisymmetric")
@@ -55,20 +54,19 @@ def epoch(report, kind, n_batches):
     seconds, threads = {}, os.cpu_count()
     for number in (threads, 1):
         net = EquilibriumNetwork(SIZES, input=kind, seed=1)
-        trainer = EquilibriumTrainer(
-            net, optimizer=Adam(1e-4), batch_size=BATCH, threads=number, seed=1
-        )
-        result = trainer.step(x, labels)
+        trainer = EquilibriumTrainer(net, optimizer=Adam(1e-4), threads=number, seed=1)
+        trainer.step(x, labels)
         begin = time.perf_counter()
         for _ in range(n_batches):
             trainer.step(x, labels)
         seconds[number] = (time.perf_counter() - begin) / n_batches * TRIALS / BATCH
+    result = trainer.engine.run(x, targets=trainer.targets(labels), beta=trainer.beta)
     spikes = sum(float(count.sum()) for count in result.spikes.values()) / BATCH
     report.add(
         f"epoch of {TRIALS} trials, {kind} input, {threads} threads against one",
         seconds[threads],
         seconds[1],
-        f"{spikes:.0f} spikes a trial in the first batch, from {n_batches} batches of {BATCH} trials",
+        f"{spikes:.0f} spikes a trial, from {n_batches} batches of {BATCH} trials",
     )
 
 
@@ -130,7 +128,7 @@ def direction(x, targets, variant, dt, tau_2, free, nudged, seed):
 def directions(report, seeds):
     """The table of cosines."""
     images = data.digits_8x8()[0][:60]
-    x, targets = pixels(images), np.eye(10)[images.labels]
+    x, targets = images.pixels(), np.eye(10)[images.labels]
     report.note(
         f"cosines, mean (smallest) of {len(seeds)} seeds: update to two-point, update to exact, "
         "two-point to exact; each input_hidden, hidden_output"

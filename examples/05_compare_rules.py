@@ -139,8 +139,7 @@ def train_without_time(trials, test, n, epochs, seed):
     from neurosnn import Adam
     from neurosnn.analysis.equilibrium import steady_state_gradient
     from neurosnn.rules.equilibrium import EquilibriumNetwork
-    from neurosnn.training.equilibrium import EquilibriumTrainer
-    from neurosnn.training.images import pixels
+    from neurosnn.training import EquilibriumTrainer
     from neurosnn.training.schedules import Cosine
 
     images, scale = mean_rates(trials)
@@ -149,23 +148,23 @@ def train_without_time(trials, test, n, epochs, seed):
     trainer = EquilibriumTrainer(
         net, optimizer=Adam(3e-3), schedule=Cosine(epochs, 0.01), threads=1, seed=seed
     )
-    x = pixels(images)[:64]
+    x = images.pixels()[:64]
     targets = trainer.targets(images.labels[:64])
     cosines = []
 
-    def compare(row):
+    def compare(trainer, row):
         signs = np.where(np.arange(len(x)) % 2, 1, -1)
         result = trainer.engine.run(x, targets=targets, beta=trainer.beta * signs)
         exact = steady_state_gradient(net, x, targets, start=result.free)
         cosines.append(analysis.alignment(result.gradient, exact)["input_hidden.w"])
 
-    trainer.fit(images, epochs=epochs, report=compare)
+    trainer.fit(images, epochs=epochs, callbacks=compare, progress=False)
     result = trainer.evaluate(new)
-    x = pixels(new)
+    x = new.pixels()
     counts = count_events(net, trainer.engine.run(x), x, learning=False)
     return {
         "accuracy": result["accuracy"],
-        "rate": result["spikes.hidden"] / (n * float(net.free)),
+        "rate": result["rate.hidden"],
         "events": counts.synaptic_events + counts.constant_inputs,
         "energy": energy(counts, LOIHI)["total"],
         "exact_input": float(np.nanmean(cosines)),

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brian2 import ms
-from reference.killed_training import make_trials
+from reference.killed_training import drop_spikes, make_trials
 from reference.linear_backend import LinearBackend
 
 from neurosnn import equations
@@ -255,6 +256,23 @@ def test_other_versions_and_backends_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "package_versions", lambda: {**versions, "numpy": "9.9"})
     with pytest.warns(UserWarning, match=r"written with other versions \(numpy .* -> 9.9\)"):
         fit(make_trainer(), path)
+
+
+@pytest.mark.filterwarnings("ignore:.*written with other versions")
+def test_a_checkpoint_of_the_loop_before_this_one_goes_on(tmp_path):
+    """Written in the second of three batches of epoch 2, by the loop that only Trainer had."""
+    settings = {"epochs": 3, "batch_size": 16, "validation": 0.2, "early_stopping": 3}
+    whole, again = (make_trainer(augment=drop_spikes, seed=3) for _ in range(2))
+    history = fit(whole, None, **settings)
+    path = shutil.copy(
+        SCRIPT.parents[1] / "golden" / "training_in_epoch_2.npz", tmp_path / "old.npz"
+    )
+    resumed = fit(again, path, **settings)
+    assert again.backend.calls == 1 + 1 + 3 + 1
+    for name in ("loss", "validation_loss", "accuracy"):
+        np.testing.assert_allclose(resumed[name], history[name], rtol=1e-12)
+    for name, array in whole.net.parameters.items():
+        np.testing.assert_allclose(again.net.parameters[name], array, rtol=1e-10)
 
 
 def test_a_loop_of_ones_own_is_saved_and_restored(tmp_path):

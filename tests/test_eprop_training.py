@@ -99,6 +99,14 @@ def test_an_epoch_in_one_simulation_equals_steps_of_the_trainer(feedback, optimi
     pairs = [training.losses[:2].mean(), training.losses[2:4].mean(), training.losses[4]]
     np.testing.assert_allclose(pairs, losses, rtol=1e-9)
     assert 0 < training.accuracy < 1
+    assert training.history.rows == [
+        {
+            "epoch": 1,
+            "loss": pytest.approx(np.dot([2, 2, 1], losses) / 5, rel=1e-9),
+            "accuracy": training.accuracy,
+            "learning_rate": optimizer.learning_rate,
+        }
+    ]
     expected = {**net.parameters, **backend.parameters}
     assert learned.keys() == expected.keys()
     for name, array in expected.items():
@@ -369,13 +377,39 @@ def test_errors_of_readouts_and_training():
     with pytest.raises(ValueError, match="factors names 'hidden.w'"):
         OnlineTraining(net, EProp(), trials, optimizer=SGD(0.1, factors={"hidden.w": 2.0}))
 
-    class Mine(SGD):
-        pass
 
-    assert OnlineTraining(net, EProp(), trials, optimizer=Mine(0.1)).duration > 0 * ms
+def test_only_optimizers_that_are_written_as_statements_train_online():
+    """What a subclass does in Python would not happen in Brian2: it must not be ignored."""
+    trials, net = spike_trials(1, N_IN, N_STEPS, seed=5), network(layers=1)
+
+    class Renamed(SGD):
+        """Other numbers only."""
+
+        def __init__(self):
+            super().__init__(0.1, momentum=0.5)
+
+    assert OnlineTraining(net, EProp(), trials, optimizer=Renamed()).duration > 0 * ms
+
+    class Sign(SGD):
+        def _step(self, name, slope, rate, state):
+            return rate * np.sign(slope)
+
+    class Lazy(Adam):
+        def update(self, parameters, gradient, state, learning_rate=None):
+            pass
+
+    class Halved(Adam):
+        def _factor(self, name):
+            return 0.5
 
     class Other:
-        learning_rate, start = 0.1, staticmethod(dict)
+        learning_rate, start, update = 0.1, staticmethod(dict), staticmethod(dict)
 
-    with pytest.raises(ValueError, match="optimizer Other is not known.*Use SGD or Adam"):
-        OnlineTraining(net, EProp(), trials, optimizer=Other())
+    for optimizer in (Sign(0.1), Lazy(0.1), Halved(0.1), Other()):
+        name = type(optimizer).__name__
+        with pytest.raises(ValueError, match=f"the optimizer {name} is not known.*Use SGD or Adam"):
+            OnlineTraining(net, EProp(), trials, optimizer=optimizer)
+    with pytest.raises(
+        TypeError, match="OnlineTraining: optimizer must be an optimizer, got 'sgd'"
+    ):
+        OnlineTraining(net, EProp(), trials, optimizer="sgd")

@@ -20,12 +20,12 @@ from neurosnn.analysis.equilibrium import (
 from neurosnn.equations import EqSpike, EqSpikeLIF
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine
-from neurosnn.training.equilibrium import EquilibriumTrainer, pixels, two_point_gradient
-from neurosnn.training.rate_equilibrium import RateEquilibrium
+from neurosnn.training import EquilibriumTrainer, RateEquilibrium
+from neurosnn.training.equilibrium import two_point_gradient
 
 VARIANTS = ("spike_derivative", "presynaptic", "constant_input", "trace_product", "antisymmetric")
 TRAIN, TEST = data.digits_8x8()
-X, LABELS = pixels(TRAIN)[:60], np.asarray(TRAIN.labels)[:60]
+X, LABELS = TRAIN.pixels()[:60], np.asarray(TRAIN.labels)[:60]
 TARGETS = np.eye(10)[LABELS]
 SIGNS = np.where(np.arange(60) % 2, 1.0, -1.0)
 
@@ -266,11 +266,11 @@ def test_digits_are_learned(kind):
         net, optimizer=Adam(5e-3), two_point=kind == "two_point", threads=1, seed=1
     )
     before = trainer.evaluate(TEST)["accuracy"]
-    trainer.fit(TRAIN, epochs=4)
+    trainer.fit(TRAIN, epochs=4, progress=False)
     after = trainer.evaluate(TEST)
     assert before < 0.3
     assert after["accuracy"] > 0.85
-    assert 0.02 < after["rate.hidden"] < 0.6
+    assert 3 < after["rate.hidden"] < 100  # Hz, of 167
 
 
 def test_a_nudge_of_one_sign_drives_the_rates_away():
@@ -279,7 +279,7 @@ def test_a_nudge_of_one_sign_drives_the_rates_away():
     for sign in ("fixed", "trial"):
         net = EquilibriumNetwork((64, 30, 10), dt=2 * ms)
         trainer = EquilibriumTrainer(net, optimizer=Adam(5e-3), sign=sign, threads=1, seed=1)
-        trainer.fit(TRAIN, epochs=8)
+        trainer.fit(TRAIN, epochs=8, progress=False)
         rates[sign] = trainer.evaluate(TEST)["rate.hidden"]
     assert rates["fixed"] > 1.5 * rates["trial"]
 
@@ -294,15 +294,15 @@ def test_same_seed_same_weights():
     weights = []
     for _ in range(2):
         net = network(input="spikes", dt=2 * ms)
-        EquilibriumTrainer(net, threads=1, seed=3).fit(TRAIN[:60], epochs=1)
+        EquilibriumTrainer(net, threads=1, seed=3).fit(TRAIN[:60], epochs=1, progress=False)
         weights.append(net.parameters["input_hidden.w"])
     assert np.array_equal(*weights)
 
 
 def test_rates_learn_digits_too():
     model = RateEquilibrium((64, 30, 10), seed=1)
-    model.fit(TRAIN, epochs=4, validation=TEST)
-    assert model.history[-1]["validation"] > 0.85
+    model.fit(TRAIN, epochs=4, validation=TEST, progress=False)
+    assert model.history["validation_accuracy"][-1] > 0.85
 
 
 def test_rate_update_is_the_gradient_of_the_settled_cost():

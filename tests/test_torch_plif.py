@@ -209,9 +209,18 @@ def test_small_network_learns_digits_and_its_time_constants():
     for layer in net.layers:
         if isinstance(layer, Ahead):
             layer.watch = lambda spikes: counts.append(spikes.mean().item())
-    rows = fit(net, train, test, rate_loss, epochs=2, batch=16, learning_rate=3e-3, seed=1)
-    assert rows[-1]["loss"] < rows[0]["loss"]
-    assert accuracy(net, *test) == max(row["validation_accuracy"] for row in rows) > 0.5
+    history = fit(
+        net,
+        train,
+        rate_loss,
+        epochs=2,
+        validation=test,
+        learning_rate=3e-3,
+        seed=1,
+        progress=False,
+    )
+    assert history["loss"][-1] < history["loss"][0]
+    assert accuracy(net, *test) == max(history["validation_accuracy"]) > 0.5
     assert all(count > 0 for count in counts[-4:]), "a layer is silent"
     assert all(abs(tau / ms - 2) > 0.02 for tau in net.time_constants())
 
@@ -308,10 +317,11 @@ def test_augmentation_is_shown_in_training_only():
     fit(
         Watch(16, 2),
         (x, labels),
-        (x, labels),
         rate_loss,
         epochs=1,
-        batch=4,
+        batch_size=4,
+        validation=(x, labels),
+        progress=False,
         augment=lambda x: 3 * x,
     )
     assert seen == {True: {3.0}, False: {1.0}}
@@ -325,6 +335,6 @@ def test_what_is_refused():
     x, labels = torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64)
     net = plif_network("small")
     with pytest.raises(ValueError, match="4 trials for a batch of 16"):
-        fit(net, (x, labels), (x, labels), rate_loss, epochs=1)
+        fit(net, (x, labels), rate_loss, epochs=1)
     with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1"):
-        fit(net, (x, labels), (x, labels), lambda *_: torch.tensor(float("nan")), epochs=1, batch=4)
+        fit(net, (x, labels), lambda *_: torch.tensor(float("nan")), epochs=1, batch_size=4)

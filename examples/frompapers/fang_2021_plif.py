@@ -148,7 +148,7 @@ def run(options, sets, shape, seed, settings):
     sets = [tuple(part.to(settings.device) for part in pair) for pair in sets]
     taus, rows = [[tau / ms for tau in net.time_constants()]], []
 
-    def after_epoch(row):
+    def after_epoch(_, row):
         if settings.verbose:
             print(row, flush=True)
         rows.append(row["validation_accuracy"])
@@ -158,16 +158,18 @@ def run(options, sets, shape, seed, settings):
     wrapped = TimeFirst(net, settings.compiled == "network")
     fit(
         wrapped,
-        *sets[:2],
+        sets[0],
         rate_loss,
         epochs=settings.epochs,
-        batch=settings.batch,
+        batch_size=settings.batch,
+        validation=sets[1],
         learning_rate=settings.rate,
         half_period=settings.half_period,
         minutes=settings.minutes,
         seed=seed,
         augment=lambda x: augmented(x, settings),
-        report=after_epoch,
+        callbacks=after_epoch,
+        progress=False,
     )
     right = accuracy(wrapped, *sets[2])
     note(

@@ -31,16 +31,13 @@ from pathlib import Path
 import numpy as np
 from brian2 import ms
 from matplotlib import pyplot as plt
-from tqdm import tqdm
 
 from neurosnn import Adam, analysis, data, equations
 from neurosnn.analysis.energy import LOIHI, V100, count_events, energy
 from neurosnn.analysis.equilibrium import learning_window, update_directions
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine
-from neurosnn.training.equilibrium import EquilibriumTrainer
-from neurosnn.training.images import pixels
-from neurosnn.training.rate_equilibrium import RateEquilibrium
+from neurosnn.training import EquilibriumTrainer, RateEquilibrium
 from neurosnn.training.schedules import Cosine
 
 READERS = {"mnist": data.read_mnist, "fashion_mnist": data.read_fashion_mnist}
@@ -91,13 +88,11 @@ def train(options, net, images, validation, seed, *, epochs=None, two_point=Fals
         optimizer=Adam(rate),
         schedule=Cosine(epochs, 0.01),
         two_point=two_point,
-        batch_size=batch,
         augment=augment,
         threads=options.threads,
         seed=seed,
     )
-    with tqdm(total=epochs, desc=repr(net), leave=False) as bar:
-        trainer.fit(images, epochs=epochs, validation=validation, report=lambda row: bar.update())
+    trainer.fit(images, epochs=epochs, batch_size=batch, validation=validation)
     return trainer
 
 
@@ -108,13 +103,13 @@ def rates_only(options, sizes, images, seed, epochs):
     usual, augment = options.settings[3:]
     epochs = epochs or options.epochs or usual
     model = RateEquilibrium(sizes, seed=seed, augment=augment, schedule=Cosine(epochs, 0.01))
-    model.fit(images, epochs=epochs)
+    model.fit(images, epochs=epochs, progress=False)
     return model
 
 
 def direction(options, net, images, path, beta=4.0):
     """Cosines of the updates of a batch, before and after training, layer by layer."""
-    x, labels = pixels(images)[:100], np.asarray(images.labels)[:100]
+    x, labels = images.pixels()[:100], np.asarray(images.labels)[:100]
     targets, signs = np.eye(10)[labels], np.where(np.arange(len(x)) % 2, beta, -beta)
     start = make(options, net.sizes, net.seed)
     start.parameters["output.b"] += 0.2
@@ -148,7 +143,7 @@ def windows(options, net, images, path, step):
         analysis.plot_stdp_window(window, ax=axes[0], label=variant, marker="")
     axes[0].legend(fontsize="small")
     axes[0].set_title("isolated pairs")
-    x, labels = pixels(images)[:40], np.asarray(images.labels)[:40]
+    x, labels = images.pixels()[:40], np.asarray(images.labels)[:40]
     engine = EquilibriumEngine(net, threads=options.threads)
     targets, signs = np.eye(10)[labels], np.where(np.arange(len(x)) % 2, 4.0, -4.0)
     phase = np.random.default_rng(0).random(x.shape)
@@ -173,7 +168,7 @@ def windows(options, net, images, path, step):
 
 def costs(options, net, images):
     """Energy of an inference and of a training trial."""
-    x, labels = pixels(images)[:100], np.asarray(images.labels)[:100]
+    x, labels = images.pixels()[:100], np.asarray(images.labels)[:100]
     engine = EquilibriumEngine(net, threads=options.threads)
     phase = np.random.default_rng(0).random(x.shape)
     result = engine.run(x, targets=np.eye(10)[labels], beta=4.0, phase=phase)
@@ -194,15 +189,11 @@ def curves(trainers, path):
     """Accuracy and firing rates over the epochs."""
     _, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for label, trainer in trainers.items():
-        epoch = [row["epoch"] for row in trainer.history]
-        axes[0].plot(epoch, [row["validation"] for row in trainer.history], label=label)
-        net = trainer.net
-        steps = net.free_steps + net.nudged_steps
-        full = steps * float(net.dt / net.neuron.parameters["t_ref"])
+        history, net = trainer.history, trainer.net
+        axes[0].plot(history["epoch"], history["validation_accuracy"], label=label)
         for name, style in (("output", ":"), (list(net.layers)[1], "-")):
-            spikes = np.array([sum(row[f"spikes.{name}"]) for row in trainer.history])
-            rate = spikes / net.layers[name][1] / full
-            axes[1].plot(epoch, rate, style, label=f"{label}, {name}")
+            rate = history[f"rate.{name}"] * float(net.neuron.parameters["t_ref"])
+            axes[1].plot(history["epoch"], rate, style, label=f"{label}, {name}")
     axes[0].set(xlabel="epoch", ylabel="accuracy on the validation set")
     axes[1].set(xlabel="epoch", ylabel="firing rate / largest rate")
     axes[0].legend(fontsize="small")
@@ -241,7 +232,7 @@ def main():
         result = trainer.evaluate(test)
         found.append(result["accuracy"])
         trainers[f"seed {seed}"] = trainer
-        rates = "  ".join(f"{k} {v:.3f}" for k, v in result.items() if k.startswith("rate."))
+        rates = "  ".join(f"{k} {v:.1f} Hz" for k, v in result.items() if k.startswith("rate."))
         print(f"{trainer.net!r}, seed {seed}: test {100 * found[-1]:.2f} %  {rates}", flush=True)
     print(f"mean of {len(found)}: {100 * np.mean(found):.2f} %, {100 * np.std(found):.2f} apart")
     net = next(iter(trainers.values())).net

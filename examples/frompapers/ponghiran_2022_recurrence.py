@@ -115,22 +115,31 @@ def run(kind, stages, seed, settings):
         compiled=settings.compiled,
         keep=settings.keep,
     )
+    memory = settings.task == "memory"
+
+    def note(_, row):
+        """Show an epoch; what is remembered without an error needs no more of them."""
+        if settings.verbose:
+            print(row, flush=True)
+        return memory and row["validation_accuracy"] == 1
+
     history = []
     for part in stages:
         history += fit_sequences(
             net,
-            *part[:2],
+            part[0],
             epochs=settings.epochs,
-            batch=settings.batch,
+            batch_size=settings.batch,
+            validation=part[1],
             learning_rate=settings.rate,
-            curriculum=[settings.delay + 20] if settings.task == "memory" else settings.curriculum,
+            curriculum=[settings.delay + 20] if memory else settings.curriculum,
             clip=settings.clip,
-            goal=1.0 if settings.task == "memory" else None,
             seed=seed,
-            report=lambda row: settings.verbose and print(row, flush=True),
-        )
+            callbacks=note,
+            progress=False,
+        ).rows
     bigram = None
-    if settings.task != "memory":
+    if not memory:
         labels = [train.labels[a:b] for a, b in zip(train.offsets, train.offsets[1:], strict=False)]
         bigram = min(
             (Bigram(labels, train.n_classes, acoustic_scale=s) for s in settings.acoustic_scale),
@@ -185,7 +194,7 @@ def draw(results, title, path):
     _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
     for color, (kind, runs) in zip(COLORS, results.items(), strict=False):
         rows = [100 * np.array(r["validation"]) for r in runs]
-        same = min(map(len, rows))  # with a goal, seeds end at different epochs
+        same = min(map(len, rows))  # in the memory task, seeds end at different epochs
         mean = np.mean([row[:same] for row in rows], axis=0)
         ax.plot(range(1, same + 1), mean, ".-", color=color, label=kind)
         if len(rows) > 1:

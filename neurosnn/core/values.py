@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from brian2.units.allunits import amp, farad, hertz, second, siemens, volt
@@ -15,7 +16,7 @@ from brian2.units.fundamentalunits import (
     get_unit_for_display,
 )
 
-from neurosnn.core.messages import message
+from neurosnn.core.messages import did_you_mean, message
 
 
 def unit_name(dimensions: Dimension) -> str:
@@ -78,7 +79,7 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
     try:
         if isinstance(value, str | bytes):  # numpy reads "1" as a number, Brian2 as an expression
             raise TypeError("text")
-        numbers, dimensions = np.asarray(value, dtype=float), get_dimensions(value)
+        magnitude, dimensions = np.asarray(value, dtype=float), get_dimensions(value)
     except (TypeError, ValueError) as error:
         raise TypeError(
             message(
@@ -96,7 +97,7 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
         else:
             got, fix = str(value), f"Give a value that is {kind}."
         raise ValueError(message(f"{name} must be {kind}, got {got}.", where, "", fix))
-    if not np.all(np.isfinite(numbers)):
+    if not np.all(np.isfinite(magnitude)):
         raise ValueError(
             message(
                 f"{name} must be finite, got {value}.",
@@ -108,8 +109,8 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
     if allowed is None:
         return
     low, high = float(allowed.low), np.inf if allowed.high is None else float(allowed.high)
-    too_low = numbers < low if allowed.includes_low else numbers <= low
-    if np.any(too_low) or np.any(numbers > high):
+    too_low = magnitude < low if allowed.includes_low else magnitude <= low
+    if np.any(too_low) or np.any(magnitude > high):
         limits = f"{'>=' if allowed.includes_low else '>'} {allowed.low}"
         limits += f" and <= {allowed.high}" if allowed.high is not None else ""
         raise ValueError(
@@ -144,6 +145,39 @@ def check_rate_term(target, *strengths: float, where: str) -> None:
     check_value("rate_target", target, Range(0 * hertz, includes_low=True), where=where)
     for strength in strengths:
         check_value("rate_strength", strength, not_negative, where=where)
+
+
+def check_whole(name: str, value: Any, minimum: int, *, where: str, why: str = "") -> int:
+    """A whole number from a `minimum` on, or an error; `why` is the reason for it."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        raise ValueError(
+            message(
+                f"{name} must be a whole number from {minimum}, got {value!r}.",
+                where,
+                why,
+                f"Write for example {name}={max(minimum, 1)}.",
+            )
+        )
+    return int(value)
+
+
+def dtype_name(dtype: Any, *, where: str) -> str:
+    """The name of a floating-point type in which networks are computed: float32 or float64."""
+    known = ("float32", "float64")
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in known:
+        raise ValueError(
+            message(
+                f"dtype must be float32 or float64, got {dtype!r}.",
+                where,
+                "Networks are computed in one of them.",
+                did_you_mean(name, known),
+            )
+        )
+    return name
 
 
 def whole_steps(name: str, time, dt, *, where: str) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from brian2.units import Hz, Quantity, get_dimensions, ms, second
 
 from neurosnn.core.texts import check_plain_text
+from neurosnn.core.values import check_whole
 
 _TIME = get_dimensions(second)
 
@@ -74,12 +75,7 @@ def fraction(value, name, *, where, open_ends=False):
 
 def positive_int(value, name, *, where, minimum=1):
     """An int of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
-        raise ValueError(
-            f"{where}: {name} must be a whole number of at least {minimum}, got {value!r}. It "
-            f"counts things. Write for example {name}={max(minimum, 10)}."
-        )
-    return int(value)
+    return check_whole(name, value, minimum, where=where, why="It counts things.")
 
 
 def generator(seed, *, where):

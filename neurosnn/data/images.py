@@ -120,6 +120,23 @@ class Images(TrialSet):
         """Number of classes: of the names, or the largest label plus one."""
         return len(self.class_names) or int(self.labels.max(initial=-1)) + 1
 
+    def pixels(self) -> np.ndarray:
+        """The images as rows of numbers from 0 (black) to 1 (white).
+
+        Returns
+        -------
+        ndarray of float32 (n, n_channels)
+            One row an image.
+
+        Examples
+        --------
+        >>> from neurosnn.data import Images
+        >>> Images(images=np.full((1, 1, 2), 51, dtype=np.uint8), labels=[0]).pixels()
+        array([[0.2, 0.2]], dtype=float32)
+        """
+        rows = self.images.reshape(len(self), -1)
+        return rows.astype(np.float32) / np.float32(self.maximum)
+
     def _strata(self):
         return self.labels
 

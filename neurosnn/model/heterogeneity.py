@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.core.messages import message
-from neurosnn.core.values import Range, check_value
+from neurosnn.core.values import Range, check_value, check_whole
 
 __all__ = ["gamma_distributed"]
 
@@ -65,12 +64,7 @@ def gamma_distributed(
     zero = 0 * mean if isinstance(mean, Quantity) else 0.0
     check_value("mean", mean, Range(zero), where=where)
     check_value("shape", shape, Range(0.0), where=where)
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(
-            message(
-                f"n must be a whole number from 1, got {n!r}.", where, "It counts neurons.", "n=100"
-            )
-        )
+    check_whole("n", n, 1, where=where, why="It counts neurons.")
     smallest = 0.1 * mean if smallest is None else smallest
     check_value("smallest", smallest, Range(zero, 3 * mean), where=where)
     drawn = np.random.default_rng(seed).gamma(shape, 1 / shape, n)

@@ -21,7 +21,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.values import Range, check_value
+from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.losses import as_loss
 from neurosnn.network import SpikingNetwork
 from neurosnn.network.simulation import Schedule, read_inputs
@@ -38,7 +38,6 @@ from neurosnn.standalone.sources import (
     learning_source,
     network_source,
 )
-from neurosnn.training.backends import check_whole
 
 __all__ = ["Results", "export", "read_results", "write_inputs"]
 
@@ -142,10 +141,10 @@ def export(
         )
     path = Path(os.path.abspath(path))
     _check_target(path, overwrite)
-    check_whole("threads", threads, 0)
+    check_whole("threads", threads, 0, where="export")
     learning = _learning(net, rule, loss, optimizer, batch_size)
     if learning is not None:
-        check_whole("epochs", epochs, 1)
+        check_whole("epochs", epochs, 1, where="export")
         inputs, targets = _repeat(inputs, targets, epochs)
     make, arrays, description, text = _what(net, inputs, duration, learning, targets)
     cuda = device == "cuda_standalone"

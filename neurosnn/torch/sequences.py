@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import numbers
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,13 @@ import torch
 from neurosnn.core.messages import message
 from neurosnn.data import FrameTrials
 from neurosnn.data.speech.decoding import Bigram, collapse, phone_error_rate
-from neurosnn.torch.training import descend
+from neurosnn.torch.learner import Judged, TorchLearner
+from neurosnn.torch.training import BEST_ACCURACY
+from neurosnn.training.base import hold_out
+from neurosnn.training.callbacks import EarlyStopping
+from neurosnn.training.checkpoint import TrainingState, fingerprint
+from neurosnn.training.history import History
+from neurosnn.training.loop import Fit
 
 __all__ = ["CURRICULUM", "cut", "fit_sequences", "log_posteriors", "score"]
 
@@ -139,111 +145,211 @@ def score(
 def fit_sequences(
     net: torch.nn.Module,
     train: FrameTrials,
-    validation: FrameTrials,
     *,
     epochs: int = 24,
-    batch: int = 64,
+    batch_size: int = 64,
+    validation: FrameTrials | float | None = None,
     learning_rate: float = 1e-3,
     curriculum: Sequence[int] = CURRICULUM,
     clip: float | None = None,
-    goal: float | None = None,
     seed: int = 0,
-    report: Callable[[dict], None] | None = None,
-) -> list[dict]:
+    callbacks: Any = (),
+    checkpoint: Any = None,
+    resume: bool = True,
+    progress: bool = True,
+    early_stopping: int | EarlyStopping | None = None,
+) -> History:
     """Train with Adam and cross-entropy of each scored frame; ends with the best validation weights.
 
     Trials are cut to the length that `curriculum` has for the epoch. After an epoch whose
     validation error is less than 0.5 % (relative) below the last, the second time in a row, the
-    learning rate is halved, down to an eighth (Ponghiran & Roy 2022, released code).
+    learning rate is halved, down to an eighth (Ponghiran & Roy 2022, released code); without a
+    validation it stays. All else is as in :func:`fit`.
 
     Parameters
     ----------
     net : Module
         Frames (n_steps, n, channels) to scores (n_steps, n, classes).
-    train, validation : FrameTrials
+    train : FrameTrials
         Labelled frames; frames with label -1 are not scored.
-    epochs, batch : int
-        Passes, and pieces of a step.
+    epochs : int
+        Passes; with a checkpoint those it has done are counted.
+    batch_size : int
+        Pieces of an update.
+    validation : FrameTrials or float, optional
+        Trials that are not trained on; a number is the share of `train` held out by class.
     learning_rate : float
         At the start.
     curriculum : sequence of int
         Longest piece (frames) of each epoch; the last one holds on.
     clip : float, optional
         Largest norm of the gradient; gradients through hundreds of frames can explode.
-    goal : float, optional
-        Ends after the epoch that reaches this validation accuracy.
     seed : int
         Order of the pieces and dropout; weights are as the net comes.
-    report : callable, optional
-        Called with the row of each epoch.
+    callbacks, checkpoint, resume, progress, early_stopping
+        As in :func:`fit`.
 
     Returns
     -------
-    list of dict
-        For each epoch: epoch, loss, validation accuracy, learning_rate, seconds.
+    History
+        One row an epoch; loss and accuracies are those of the scored frames.
 
     Raises
     ------
     ValueError
-        If frames have no labels.
+        If frames have no labels; for a checkpoint of another training.
     FloatingPointError
-        If the loss or its gradient is not finite.
+        If the loss or its gradient is not finite; weights are those before the batch.
+    OSError
+        The checkpoint cannot be written; the one before it is kept.
 
     Notes
     -----
     Pieces are padded at their end and masked; the released code pads with zeros in front.
     """
-    for part in (train, validation):
-        if part.labels is None:
-            raise ValueError(
-                message(
-                    f"{part!r} has no labels.",
-                    "fit_sequences",
-                    "The loss compares every frame with its class.",
-                    "Pass labels= to FrameTrials.",
+    learner = _Sequences(
+        net,
+        train,
+        validation=validation,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        curriculum=curriculum,
+        clip=clip,
+        seed=seed,
+    )
+    best = BEST_ACCURACY if learner.validates else None
+    return Fit(
+        learner,
+        epochs=epochs,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+        resume=resume,
+        early_stopping=best if early_stopping is None else early_stopping,
+    ).run(progress)
+
+
+class _Sequences(TorchLearner):
+    """A module that gives each frame an answer, with the trials of one :func:`fit_sequences`."""
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        train: FrameTrials,
+        *,
+        validation: FrameTrials | float | None,
+        batch_size: int,
+        learning_rate: float,
+        curriculum: Sequence[int],
+        clip: float | None,
+        seed: int,
+    ):
+        where = "fit_sequences"
+        self.held_out: Any = validation
+        for part in (train, validation):
+            if isinstance(part, FrameTrials) and part.labels is None:
+                raise ValueError(
+                    message(
+                        f"{part!r} has no labels.",
+                        where,
+                        "The loss compares every frame with its class.",
+                        "Pass labels= to FrameTrials.",
+                    )
                 )
-            )
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
-    history: list[dict] = []
-    best, weights, last, slow = -1.0, copy.deepcopy(net.state_dict()), 1.0, 0
-    for epoch in range(1, epochs + 1):
-        begin, total, frames = time.perf_counter(), 0.0, 0
-        pieces = cut(train, curriculum[min(epoch, len(curriculum)) - 1])
-        # pieces of similar length share a batch, whose order is random
-        order = np.argsort(pieces.lengths + rng.random(len(pieces)), kind="stable")
-        groups = [order[k : k + batch] for k in range(0, len(order), batch)]
-        net.train()
-        for k in rng.permutation(len(groups)):
-            ((_, features, labels, _),) = _batches(pieces, groups[k], batch)
-            optimizer.zero_grad()
-            value = torch.nn.functional.cross_entropy(
-                net(features).flatten(0, 1), labels.flatten(), ignore_index=-1
-            )
-            descend(optimizer, value, epoch, where="fit_sequences", clip=clip)
-            scored = int((labels >= 0).sum())
-            total, frames = total + value.item() * scored, frames + scored
-        error = 1 - score(net, validation)["frame_accuracy"]
-        row = {
-            "epoch": epoch,
-            "loss": total / frames,
-            "validation_accuracy": 1 - error,
-            "learning_rate": optimizer.param_groups[0]["lr"],
-            "seconds": time.perf_counter() - begin,
+        super().__init__(
+            net,
+            where=where,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            clip=clip,
+        )
+        if isinstance(validation, numbers.Real):
+            rest, held = hold_out(train._strata(), float(validation), seed, where=where)
+            train, self.held_out = train[rest], train[held]
+        self.train, self.validates = train, validation is not None
+        self.curriculum = tuple(curriculum)
+        self._cut: tuple[int, FrameTrials] = (0, train)
+        self.last_error, self.slow = 1.0, 0
+
+    # -- an epoch ---------------------------------------------------------------------------
+
+    @property
+    def pieces(self) -> FrameTrials:
+        """The trials as they are cut in this epoch."""
+        longest = self.curriculum[min(self.epoch + 1, len(self.curriculum)) - 1]
+        if self._cut[0] != longest:
+            self._cut = longest, cut(self.train, longest)
+        return self._cut[1]
+
+    def batches(self) -> list[np.ndarray]:
+        """Pieces of similar length share a batch, whose order is random."""
+        lengths = self.pieces.lengths
+        order = np.argsort(lengths + self.random.random(len(lengths)), kind="stable")
+        size = self.batch_size
+        groups = [order[k : k + size] for k in range(0, len(order), size)]
+        return [groups[k] for k in self.random.permutation(len(groups))]
+
+    def judge(self, index: np.ndarray) -> Judged:
+        """Loss and right answers of the scored frames of these pieces."""
+        ((_, features, labels, _),) = _batches(self.pieces, index, len(index))
+        scores = self.net(features)
+        loss = torch.nn.functional.cross_entropy(
+            scores.flatten(0, 1), labels.flatten(), ignore_index=-1
+        )
+        right = int((scores.argmax(-1) == labels)[labels >= 0].sum())
+        return Judged(loss, int((labels >= 0).sum()), right)
+
+    def validate(self) -> dict[str, float]:
+        """Loss and accuracy of the scored frames of the trials held out."""
+        loss, right, scored = 0.0, 0, 0
+        found = log_posteriors(self.net, self.held_out)
+        for posteriors, labels in zip(found, _labels(self.held_out), strict=True):
+            kept = np.flatnonzero(labels >= 0)
+            loss -= float(posteriors[kept, labels[kept]].sum(dtype=np.float64))
+            right += int((posteriors.argmax(1)[kept] == labels[kept]).sum())
+            scored += len(kept)
+        return {"loss": loss / max(scored, 1), "accuracy": right / max(scored, 1)}
+
+    def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
+        """Halve the learning rate where the validation no longer gets better."""
+        if not self.validates:
+            return
+        error = 1 - row["validation_accuracy"]
+        self.slow = self.slow + 1 if self.last_error - error < 0.005 * self.last_error else 0
+        if self.slow > 1:
+            for group in self.optimizer.param_groups:
+                group["lr"] = max(group["lr"] / 2, self.start_rate / 8)
+            self.slow = 0
+        self.last_error = error
+
+    # -- what a checkpoint keeps ------------------------------------------------------------
+
+    def state(self) -> TrainingState:
+        """With what decides about the learning rate."""
+        state = super().state()
+        state.progress |= {"last_error": self.last_error, "slow": self.slow}
+        return state
+
+    def restore(self, state: TrainingState, path: Any) -> None:
+        """With what decides about the learning rate."""
+        super().restore(state, path)
+        self.last_error, self.slow = state.progress["last_error"], state.progress["slow"]
+
+    def settings(self) -> dict[str, str]:
+        """With the curriculum, and which trials there are."""
+        trained, held = self._fingerprints
+        return {
+            **super().settings(),
+            "curriculum": str(self.curriculum),
+            "trials": trained,
+            "validation": held,
         }
-        history.append(row)
-        if 1 - error > best:
-            best, weights = 1 - error, copy.deepcopy(net.state_dict())
-        slow = slow + 1 if last - error < 0.005 * last else 0
-        if slow > 1:
-            for group in optimizer.param_groups:
-                group["lr"] = max(group["lr"] / 2, learning_rate / 8)
-            slow = 0
-        last = error
-        if report is not None:
-            report(row)
-        if goal is not None and 1 - error >= goal:
-            break
-    net.load_state_dict(weights)
-    return history
+
+    @functools.cached_property
+    def _fingerprints(self) -> tuple[str, str]:
+        def of(trials: FrameTrials) -> str:
+            return f"{len(trials)} trials " + fingerprint(
+                trials.features, trials.offsets, np.asarray(trials.labels)
+            )
+
+        return of(self.train), of(self.held_out) if self.validates else "None"

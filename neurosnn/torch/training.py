@@ -1,11 +1,13 @@
-"""A training loop for classifiers: Adam, cosine schedule, validation, the best weights kept."""
+"""Training of classifiers: Adam, cosine schedule, validation, the best weights kept."""
 
 from __future__ import annotations
 
-import copy
+import functools
 import math
+import numbers
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,20 @@ import torch
 
 from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value
+from neurosnn.torch.learner import Judged, TorchLearner, as_array
+from neurosnn.training.base import hold_out
+from neurosnn.training.callbacks import EarlyStopping
+from neurosnn.training.checkpoint import TrainingState, describe, fingerprint
+from neurosnn.training.history import History
+from neurosnn.training.learner import Batch
+from neurosnn.training.loop import Fit
 
-__all__ = ["accuracy", "fit", "image_tensors"]
+__all__ = ["BEST_ACCURACY", "accuracy", "fit", "image_tensors"]
+
+#: Never stops, and keeps the weights of the best validation accuracy.
+BEST_ACCURACY = EarlyStopping(None, monitor="validation_accuracy")
+
+Sets = tuple[torch.Tensor, torch.Tensor]
 
 
 def image_tensors(
@@ -74,109 +88,239 @@ def accuracy(net: torch.nn.Module, x: torch.Tensor, labels: torch.Tensor, batch:
 
 def fit(
     net: torch.nn.Module,
-    train: tuple[torch.Tensor, torch.Tensor],
-    validation: tuple[torch.Tensor, torch.Tensor],
+    train: Sets,
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     *,
     epochs: int,
-    batch: int = 16,
+    batch_size: int = 16,
+    validation: Sets | float | None = None,
     learning_rate: float = 1e-3,
     half_period: int = 64,
     minutes: float | None = None,
     seed: int = 0,
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    report: Callable[[dict], None] | None = None,
-) -> list[dict]:
+    callbacks: Any = (),
+    checkpoint: Any = None,
+    resume: bool = True,
+    progress: bool = True,
+    early_stopping: int | EarlyStopping | None = None,
+) -> History:
     """Train with Adam and a cosine schedule; the net ends with its best validation weights.
 
     The learning rate falls to 0 over `half_period` epochs and rises again over as many, as in the
-    published runs (Fang et al. 2021: Adam 1e-3, batch 16, half period 64).
+    published runs (Fang et al. 2021: Adam 1e-3, batch 16, half period 64). All else is as in
+    :meth:`neurosnn.Trainer.fit`: Ctrl-C leaves the weights of the last whole batch, and with a
+    checkpoint the same call, made again after an interruption of any kind, comes to the same weights,
+    bit for bit on the same machine with as many threads.
 
     Parameters
     ----------
     net : Module
         Takes a batch, returns what `loss` takes.
-    train, validation : (x, labels)
+    train : (x, labels)
         Tensors with trials along the first axis, on the device of the net.
     loss : callable
-        ``loss(output, labels)``, one number.
-    epochs, batch : int
-        Passes, and trials of a step; the last incomplete batch of an epoch is left out.
+        ``loss(output, labels)``, one number, the mean over the trials.
+    epochs : int
+        Passes; with a checkpoint those it has done are counted.
+    batch_size : int
+        Trials of an update; the last incomplete batch of an epoch is left out.
+    validation : (x, labels) or float, optional
+        Trials that are not trained on; a number is the share of `train` held out by class.
     learning_rate : float
         At the start.
     half_period : int
         Epochs from the highest to the lowest learning rate.
     minutes : float, optional
-        End after this time even if epochs are left, with a learning rate that falls to 0 over it
-        instead of over `half_period` (less the first update, which may compile). What comes out
-        then depends on the speed of the machine.
+        End with the epoch in which this time is over, even if epochs are left, with a learning rate
+        that falls to 0 over it instead of over `half_period` (less the first update, which may
+        compile). What comes out then depends on the speed of the machine.
     seed : int
-        Order of the trials, dropout and augmentation; weights are as the net comes.
+        Order of the trials, dropout and augmentation, all drawn from torch's generator; weights are as
+        the net comes.
     augment : callable, optional
         Changes the trials of each training batch, for example :func:`moved`.
-    report : callable, optional
-        Called with the row of each epoch.
+    callbacks : sequence of Callback or callable, optional
+        Functions of the training, which has `net`, `epoch`, `history` and a generator `random`, and of
+        the row of an epoch; or callbacks of :mod:`neurosnn.training.callbacks`.
+    checkpoint : path or Checkpoint, optional
+        File that keeps the training, written at the end of each epoch and every 30 s.
+    resume : bool, optional
+        False: an existing checkpoint is not read but replaced.
+    progress : bool, optional
+        Show bars, or a line an epoch where there is no terminal.
+    early_stopping : int or EarlyStopping, optional
+        Epochs without a better validation loss after which it ends, with the weights of the least
+        loss. If None it does not end early, and the weights of the best accuracy are kept.
 
     Returns
     -------
-    list of dict
-        For each epoch: epoch, loss, validation accuracy, seconds. Time may cut the last one short.
+    History
+        One row an epoch.
 
     Raises
     ------
     ValueError
-        If there are fewer trials than a batch has, or `minutes` is not positive.
+        If there are fewer trials than a batch has; for a checkpoint of another training; if
+        `minutes` is not positive.
     FloatingPointError
-        If the loss or its gradient is not finite.
+        If the loss or its gradient is not finite; weights are those before the batch.
+    OSError
+        The checkpoint cannot be written; the one before it is kept.
     """
-    x, labels = train
-    if len(labels) < batch:
-        raise ValueError(
-            message(
-                f"{len(labels)} trials for a batch of {batch}.",
-                "fit",
-                "Incomplete batches are left out, so that there would be none.",
-                "Pass a smaller batch=.",
-            )
+    learner = _Classifier(
+        net,
+        train,
+        loss,
+        validation=validation,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        half_period=half_period,
+        minutes=minutes,
+        seed=seed,
+        augment=augment,
+    )
+    best = BEST_ACCURACY if learner.validates else None
+    return Fit(
+        learner,
+        epochs=epochs,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+        resume=resume,
+        early_stopping=best if early_stopping is None else early_stopping,
+    ).run(progress)
+
+
+class _Classifier(TorchLearner):
+    """A module that gives each trial one answer, with the trials of one :func:`fit`."""
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        train: Sets,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        *,
+        validation: Sets | float | None,
+        batch_size: int,
+        learning_rate: float,
+        half_period: int,
+        minutes: float | None,
+        seed: int,
+        augment: Callable[[torch.Tensor], torch.Tensor] | None,
+    ):
+        super().__init__(
+            net, where="fit", batch_size=batch_size, learning_rate=learning_rate, seed=seed
         )
-    clock = None if minutes is None else _Clock(minutes)
-    torch.manual_seed(seed)
-    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=half_period)
-    history: list[dict] = []
-    best, weights = -1.0, copy.deepcopy(net.state_dict())
-    for epoch in range(1, epochs + 1):
-        begin, total, steps = time.perf_counter(), 0.0, 0
-        net.train()
-        order = torch.randperm(len(labels)).to(labels.device)
-        for k in range(0, len(labels) - batch + 1, batch):
-            chosen = order[k : k + batch]
-            optimizer.zero_grad()
-            shown = x[chosen] if augment is None else augment(x[chosen])
-            value = loss(net(shown), labels[chosen])
-            descend(optimizer, value, epoch, where="fit")
-            total, steps = total + value.item(), steps + 1
-            if clock is not None:
-                optimizer.param_groups[0]["lr"] = learning_rate * clock.factor()
-                if clock.over():
-                    break
-        if clock is None:
-            schedule.step()
-        row = {
-            "epoch": epoch,
-            "loss": total / steps,
-            "validation_accuracy": accuracy(net, *validation),
-            "seconds": time.perf_counter() - begin,
+        check_value("half_period", half_period, Range(0), where="fit")
+        self.loss, self.augment, self.half_period = loss, augment, half_period
+        self.x, self.labels = train
+        self.held_out: Any = validation
+        if isinstance(validation, numbers.Real):
+            strata = np.asarray(self.labels.cpu())
+            rest, held = hold_out(strata, float(validation), seed, where="fit")
+            self.held_out = (self.x[held], self.labels[held])
+            self.x, self.labels = self.x[rest], self.labels[rest]
+        self.validates = validation is not None
+        if len(self.labels) < batch_size:
+            raise ValueError(
+                message(
+                    f"{len(self.labels)} trials for a batch of {batch_size}.",
+                    "fit",
+                    "Incomplete batches are left out, so that there would be none.",
+                    "Pass a smaller batch_size=.",
+                )
+            )
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.optimizer, T_max=half_period
+        )
+        self.clock = None if minutes is None else _Clock(minutes)
+
+    # -- an epoch ---------------------------------------------------------------------------
+
+    def batches(self) -> list[np.ndarray]:
+        """Whole batches of trials in a new order."""
+        order, size = torch.randperm(len(self.labels)).numpy(), self.batch_size
+        return [order[k : k + size] for k in range(0, len(order) - size + 1, size)]
+
+    def judge(self, index: np.ndarray) -> Judged:
+        """Loss and right answers of the trials of the ``index``, as the augmentation changes them."""
+        chosen = torch.from_numpy(index).to(self.x.device)
+        x, labels = self.x[chosen], self.labels[chosen]
+        return self._judge(x if self.augment is None else self.augment(x), labels)
+
+    def _judge(self, x: torch.Tensor, labels: torch.Tensor) -> Judged:
+        output, right = self.net(x), None
+        if isinstance(output, torch.Tensor) and output.ndim == 2 and labels.ndim == 1:
+            right = int((output.argmax(1) == labels).sum())
+        return Judged(self.loss(output, labels), len(labels), right)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Loss and accuracy of the trials held out."""
+        self.net.eval()
+        (x, labels), totals = self.held_out, dict[str, Any]()
+        for k in range(0, len(labels), 250):
+            value, n, right = self._judge(x[k : k + 250], labels[k : k + 250])
+            totals["loss"] = totals.get("loss", 0.0) + value.item() * n
+            totals["counted"] = totals.get("counted", 0) + n
+            if right is not None:
+                totals["right"] = totals.get("right", 0) + right
+        return self.row(totals)
+
+    def update(self, gradient: Any, moment: float) -> Batch:
+        """One step of the optimizer; by the clock, the learning rate of the next one."""
+        batch = super().update(gradient, moment)
+        if self.clock is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.start_rate * self.clock.factor()
+        return batch
+
+    @property
+    def finished(self) -> bool:
+        """Whether the time is over."""
+        return self.clock is not None and self.clock.over()
+
+    def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
+        """The learning rate of the next epoch."""
+        if self.clock is not None:
+            return
+        with warnings.catch_warnings():
+            # In a training that goes on, the updates of this epoch may have been another process's.
+            warnings.filterwarnings("ignore", "Detected call of .lr_scheduler.step")
+            self.schedule.step()
+
+    # -- what a checkpoint keeps ------------------------------------------------------------
+
+    def state(self) -> TrainingState:
+        """With the position in the schedule."""
+        state = super().state()
+        state.progress["schedule"] = self.schedule.state_dict()
+        return state
+
+    def restore(self, state: TrainingState, path: Any) -> None:
+        """With the position in the schedule."""
+        super().restore(state, path)
+        self.schedule.load_state_dict(state.progress["schedule"])
+
+    def settings(self) -> dict[str, str]:
+        """With loss, schedule, augmentation, and which trials there are."""
+        trained, held = self._fingerprints
+        return {
+            **super().settings(),
+            "loss": describe(self.loss),
+            "half_period": str(self.half_period),
+            "minutes": str(None if self.clock is None else self.clock.minutes),
+            "augment": describe(self.augment),
+            "trials": trained,
+            "validation": held,
         }
-        history.append(row)
-        if row["validation_accuracy"] > best:
-            best, weights = row["validation_accuracy"], copy.deepcopy(net.state_dict())
-        if report is not None:
-            report(row)
-        if clock is not None and clock.over():
-            break
-    net.load_state_dict(weights)
-    return history
+
+    @functools.cached_property
+    def _fingerprints(self) -> tuple[str, str]:
+        def of(x: torch.Tensor, labels: torch.Tensor) -> str:
+            return f"{len(labels)} trials {fingerprint(as_array(x), as_array(labels))}"
+
+        return of(self.x, self.labels), of(*self.held_out) if self.validates else "None"
 
 
 class _Clock:
@@ -184,8 +328,8 @@ class _Clock:
 
     def __init__(self, minutes: float):
         check_value("minutes", minutes, Range(0), where="fit")
-        self.begin = time.perf_counter()
-        self.end, self.first = self.begin + 60 * minutes, 0.0
+        self.minutes = float(minutes)
+        self.end, self.first = time.perf_counter() + 60 * self.minutes, 0.0
 
     def factor(self) -> float:
         """Factor of the learning rate after an update: from 1 to 0 along half a cosine."""
@@ -195,40 +339,5 @@ class _Clock:
         return (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
     def over(self) -> bool:
-        """Whether no update should follow."""
+        """Whether no epoch should follow."""
         return time.perf_counter() >= self.end
-
-
-def descend(
-    optimizer: torch.optim.Optimizer,
-    value: torch.Tensor,
-    epoch: int,
-    *,
-    where: str,
-    clip: float | None = None,
-) -> None:
-    """One step of the optimizer down the gradient of a loss, which must be finite."""
-    if not torch.isfinite(value):
-        raise FloatingPointError(
-            message(
-                f"the loss is {value.item()} in epoch {epoch}.",
-                where,
-                "Weights would not recover.",
-                "Use a smaller learning_rate=.",
-            )
-        )
-    value.backward()
-    moved = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in moved if p.grad is not None])
-    if not torch.isfinite(norm):
-        raise FloatingPointError(
-            message(
-                f"the gradient is not finite in epoch {epoch}, though the loss is {value.item():.4g}.",
-                where,
-                "Weights would not recover.",
-                "Use a smaller learning_rate= or clip=, or shorter sequences.",
-            )
-        )
-    if clip is not None:
-        torch.nn.utils.clip_grads_with_norm_(moved, clip, norm)
-    optimizer.step()

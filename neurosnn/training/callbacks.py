@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.values import Range, check_value
-
-if TYPE_CHECKING:
-    from neurosnn.training.trainer import Trainer
+from neurosnn.core.values import Range, check_value, check_whole
 
 __all__ = ["Callback", "EarlyStopping", "LiftSilent"]
 
@@ -18,8 +15,10 @@ __all__ = ["Callback", "EarlyStopping", "LiftSilent"]
 class Callback:
     """Base of callbacks: override what you need.
 
-    A plain function is a callback too and is called as :meth:`epoch_end`. A callback that keeps a
-    state of its own is not part of a checkpoint.
+    A plain function is a callback too and is called as :meth:`epoch_end`. What callbacks do belongs to
+    the batch or epoch at whose end they are called: Ctrl-C waits for them (pressed twice, it ends them,
+    and no checkpoint is written), and numbers that they draw from ``trainer.random`` are drawn in a
+    resumed training as in one that never stopped. A state of their own is not part of a checkpoint.
 
     Examples
     --------
@@ -28,34 +27,34 @@ class Callback:
     ...         return row["accuracy"] > 0.99
     """
 
-    def epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Called before the first batch of an epoch.
+    def epoch_begin(self, trainer: Any, epoch: int) -> None:
+        """Called before the first batch of an epoch; not again if a checkpoint goes on within it.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Trainer or another
             Who trains.
         epoch : int
             1, 2, ...
         """
 
-    def batch_end(self, trainer: Trainer, result: Mapping[str, float]) -> None:
+    def batch_end(self, trainer: Any, result: Mapping[str, float]) -> None:
         """Called after each update.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Trainer or another
             Who trains.
         result : mapping of str to float
-            As :meth:`Trainer.step` returns it.
+            "loss" and, where they are known, "accuracy" and "gradient_norm", before the update.
         """
 
-    def epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
+    def epoch_end(self, trainer: Any, row: Mapping[str, float]) -> bool | None:
         """Called at the end of an epoch.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Trainer or another
             Who trains.
         row : mapping of str to float
             The epoch's row of the history.
@@ -103,17 +102,17 @@ class LiftSilent(Callback):
     def __repr__(self) -> str:
         return f"LiftSilent({self.amount})"
 
-    def epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
+    def epoch_end(self, trainer: Any, row: Mapping[str, float]) -> None:
         """Lift the weights of the neurons without a spike.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Trainer or another
             Who trains.
         row : mapping of str to float
             Not used.
         """
-        if not trainer.counts:
+        if not getattr(trainer, "counts", None):
             raise ValueError(
                 message(
                     "the backend does not count the spikes of single neurons.",
@@ -122,7 +121,7 @@ class LiftSilent(Callback):
                     "Use backend='engine'.",
                 )
             )
-        constraints = trainer._updates.constraints
+        constraints = trainer._constraints
         for name, connection in trainer.net.connections.items():
             silent = trainer.counts.get(connection.target)
             if silent is None or connection.source == connection.target:
@@ -138,12 +137,12 @@ class FunctionCallback(Callback):
     def __init__(self, function: Any):
         self.function = function
 
-    def epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
+    def epoch_end(self, trainer: Any, row: Mapping[str, float]) -> bool | None:
         """Call the function."""
         return self.function(trainer, row)
 
 
-def as_callbacks(callbacks: Any) -> list[Callback]:
+def as_callbacks(callbacks: Any, *, where: str) -> list[Callback]:
     """A list of callbacks from callbacks and functions, or from one of them."""
     if isinstance(callbacks, Callback) or (callable(callbacks) and not isinstance(callbacks, type)):
         callbacks = [callbacks]
@@ -153,7 +152,7 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
             raise TypeError(
                 message(
                     f"{one!r} is not a callback.",
-                    "Trainer.fit",
+                    where,
                     "It is a Callback or a function of the trainer and the row of an epoch.",
                     "Write for example callbacks=[lambda trainer, row: print(row['loss'])].",
                 )
@@ -168,8 +167,9 @@ class EarlyStopping:
 
     Parameters
     ----------
-    patience : int
-        Epochs without improvement after which the training stops.
+    patience : int or None
+        Epochs without improvement after which the training stops; None: never, so that only the best
+        weights are kept.
     monitor : {"validation_loss", "validation_accuracy"}, optional
         What must improve.
     min_change : float, optional
@@ -186,25 +186,14 @@ class EarlyStopping:
     True
     """
 
-    patience: int
+    patience: int | None
     _: dataclasses.KW_ONLY
     monitor: str = "validation_loss"
     min_change: float = 0.0
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.patience, int)
-            or isinstance(self.patience, bool)
-            or self.patience < 1
-        ):
-            raise ValueError(
-                message(
-                    f"patience must be a whole number from 1, got {self.patience!r}.",
-                    "EarlyStopping",
-                    "It counts epochs.",
-                    "Write for example early_stopping=10.",
-                )
-            )
+        if self.patience is not None:
+            check_whole("patience", self.patience, 1, where="EarlyStopping")
         known = ("validation_loss", "validation_accuracy")
         if self.monitor not in known:
             raise ValueError(

@@ -32,7 +32,7 @@ _FORMAT = "neurosnn training 1"
 #: Longest description of a setting, in characters.
 LONGEST = 1_000_000
 #: Another value of these changes rounding at most.
-_MAY_DIFFER = ("backend",)
+_MAY_DIFFER = ("backend", "device", "threads")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ class TrainingState:
     weights, optimizer, best : dict of str to array
         Parameters, the optimizer's state, and the best parameters so far (empty: none).
     order : array of int
-        Order of the trials in the running epoch; empty between epochs.
+        Trials of the running epoch, batch after batch; empty between epochs.
     progress : dict
         Position, sums, history, random state: what JSON can hold.
     settings : dict of str to str
@@ -209,7 +209,12 @@ def refuse_damaged(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
-def check_same_training(path: str | os.PathLike[str], saved: TrainingState, now: Mapping[str, str]):
+def check_same_training(
+    path: str | os.PathLike[str],
+    saved: TrainingState,
+    now: Mapping[str, str],
+    versions: Mapping[str, str],
+) -> None:
     """Refuse to go on with another training's checkpoint; warn if rounding may differ."""
     for name in sorted(set(now) | set(saved.settings)):
         was, is_now = saved.settings.get(name), now.get(name)
@@ -219,7 +224,7 @@ def check_same_training(path: str | os.PathLike[str], saved: TrainingState, now:
             warnings.warn(
                 printable(f"{path}: this training ran with {name} {was}, now it is {is_now}. ")
                 + "Its results agree with an uninterrupted one up to rounding.",
-                stacklevel=4,
+                stacklevel=5,
             )
             continue
         raise ValueError(
@@ -230,7 +235,6 @@ def check_same_training(path: str | os.PathLike[str], saved: TrainingState, now:
                 "Go on with the same settings, name another file, or pass resume=False to start anew.",
             )
         )
-    versions = package_versions()
     changed = [
         f"{name} {old} -> {versions.get(name)}"
         for name, old in saved.versions.items()
@@ -240,7 +244,7 @@ def check_same_training(path: str | os.PathLike[str], saved: TrainingState, now:
         warnings.warn(
             printable(f"{path}: written with other versions ({', '.join(changed)}). ")
             + "Results agree with an uninterrupted training up to rounding.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -308,7 +312,7 @@ def network_fingerprint(net: Any) -> str:
     return fingerprint(models, shapes, float(net.dt), *wiring)
 
 
-def as_checkpoint(checkpoint: Any) -> Checkpoint | None:
+def as_checkpoint(checkpoint: Any, *, where: str) -> Checkpoint | None:
     """A Checkpoint from a path."""
     if checkpoint is None or isinstance(checkpoint, Checkpoint):
         return checkpoint
@@ -316,7 +320,7 @@ def as_checkpoint(checkpoint: Any) -> Checkpoint | None:
         raise TypeError(
             message(
                 f"checkpoint must be a path, got {checkpoint!r}.",
-                "Trainer.fit",
+                where,
                 "It names the file that keeps the training.",
                 "Write for example checkpoint='training.npz'.",
             )

@@ -1,19 +1,22 @@
-"""Training of networks with symmetric synapses: batches, random sign of the nudge, evaluation."""
+"""Training of networks with symmetric synapses: batches, the random sign of the nudge, evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurosnn.core.messages import message
-from neurosnn.core.values import Range, check_value
+from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine, EquilibriumResult
 from neurosnn.training.checkpoint import describe, fingerprint
-from neurosnn.training.images import ImageTraining, pixels
-from neurosnn.training.optimizers import Adam, Optimizer
+from neurosnn.training.image_trainer import Augmentation, ImageTrainer, Settled
+from neurosnn.training.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from neurosnn.data import Images
 
 __all__ = ["EquilibriumTrainer", "two_point_gradient"]
 
@@ -22,7 +25,7 @@ SIGNS = ("trial", "batch", "fixed")
 EVALUATION_BATCH = 500
 
 
-class EquilibriumTrainer(ImageTraining):
+class EquilibriumTrainer(ImageTrainer):
     """Trains an EquilibriumNetwork on the engine.
 
     Parameters
@@ -42,8 +45,6 @@ class EquilibriumTrainer(ImageTraining):
     two_point : bool, optional
         Reference: the change is the difference of the products of the traces between the ends of
         both phases (Scellier and Bengio 2017), not what the spikes did.
-    batch_size : int, optional
-        Trials between two updates.
     schedule : callable, optional
         Factor of the learning rate as a function of the epoch.
     augment : callable, optional
@@ -59,14 +60,16 @@ class EquilibriumTrainer(ImageTraining):
     ----------
     epoch : int
         Epochs done.
-    history : list of dict
-        One row an epoch: accuracies, spikes a trial, firing rates, seconds.
+    history : History
+        One row an epoch.
 
     Raises
     ------
     ValueError
         For an unknown sign or numbers out of range.
     """
+
+    where, cost_factor = _WHERE, 0.5
 
     def __init__(
         self,
@@ -77,9 +80,8 @@ class EquilibriumTrainer(ImageTraining):
         sign: str = "trial",
         target: tuple[float, float] = (0.0, 1.0),
         two_point: bool = False,
-        batch_size: int = 20,
         schedule: Callable[[float], float] | None = None,
-        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        augment: Augmentation | None = None,
         dtype: str = "float32",
         threads: int | None = None,
         seed: int = 0,
@@ -94,53 +96,77 @@ class EquilibriumTrainer(ImageTraining):
                 )
             )
         check_value("beta", beta, Range(0), where=_WHERE)
-        check_value("batch_size", batch_size, Range(0), where=_WHERE)
+        if threads is not None:
+            check_whole("threads", threads, 1, where=_WHERE)
         self.net, self.beta, self.sign, self.target = net, float(beta), sign, target
-        self.two_point, self.batch_size = two_point, int(batch_size)
-        self.optimizer = Adam(1e-3) if optimizer is None else optimizer
-        self.schedule, self.augment = schedule, augment
+        self.two_point, self.sizes = two_point, net.sizes
         self.engine = EquilibriumEngine(net, dtype=dtype, threads=threads)
-        self.random = np.random.default_rng(seed)
         for name, array in net.parameters.items():
             net.parameters[name] = array.astype(dtype)
-        self.state = self.optimizer.start(net.parameters)
-        self.epoch, self.history = 0, []
+        spiking = [name for name in net.layers if name != "input" or net.input == "spikes"]
+        self.layer_sizes = {name: net.layers[name][1] for name in spiking}
+        self.seconds = float(net.free) + float(net.nudged)
+        super().__init__(
+            net.parameters,
+            optimizer,
+            schedule=schedule,
+            augment=augment,
+            random=np.random.default_rng(seed),
+            seed=seed,
+        )
 
-    def step(
-        self, x: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
-    ) -> EquilibriumResult:
-        """Learn from one batch.
-
-        Parameters
-        ----------
-        x : ndarray (n, n_inputs)
-            Pixels, 0 to 1.
-        labels : ndarray of int (n,)
-            Classes.
-        learning_rate : float, optional
-            That of the moment; the optimizer's own if None.
-
-        Returns
-        -------
-        EquilibriumResult
-            What the batch did, before the update.
-        """
+    def _settle(self, x: np.ndarray, labels: np.ndarray) -> Settled:
+        beta = self.beta * self._signs(len(x))
         result = self.engine.run(
             x,
             targets=self.targets(labels),
-            beta=self.beta * self._signs(len(x)),
+            beta=beta,
             phase=self._phases(len(x)),
             learn=not self.two_point,
         )
         gradient = result.gradient
         if self.two_point:
-            gradient = two_point_gradient(self.net, x, result, self.beta * self._last_signs)
-        self.optimizer.update(self.net.parameters, gradient, self.state, learning_rate)
-        return result
+            gradient = two_point_gradient(self.net, x, result, beta)
+        spikes = {name: int(count.sum()) for name, count in result.spikes.items()}
+        return Settled(gradient, result.free["output"], spikes)
 
-    @property
-    def _weights(self) -> dict[str, np.ndarray]:
-        return self.net.parameters
+    def _outputs(self, x: np.ndarray) -> np.ndarray:
+        return np.concatenate([result.free["output"] for result in self._free(x)])
+
+    def _free(self, x: np.ndarray) -> Iterator[EquilibriumResult]:
+        """Free phases of some trials at a time."""
+        random = np.random.default_rng(0)
+        for first in range(0, len(x), EVALUATION_BATCH):
+            part = x[first : first + EVALUATION_BATCH]
+            phase = random.random(part.shape) if self.net.input == "spikes" else 0.5
+            yield self.engine.run(part, phase=phase)
+
+    def evaluate(self, images: Images) -> dict[str, float]:
+        """Cost, accuracy and firing rates in the free phase; nothing is learned.
+
+        Parameters
+        ----------
+        images : Images
+            What to classify; the largest trace of the output decides.
+
+        Returns
+        -------
+        dict of str to float
+            "loss" (half the squared distance of the output's traces from their targets), "accuracy"
+            and "rate.<layer>", the mean firing rate [Hz] of each layer that spikes.
+        """
+        self._check(images, f"{_WHERE}.evaluate")
+        outputs, spikes = [], dict.fromkeys(self.layer_sizes, 0)
+        for result in self._free(images.pixels()):
+            outputs.append(result.free["output"])
+            for name, count in result.spikes.items():
+                spikes[name] += int(count.sum())
+        seconds = len(images) * float(self.net.free)
+        rates = {
+            f"rate.{name}": count / (self.layer_sizes[name] * seconds)
+            for name, count in spikes.items()
+        }
+        return {**self._scores(np.concatenate(outputs), images.labels), **rates}
 
     def _settings(self) -> dict[str, str]:
         names, net = ("beta", "sign", "target", "two_point"), self.net
@@ -154,53 +180,6 @@ class EquilibriumTrainer(ImageTraining):
             "dtype": self.engine.dtype.name,
         }
 
-    def _learn(self, x: np.ndarray, labels: np.ndarray, rate: float | None) -> dict[str, Any]:
-        result = self.step(x, labels, rate)
-        correct = int((result.free["output"].argmax(1) == labels).sum())
-        spikes = {f"spikes.{name}": count.sum(axis=0) for name, count in result.spikes.items()}
-        return {"correct": correct, **spikes}
-
-    def evaluate(self, images: Any) -> dict[str, Any]:
-        """Accuracy and activity in the free phase; nothing is learned.
-
-        Parameters
-        ----------
-        images : Images
-            What to classify; the largest trace of the output decides.
-
-        Returns
-        -------
-        dict
-            ``accuracy``, ``predicted`` (n,), ``rate.<layer>`` (in units of the largest rate) and
-            ``spikes.<layer>`` (mean of a trial).
-        """
-        x, labels = pixels(images), np.asarray(images.labels)
-        predicted, rates, spikes = [], {}, {}
-        random = np.random.default_rng(0)
-        for first in range(0, len(x), EVALUATION_BATCH):
-            part = x[first : first + EVALUATION_BATCH]
-            phase = random.random(part.shape) if self.net.input == "spikes" else 0.5
-            result = self.engine.run(part, phase=phase)
-            predicted.append(result.free["output"].argmax(axis=1))
-            for name, q in result.free.items():
-                rates[name] = rates.get(name, 0.0) + float(q.mean(axis=1).sum())
-            for name, count in result.spikes.items():
-                spikes[name] = spikes.get(name, 0) + int(count.sum())
-        found = np.concatenate(predicted)
-        return {
-            "accuracy": float((found == labels).mean()),
-            "predicted": found,
-            **{f"rate.{name}": value / len(x) for name, value in rates.items()},
-            **{f"spikes.{name}": value / len(x) for name, value in spikes.items()},
-        }
-
-    def targets(self, labels: np.ndarray) -> np.ndarray:
-        """Rates that the output neurons are nudged to, shape (n, n_outputs)."""
-        low, high = self.target
-        wanted = np.full((len(labels), self.net.sizes[-1]), low)
-        wanted[np.arange(len(labels)), labels] = high
-        return wanted
-
     def _signs(self, n: int) -> np.ndarray:
         signs = np.ones(n)
         if self.sign == "trial":
@@ -209,7 +188,6 @@ class EquilibriumTrainer(ImageTraining):
                 signs = -signs
         elif self.sign == "batch" and self.random.random() < 0.5:
             signs = -signs
-        self._last_signs = signs
         return signs
 
     def _phases(self, n: int) -> np.ndarray | float:

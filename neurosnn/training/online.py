@@ -10,6 +10,7 @@ from brian2.monitors.statemonitor import StateMonitor
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neurosnn.core.messages import message
+from neurosnn.core.values import check_whole
 from neurosnn.engine.batches import read_batch
 from neurosnn.losses import as_loss
 from neurosnn.network.simulation import read_inputs
@@ -17,10 +18,10 @@ from neurosnn.rules.eprop.backend import check_rule, feedback_of, per_step_error
 from neurosnn.rules.eprop.network import RECORD, UPDATE, LearningNetwork, network_names
 from neurosnn.rules.eprop.synapses import add_variables
 from neurosnn.rules.eprop.traces import GRADIENT, unit_text
-from neurosnn.training.backends import check_whole
 from neurosnn.training.constraints import Constraints
+from neurosnn.training.history import History
 from neurosnn.training.online_updates import NOW, update_statements, update_variables
-from neurosnn.training.optimizers import Adam
+from neurosnn.training.updates import as_optimizer
 
 __all__ = ["OnlineTraining", "times_of_batches"]
 
@@ -65,8 +66,8 @@ class OnlineTraining:
     Raises
     ------
     ValueError
-        For a loss that is known only at the end of a trial, another optimizer, or a model for which
-        online e-prop cannot be derived.
+        For a loss that is known only at the end of a trial, another optimizer (also a subclass that
+        changes what one of these does), or a model for which online e-prop cannot be derived.
 
     Notes
     -----
@@ -110,9 +111,9 @@ class OnlineTraining:
                 )
             )
         check_rule(rule)
-        check_whole("batch_size", batch_size, 1)
+        check_whole("batch_size", batch_size, 1, where="OnlineTraining")
         self.net = net
-        self.optimizer = Adam(1e-3) if optimizer is None else optimizer
+        self.optimizer = as_optimizer(optimizer, where="OnlineTraining")
         batch = read_batch(net, trials, loss, targets)
         given = read_inputs(net, trials, idle=1)
         self.schedule = given.schedule
@@ -181,6 +182,13 @@ class OnlineTraining:
         """Share of the labelled steps in which the largest output was right; nan for a signal."""
         correct = np.array(getattr(self.record, self.names("correct") + "_"))[:, 1:].sum()
         return float(correct / self._decisions) if "rivals" in self.network else float("nan")
+
+    @property
+    def history(self) -> History:
+        """The one pass over the trials as a history of one row: mean loss, and accuracy if there is one."""
+        row = {"epoch": 1, "loss": float(self.losses.mean()), "accuracy": self.accuracy}
+        row["learning_rate"] = float(self.optimizer.learning_rate)
+        return History([{name: value for name, value in row.items() if value == value}])
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:

@@ -12,6 +12,8 @@ from neurosnn.training.optimizers import SGD, Adam
 
 __all__ = ["NOW", "update_statements", "update_variables"]
 
+#: What of an optimizer the statements below are written for.
+_WRITTEN = ("start", "update", "_start", "_step", "_factor")
 #: The first of all statements: whether a batch ends at this moment.
 NOW = "now = int(batch_share(t) > 0)"
 
@@ -36,15 +38,24 @@ def update_variables(optimizer: Any, suffix: str = "") -> tuple[str, ...]:
     ValueError
         If the optimizer cannot be written as Brian2 statements.
     """
-    if isinstance(optimizer, Adam):
+    if _base_of(optimizer) is Adam:
         return f"mean{suffix}", f"square{suffix}"
-    if isinstance(optimizer, SGD):
-        return (f"velocity{suffix}",) if optimizer.momentum else ()
+    return (f"velocity{suffix}",) if optimizer.momentum else ()
+
+
+def _base_of(optimizer: Any) -> type[SGD] | type[Adam]:
+    """The optimizer whose formulas these are; a subclass may change its numbers, not its methods."""
+    for base in (SGD, Adam):
+        if isinstance(optimizer, base) and all(
+            getattr(type(optimizer), name) is getattr(base, name) for name in _WRITTEN
+        ):
+            return base
     raise ValueError(
         message(
             f"the optimizer {type(optimizer).__name__} is not known.",
             "OnlineTraining",
-            "The updates run inside Brian2 and must be Brian2 statements.",
+            "The updates run inside Brian2 as Brian2 statements, which are written for SGD and Adam as "
+            "they are; what another class does in Python would not happen.",
             "Use SGD or Adam, or train with Trainer(net, rule, optimizer=..., backend='brian2').",
         )
     )
@@ -92,7 +103,7 @@ def update_statements(
         lines.append(f"{weight} *= (1 - now*{rate}*{decay!r})")
     elif decay:
         lines.append(f"slope += now*{decay!r}*{weight}/{one}")
-    if isinstance(optimizer, Adam):
+    if _base_of(optimizer) is Adam:
         first, second = float(optimizer.beta_1), float(optimizer.beta_2)
         mean, square = update_variables(optimizer, suffix)
         lines += [

@@ -17,15 +17,22 @@ __all__ = ["Progress", "uninterrupted"]
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the end of the block."""
+def uninterrupted(*, until_twice: bool = False) -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the block, or `until_twice`, when it comes a second time."""
     previous = signal.getsignal(signal.SIGINT)
     # Python delivers signals to the main thread only; a handler that is not callable does nothing.
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield
         return
     caught: list[tuple] = []
-    signal.signal(signal.SIGINT, lambda *arguments: caught.append(arguments))
+
+    def hold(*arguments: Any) -> None:
+        caught.append(arguments)
+        if until_twice and len(caught) > 1:
+            caught.clear()
+            previous(*arguments)
+
+    signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
@@ -43,39 +50,43 @@ class Progress:
         False: nothing at all.
     first, last : int
         Epochs done before, and at the end.
-    n_trials : int
-        Trials of an epoch.
     """
 
-    def __init__(self, shown: bool, first: int, last: int, n_trials: int):
+    def __init__(self, shown: bool, first: int, last: int):
         from tqdm.auto import tqdm
 
         # A notebook has no terminal either, but draws the bars itself.
         self.bars = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
         self.lines = shown and not self.bars
-        self.n_trials, self._tqdm, self._inner, self._headed = n_trials, tqdm, None, False
+        self._tqdm, self._inner, self._headed = tqdm, None, False
         self._outer = tqdm(total=last, initial=first, unit="epoch", disable=not self.bars)
         self._started, self._spikes, self._trials = time.perf_counter(), 0.0, 0
 
-    def begin(self, epoch: int, done: int) -> None:
-        """An epoch begins, with so many trials ``done``."""
+    def begin(self, epoch: int, done: int, n_trials: int) -> None:
+        """An epoch of ``n_trials`` begins, so many of them ``done``."""
         self._started, self._spikes, self._trials = time.perf_counter(), 0.0, 0
         if self.bars:
             self._inner = self._tqdm(
-                total=self.n_trials,
+                total=n_trials,
                 initial=done,
                 desc=f"epoch {epoch}",
                 unit="trial",
                 leave=False,
             )
 
-    def batch(self, n_trials: int, spikes: float, values: dict[str, Any]) -> None:
-        """A batch has ended; ``values`` stand beside the bar."""
+    def batch(self, n_trials: int, spikes: float, row: dict[str, float]) -> None:
+        """A batch has ended; loss and accuracy of the ``row`` so far stand beside the bar."""
         self._spikes += spikes
         self._trials += n_trials
         if self._inner is not None:
-            rate = self._spikes / max(self.seconds, 1e-9)
-            self._inner.set_postfix({**values, "spikes/s": f"{rate:.3g}"}, refresh=False)
+            shown = {
+                name: style.format(row[name])
+                for name, style in (("loss", "{:.4g}"), ("accuracy", "{:.1%}"))
+                if name in row
+            }
+            if self._spikes:
+                shown["spikes/s"] = f"{self._spikes / max(self.seconds, 1e-9):.3g}"
+            self._inner.set_postfix(shown, refresh=False)
             self._inner.update(n_trials)
 
     @property

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from neurosnn.core.values import Range, check_value
 from neurosnn.training.checkpoint import describe
-from neurosnn.training.images import ImageTraining, pixels
+from neurosnn.training.image_trainer import Augmentation, ImageTrainer, Settled
 from neurosnn.training.optimizers import SGD, Optimizer
 
 __all__ = ["RateEquilibrium"]
@@ -17,7 +16,7 @@ __all__ = ["RateEquilibrium"]
 _WHERE = "RateEquilibrium"
 
 
-class RateEquilibrium(ImageTraining):
+class RateEquilibrium(ImageTrainer):
     r"""Layers of real-valued units that settle to the minimum of an energy.
 
     .. math::
@@ -41,8 +40,6 @@ class RateEquilibrium(ImageTraining):
     optimizer : Optimizer, optional
         ``SGD(1.0)`` with the factors of the paper's code (0.1 and 0.05) if None; these belong to one
         hidden layer.
-    batch_size : int, optional
-        Trials between two updates (20 there).
     schedule : callable, optional
         Factor of the learning rate as a function of the epoch.
     augment : callable, optional
@@ -56,7 +53,7 @@ class RateEquilibrium(ImageTraining):
         Weights ``"w0"``, ... and biases ``"b1"``, ... of float32.
     epoch : int
         Epochs done.
-    history : list of dict
+    history : History
         One row an epoch.
 
     Raises
@@ -73,6 +70,8 @@ class RateEquilibrium(ImageTraining):
     Scellier & Bengio, Front. Comput. Neurosci. 11:24 (2017).
     """
 
+    where, target, cost_factor = _WHERE, (0.0, 1.0), 1.0
+
     def __init__(
         self,
         sizes: Sequence[int],
@@ -82,27 +81,32 @@ class RateEquilibrium(ImageTraining):
         epsilon: float = 0.5,
         beta: float = 0.5,
         optimizer: Optimizer | None = None,
-        batch_size: int = 20,
         schedule: Callable[[float], float] | None = None,
-        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        augment: Augmentation | None = None,
         seed: int = 0,
     ):
-        for name, value in (("beta", beta), ("epsilon", epsilon), ("batch_size", batch_size)):
+        for name, value in (("beta", beta), ("epsilon", epsilon)):
             check_value(name, value, Range(0), where=_WHERE)
         self.sizes = tuple(sizes)
         self.free_steps, self.nudged_steps = free_steps, nudged_steps
-        self.epsilon, self.beta, self.batch_size = epsilon, beta, batch_size
-        self.schedule, self.augment = schedule, augment
-        self.random = np.random.default_rng(seed)
+        self.epsilon, self.beta = epsilon, beta
+        random = np.random.default_rng(seed)
         self.parameters: dict[str, np.ndarray] = {}
         for k, (pre, post) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             limit = np.sqrt(6 / (pre + post))
-            w = self.random.uniform(-limit, limit, (pre, post))
+            w = random.uniform(-limit, limit, (pre, post))
             self.parameters[f"w{k}"] = w.astype(np.float32)
             self.parameters[f"b{k + 1}"] = np.zeros(post, np.float32)
-        self.optimizer = optimizer or SGD(1.0, factors={"w0": 0.1, "b1": 0.1, "*": 0.05})
-        self.state = self.optimizer.start(self.parameters)
-        self.epoch, self.history = 0, []
+        if optimizer is None:
+            optimizer = SGD(1.0, factors={"w0": 0.1, "b1": 0.1, "*": 0.05})
+        super().__init__(
+            self.parameters,
+            optimizer,
+            schedule=schedule,
+            augment=augment,
+            random=random,
+            seed=seed,
+        )
 
     def settle(
         self, x: np.ndarray, *, states: list | None = None, targets=None, beta: float = 0.0
@@ -142,9 +146,8 @@ class RateEquilibrium(ImageTraining):
             states = fresh
         return states
 
-    def step(self, x: np.ndarray, labels: np.ndarray, rate: float | None = None) -> int:
-        """Learn from one batch; returns how many trials the free phase classified correctly."""
-        targets = np.eye(self.sizes[-1], dtype=np.float32)[labels]
+    def _settle(self, x: np.ndarray, labels: np.ndarray) -> Settled:
+        targets = self.targets(labels).astype(np.float32)
         beta = self.beta if self.random.random() < 0.5 else -self.beta
         free = self.settle(x)
         nudged = self.settle(x, states=free, targets=targets, beta=beta)
@@ -154,32 +157,11 @@ class RateEquilibrium(ImageTraining):
             change = after[k].T @ after[k + 1] - before[k].T @ before[k + 1]
             gradient[f"w{k}"] = -change / (beta * len(x))
             gradient[f"b{k + 1}"] = -(after[k + 1] - before[k + 1]).mean(axis=0) / beta
-        self.optimizer.update(self.parameters, gradient, self.state, rate)
-        return int((free[-1].argmax(axis=1) == labels).sum())
+        return Settled(gradient, free[-1], {})
 
-    @property
-    def _weights(self) -> dict[str, np.ndarray]:
-        return self.parameters
+    def _outputs(self, x: np.ndarray) -> np.ndarray:
+        return self.settle(x)[-1]
 
     def _settings(self) -> dict[str, str]:
         names = ("sizes", "free_steps", "nudged_steps", "epsilon", "beta")
         return {**super()._settings(), **{name: describe(getattr(self, name)) for name in names}}
-
-    def _learn(self, x: np.ndarray, labels: np.ndarray, rate: float | None) -> dict[str, Any]:
-        return {"correct": self.step(x, labels, rate)}
-
-    def evaluate(self, images: Any) -> dict[str, Any]:
-        """Accuracy after the free phase.
-
-        Parameters
-        ----------
-        images : Images
-            What to classify.
-
-        Returns
-        -------
-        dict
-            ``accuracy`` and ``predicted`` (n,).
-        """
-        predicted = self.settle(pixels(images))[-1].argmax(axis=1)
-        return {"accuracy": float((predicted == images.labels).mean()), "predicted": predicted}

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosnn.core.messages import message
+from neurosnn.core.values import check_whole, dtype_name
 from neurosnn.losses import Loss, as_loss
-from neurosnn.training.backends import check_whole, dtype_name, make_backend, summary
+from neurosnn.training.backends import make_backend, summary
+from neurosnn.training.base import BaseTrainer
 from neurosnn.training.batches import TrialSource, steps_of
-from neurosnn.training.checkpoint import (
-    TrainingState,
-    check_random_state,
-    describe,
-    load_checkpoint,
-    network_fingerprint,
-    refuse_damaged,
-    save_checkpoint,
-)
-from neurosnn.training.history import History
+from neurosnn.training.checkpoint import describe, network_fingerprint
+from neurosnn.training.constraints import Constraints
+from neurosnn.training.loop import Fit
 from neurosnn.training.progress import uninterrupted
+from neurosnn.training.trial_learner import TrialLearner
 from neurosnn.training.updates import Updates
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
     from neurosnn.training.callbacks import EarlyStopping
+    from neurosnn.training.history import History
     from neurosnn.training.optimizers import Optimizer
 
 __all__ = ["Trainer"]
@@ -35,7 +31,7 @@ __all__ = ["Trainer"]
 _WHERE = "Trainer"
 
 
-class Trainer:
+class Trainer(BaseTrainer):
     r"""Trains a network: gradients from a rule, updates from an optimizer, all from one seed.
 
     Parameters
@@ -133,29 +129,26 @@ class Trainer:
                         "Write for example augment=[lambda trials, rng: ...].",
                     )
                 )
-        check_whole("seed", seed, 0)
+        check_whole("seed", seed, 0, where=_WHERE)
         if threads is not None:
-            check_whole("threads", threads, 1)
-        self.seed, self.dtype = int(seed), dtype_name(dtype)
+            check_whole("threads", threads, 1, where=_WHERE)
+        self.seed, self.dtype = int(seed), dtype_name(dtype, where=_WHERE)
         self.backend = make_backend(backend, net, rule, self.loss, self.dtype, threads)
         own = getattr(self.backend, "parameters", None)
-        self._updates = Updates(
-            net,
-            own if isinstance(own, Mapping) else {},
+        self._constraints = Constraints(net, weight_bounds)
+        updates = Updates(
+            {**net.parameters, **(own if isinstance(own, Mapping) else {})},
             optimizer,
-            bounds=weight_bounds,
-            clip=clip_gradient,
+            where=_WHERE,
             schedule=schedule,
+            clip=clip_gradient,
+            constraints=self._constraints,
+            places={
+                f"{name}.w": f"{connection.source} to {connection.target}"
+                for name, connection in net.connections.items()
+            },
         )
-        self.optimizer = self._updates.optimizer
-        self.random = np.random.Generator(np.random.PCG64(self.seed))
-        self.epoch, self.history = 0, History()
-        self.counts: dict[str, np.ndarray] = {}
-
-    @property
-    def updates(self) -> int:
-        """Updates done."""
-        return self._updates.count
+        super().__init__(updates, np.random.Generator(np.random.PCG64(self.seed)))
 
     # -- one batch --------------------------------------------------------------------------
 
@@ -179,7 +172,7 @@ class Trainer:
         return dict(result.gradient)
 
     def step(self, batch: Any, targets: Any = None) -> dict[str, float]:
-        """One update from some trials, for a loop of one's own.
+        """One update from some trials, for a loop of your own.
 
         Augmentations belong to :meth:`fit` and are not applied. The schedule is that of ``epoch``,
         which such a loop may set.
@@ -203,7 +196,8 @@ class Trainer:
         """
         source = self._check(batch, targets, "Trainer.step")
         result = self.backend.run(source.trials, targets=source.targets, gradient=True)
-        gradient = self._updates.check(result, f"update {self.updates + 1}")
+        place = f"update {self.updates + 1}"
+        gradient = self._updates.check(result.gradient, result.loss, place)
         with uninterrupted():
             norm = self._updates.apply(gradient, float(self.epoch))
         return {**summary([(result, len(source))]), "gradient_norm": norm}
@@ -230,7 +224,7 @@ class Trainer:
             "loss" (mean of the trials), "accuracy" (share of trials, or of the steps that count; not
             for a signal) and "rate.<layer>", the mean firing rate [Hz] of each layer.
         """
-        check_whole("batch_size", batch_size, 1)
+        check_whole("batch_size", batch_size, 1, where=_WHERE)
         return self._evaluate(self._check(trials, targets, "Trainer.evaluate"), batch_size)
 
     def _evaluate(self, source: TrialSource, batch_size: int) -> dict[str, float]:
@@ -269,7 +263,7 @@ class Trainer:
         ndarray (trials, n_out)
             For labels per step one row a step, trial after trial, if the backend gives them.
         """
-        check_whole("batch_size", batch_size, 1)
+        check_whole("batch_size", batch_size, 1, where=_WHERE)
         source = self._check(trials, targets, "Trainer.scores")
         return np.concatenate(
             [
@@ -353,55 +347,21 @@ class Trainer:
             Trials, targets or labels that do not fit; a checkpoint of another training.
         FloatingPointError
             The loss or the gradient is not finite, or has exploded; names block, epoch and batch.
-            The checkpoint of before is kept.
+            The checkpoint written before it is kept.
         OSError
-            The checkpoint cannot be written; the one of before is kept.
+            The checkpoint cannot be written; the one before it is kept.
         """
-        from neurosnn.training.loop import Fit
-
-        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            check_whole(name, value, 1)
+        learner = TrialLearner(
+            self, train, targets=targets, validation=validation, batch_size=batch_size
+        )
         return Fit(
-            self,
-            train,
-            targets=targets,
-            epochs=int(epochs),
-            batch_size=int(batch_size),
-            validation=validation,
+            learner,
+            epochs=epochs,
             callbacks=callbacks,
             checkpoint=checkpoint,
             resume=resume,
             early_stopping=early_stopping,
         ).run(progress)
-
-    # -- saving -----------------------------------------------------------------------------
-
-    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Write weights, optimizer, random state and history to a file, for a loop of one's own.
-
-        Parameters
-        ----------
-        path : str or path
-            The npz file.
-        """
-        save_checkpoint(path, self._state())
-
-    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Take over all that :meth:`save_checkpoint` or :meth:`fit` has written.
-
-        Parameters
-        ----------
-        path : str or path
-            The npz file.
-
-        Raises
-        ------
-        ValueError
-            The file is damaged, or belongs to another network or optimizer.
-        FileNotFoundError
-            There is no such file.
-        """
-        self._restore(load_checkpoint(path), path)
 
     def _settings(self) -> dict[str, str]:
         """What must stay the same in a training that goes on."""
@@ -411,43 +371,13 @@ class Trainer:
             "loss": describe(self.loss),
             "optimizer": describe(self.optimizer),
             "schedule": describe(self._updates.schedule),
-            "weight_bounds": describe(self._updates.constraints.bounds),
+            "weight_bounds": describe(self._constraints.bounds),
             "clip_gradient": describe(self._updates.clip),
             "augment": describe(self.augment),
             "seed": str(self.seed),
             "dtype": self.dtype,
             "backend": type(self.backend).__name__,
         }
-
-    def _state(self) -> TrainingState:
-        """All that changes in a training, as copies."""
-        updates = self._updates
-        return TrainingState(
-            weights={name: array.copy() for name, array in updates.parameters.items()},
-            optimizer={name: np.array(array) for name, array in updates.state.items()},
-            best={},
-            order=np.zeros(0, dtype=np.int64),
-            progress={
-                "epoch": self.epoch,
-                "updates": updates.count,
-                "largest": dict(updates.largest),
-                "random": self.random.bit_generator.state,
-                "history": [dict(row) for row in self.history.rows],
-            },
-            settings=self._settings(),
-        )
-
-    def _restore(self, state: TrainingState, path: Any = "checkpoint") -> None:
-        """Take over a ``state``; ``path`` is for messages."""
-        progress = state.progress
-        with refuse_damaged(path):
-            count, largest = int(progress["updates"]), dict(progress["largest"])
-            epoch, history = int(progress["epoch"]), History(progress["history"])
-            check_random_state(self.random, progress["random"])
-        self._updates.overwrite(state.weights, state.optimizer, path)
-        self._updates.count, self._updates.largest = count, largest
-        self.epoch, self.history = epoch, history
-        self.random.bit_generator.state = progress["random"]
 
     def _check(self, trials: Any, targets: Any, where: str) -> TrialSource:
         return TrialSource.check(trials, targets, net=self.net, loss=self.loss, where=where)

@@ -294,7 +294,7 @@ def test_damaged_cifar10_dvs(cifar_dvs):
         read_cifar10_dvs(cifar_dvs)
     with pytest.raises(ValueError, match="starts at -4 us"):
         read_cifar10_dvs(cifar_dvs, sort=True)
-    with pytest.raises(ValueError, match="max_per_class must be a whole number of at least 2"):
+    with pytest.raises(ValueError, match="max_per_class must be a whole number from 2"):
         read_cifar10_dvs(cifar_dvs, max_per_class=1)
     for old in (cifar_dvs / "truck").iterdir():
         old.unlink()

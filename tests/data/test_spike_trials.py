@@ -50,7 +50,7 @@ def make(**changes):
         ({"labels": [0, 2], "class_names": "ab"}, "label 2 of trial 1.*from 0 to 1"),
         ({"labels": [0]}, "labels has 1 items where 2"),
         ({"speaker": [0]}, "speaker has 1 items"),
-        ({"n_channels": 0}, "n_channels must be a whole number of at least 1, got 0"),
+        ({"n_channels": 0}, "n_channels must be a whole number from 1, got 0"),
         ({"duration": 10.0}, r"duration must be a time, got 10.0 \(dimensionless\).*20\*ms"),
         ({"duration": 3 * mV}, "duration must be a time"),
         ({"duration": [1, 2] * ms}, "duration must be one time"),

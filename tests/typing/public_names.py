@@ -23,6 +23,8 @@ from neurosnn import (
     equations,
     export,
 )
+from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.training import EquilibriumTrainer, RateEquilibrium
 
 
 def windows() -> None:
@@ -51,6 +53,16 @@ def training(folder: Path) -> dict[str, float]:
     again: SpikingNetwork = SpikingNetwork.load(folder / "digits.npz")
     export(again, folder / "digits_cpp", device="cpp_standalone", inputs=test[:10])
     return scores
+
+
+def equilibrium(folder: Path) -> float:
+    images, test = data.digits_8x8()
+    trainer = EquilibriumTrainer(EquilibriumNetwork((64, 30, 10)), optimizer=Adam(5e-3), seed=1)
+    history = trainer.fit(images, epochs=2, validation=0.1, checkpoint=folder / "digits.npz")
+    rates = RateEquilibrium((64, 30, 10))
+    rates.fit(images, epochs=1, batch_size=20, early_stopping=2)
+    classes: int = int(rates.predict(test).max())
+    return float(history["validation_loss"][-1]) + trainer.evaluate(test)["loss"] + classes
 
 
 def own_neuron() -> NeuronModel:
