@@ -38,6 +38,7 @@ from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.checks import did_you_mean, message
 from neurosnn.model import NeuronModel
+from neurosnn.statements import plain_code, without_comments
 from neurosnn.symbolic import (
     differentiate,
     expand,
@@ -173,10 +174,10 @@ def model_code(model: NeuronModel) -> Code:
     return Code(
         refractory=refractory,
         update=expand(update, subexpressions),
-        step=expand(model.step, subexpressions),
-        threshold=expand(model.threshold, subexpressions),
-        reset=expand(model.reset, subexpressions),
-        surrogate=expand(model.surrogate, subexpressions),
+        step=expand(plain_code(model.step), subexpressions),
+        threshold=expand(without_comments(model.threshold), subexpressions),
+        reset=expand(plain_code(model.reset), subexpressions),
+        surrogate=expand(without_comments(model.surrogate), subexpressions),
         conditional=tuple(
             eq.varname
             for eq in equations.ordered

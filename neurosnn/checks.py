@@ -28,6 +28,8 @@ from brian2.units.fundamentalunits import (
 )
 from brian2.utils.stringtools import get_identifiers
 
+from neurosnn.statements import plain_code, without_comments
+
 #: Names that Brian2 defines in every group of neurons.
 GROUP_NAMES = {"t": second.dim, "dt": second.dim, "i": DIMENSIONLESS, "N": DIMENSIONLESS}
 
@@ -248,7 +250,7 @@ class Namespace:
     def resolve(self, code: str, *, field: str, local: Iterable[str] = ()) -> dict:
         """The variables, functions, constants and units used in `code`, or an error on a name."""
         found = dict(self.variables)
-        for name in get_identifiers(code):
+        for name in get_identifiers(without_comments(code)):
             if name in found or name in local:
                 continue
             if name in DEFAULT_FUNCTIONS:
@@ -321,7 +323,7 @@ class Namespace:
             created, _, _ = analyse_identifiers(code, self.variables)
         except (SyntaxError, ValueError, TypeError) as error:
             raise self._inconsistent(code, field, error) from error
-        variables = self.resolve(code, field=field, local=created)
+        variables = self.resolve(plain_code(code), field=field, local=created)
         try:
             check_units_statements(code, variables)
         except (DimensionMismatchError, SyntaxError, TypeError, ValueError) as error:

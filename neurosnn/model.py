@@ -17,6 +17,7 @@ from neurosnn.checks import Namespace, Range, did_you_mean, message, parse_equat
 from neurosnn.model_checks import check_parameters, check_strings
 from neurosnn.model_fields import fields_of_group, plain_fields, read_plain_fields
 from neurosnn.registry import remember
+from neurosnn.statements import plain_code, without_comments
 from neurosnn.units import si_unit
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
@@ -227,8 +228,8 @@ class NeuronModel:
         group = NeuronGroup(
             n,
             self.brian_equations,
-            threshold=self.threshold or None,
-            reset=self.reset if self.threshold else None,
+            threshold=without_comments(self.threshold) or None,
+            reset=plain_code(self.reset) if self.threshold else None,
             refractory=self.refractory,
             method=self.method,
             namespace={},
@@ -237,7 +238,8 @@ class NeuronModel:
             dt=dt,
         )
         if self.step.strip():
-            group.run_regularly(self.step, when="groups", order=1, name=f"{group.name}_step")
+            code = plain_code(self.step)
+            group.run_regularly(code, when="groups", order=1, name=f"{group.name}_step")
         for key, value in (*self.parameters.items(), *self.initial.items()):
             setattr(group, key, value)
         remember(group, self)

@@ -22,6 +22,7 @@ from neurosnn.checks import (
     parse_equations,
     unit_name,
 )
+from neurosnn.statements import split_statements, without_comments
 from neurosnn.symbolic import expand, symbol, to_symbolic
 
 if TYPE_CHECKING:
@@ -90,18 +91,17 @@ def check_parameters(model: NeuronModel) -> None:
                 f"Pass parameters={{'{undefined[0]}': value}}.",
             )
         )
-    used = " ".join(
-        [model.equations, model.threshold, model.reset, model.step, model.surrogate]
-        + [value for value in (model.refractory, *model.initial.values()) if isinstance(value, str)]
-    )
+    strings = [model.equations, model.threshold, model.reset, model.step, model.surrogate]
+    strings += [v for v in (model.refractory, *model.initial.values()) if isinstance(v, str)]
+    used = get_identifiers(" ".join(map(without_comments, strings)))
     for name in model.parameters:
-        if name not in get_identifiers(used):
+        if name not in used:
             raise ValueError(
                 message(
                     f"the parameter '{name}' is not used in any string.",
                     model.name,
                     "A value without effect is usually a misspelt name.",
-                    did_you_mean(name, get_identifiers(used)),
+                    did_you_mean(name, used),
                 )
             )
 
@@ -244,12 +244,12 @@ def _check_exact(model: NeuronModel) -> None:
 
 def _check_writes(model: NeuronModel, field: str) -> None:
     """Statements may change states only."""
-    for line in getattr(model, field).splitlines():
-        name = line.split("=")[0].strip(" +-*/%")
+    for statement in split_statements(getattr(model, field)):
+        name = statement.variable
         if name in GROUP_NAMES or name in model.parameters:
             raise ValueError(
                 message(
-                    f"{field} writes to '{name}': {line.strip()!r}.",
+                    f"{field} writes to '{name}': {str(statement)!r}.",
                     model.name,
                     "It does not change during a run.",
                     "Write to a state; a new one is declared in the equations, for example 'x : 1'.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 import numpy as np
 from brian2.equations.equations import (
     DIFFERENTIAL_EQUATION,
@@ -24,6 +22,7 @@ from neurosnn.checks import (
     parse_equations,
     unit_name,
 )
+from neurosnn.statements import assigned, without_comments
 
 PAIRINGS = ("all", "nearest")
 DELAY_PLACEMENTS = ("axonal", "dendritic")
@@ -149,9 +148,8 @@ def _check_values(rule):
             "The weight would be fixed.",
             "Swap or move the bounds.",
         )
-    used = get_identifiers(
-        " ".join([rule.equations, rule.transmission, rule.on_pre, rule.on_post, rule.step])
-    )
+    strings = [rule.equations, rule.transmission, rule.on_pre, rule.on_post, rule.step]
+    used = get_identifiers(" ".join(map(without_comments, strings)))
     for name in rule.constants:
         if name not in used:
             raise refuse(
@@ -198,15 +196,15 @@ def _check_strings(rule):
     for field in ("on_pre", "on_post", "step"):
         code = getattr(rule, field)
         names.check_statements(code, field=field)
-        assigned = _assigned(code)
-        for name in assigned & set(rule.constants):
+        written = assigned(code)
+        for name in written & set(rule.constants):
             raise refuse(
                 rule,
                 f"{field} assigns to the parameter '{name}'.",
                 "Parameters are constant.",
                 "Declare it in the equations if it is to change.",
             )
-        changed |= assigned
+        changed |= written
     if "w" not in changed:
         raise refuse(
             rule,
@@ -228,12 +226,3 @@ def _check_strings(rule):
                 "Its value is up to date only when a spike arrives.",
                 f"Flag the equation of '{name}' as (clock-driven).",
             )
-
-
-def _assigned(code: str) -> set[str]:
-    """The names that statements assign to."""
-    return {
-        node.id
-        for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }

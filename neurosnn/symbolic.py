@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
 
 import numpy as np
 import sympy
 from brian2.core.namespace import DEFAULT_UNITS
-from brian2.parsing.statements import parse_statement
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
-from brian2.utils.stringtools import deindent, get_identifiers, word_substitute
+from brian2.utils.stringtools import get_identifiers, word_substitute
+
+from neurosnn.statements import split_statements
 
 __all__ = [
     "SinceSpike",
@@ -120,15 +120,7 @@ def differentiate(expression: sympy.Expr, name: str) -> sympy.Expr:
 
 def statements(code: str) -> list[tuple[str, str]]:
     """Abstract code as (variable, expression) pairs; ``a += b`` is read as ``a = a + (b)``."""
-    pairs = []
-    for line in re.split(r"[;\n]", deindent(code)):
-        if not line.strip() or line.strip().startswith("#"):
-            continue
-        variable, operator, expression, _ = parse_statement(line.strip())
-        if operator not in ("=", ":="):
-            expression = f"{variable} {operator[:-1]} ({expression})"
-        pairs.append((variable, expression))
-    return pairs
+    return [(statement.variable, statement.value) for statement in split_statements(code)]
 
 
 def run_symbolically(code: str, values: dict[str, sympy.Expr]) -> dict[str, sympy.Expr]:

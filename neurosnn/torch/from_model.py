@@ -15,6 +15,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.calculus import refuse_unknown
 from neurosnn.checks import Range, check_value
 from neurosnn.model import NeuronModel
+from neurosnn.statements import assigned
 from neurosnn.torch.neuron import TorchNeuron
 from neurosnn.torch.transforms import Transform, default_for, named
 
@@ -95,7 +96,7 @@ def to_torch(
     if surrogate is not None:
         changes = {"surrogate": surrogate, "parameters": _still_used(model, surrogate)}
     if detach_reset is not None and model.spikes:
-        written = {line.split("=")[0].strip(" +-*/") for line in model.reset.splitlines()}
+        written = assigned(model.reset)
         follow = () if detach_reset else tuple(n for n in model.states if n in written)
         changes["spike_gradient"] = follow
     if changes:
