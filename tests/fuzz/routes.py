@@ -1,37 +1,34 @@
 """Every way to run a batch of cases, and what differs from stock Brian2.
 
-Compiling costs most, so a batch is one network: a layer for each case, none connected with another. What
-goes wrong in a batch is looked for in its halves.
+A batch is one network and one program: a layer for each case, none connected with another. What goes wrong
+in it is looked for in its halves.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+import tempfile
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Synapses, ms
 from brian2.equations.equations import Equations
+from export_cases import QUICK
 
 from fuzz.cases import N_IN, N_OUT, N_STEPS, Case, N, input_trial
-from neurosnn import EProp, Input, Layer, Readout, SpikingNetwork
-from neurosnn.engine import Engine, build
+from fuzz.flows import eventprop
+from fuzz.verdicts import Verdict, made, on_usable, quick_compiler
+from neurosnn import BPTT, EProp, Input, Layer, Readout, SpikingNetwork, export, read_results
+from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
 from neurosnn.rules.online import OnlineBackend
 from neurosnn.units import si_unit
 
-__all__ = ["ROUTES", "Stock", "Verdict", "engine", "factored", "stock"]
+__all__ = ["ROUTES", "Stock", "engine", "factored", "stock"]
 
 #: Sums are taken in the same order everywhere; functions such as exp differ by one digit in the last place.
 RELATIVE = 1e-9
-
-
-class Verdict(NamedTuple):
-    """What a route made of a case: "same", "silent", "refused" or "different", and the reason."""
-
-    kind: str
-    reason: str = ""
 
 
 class Stock(NamedTuple):
@@ -41,48 +38,12 @@ class Stock(NamedTuple):
     states: dict[str, np.ndarray]
 
 
-@contextlib.contextmanager
-def quick_compiler() -> Iterator[None]:
-    """Without optimization the compiler takes a third of the time; float64 gives the same bits."""
-    before = build.FLAGS
-    build.FLAGS = tuple("-O0" if flag == "-O3" else flag for flag in before)
-    try:
-        yield
-    finally:
-        build.FLAGS = before
-
-
-def isolate(cases: Sequence[Case], function: Callable[[list[Case]], list]) -> list:
-    """The results of a function of a batch; an exception in the place of each case that raises it."""
-    try:
-        return list(function(list(cases)))
-    except Exception as error:
-        if len(cases) == 1:
-            return [error]
-    half = len(cases) // 2
-    return isolate(cases[:half], function) + isolate(cases[half:], function)
-
-
-def _made(cases: Sequence[Case], make: Callable[[Case], Any], function: Callable) -> list:
-    """As `isolate`, for cases of which each can be made; that costs little and fails most often."""
-    found: dict[int, Any] = {}
-    for k, case in enumerate(cases):
-        try:
-            make(case)
-        except Exception as error:
-            found[k] = error
-    left = [k for k in range(len(cases)) if k not in found]
-    if left:
-        found |= zip(left, isolate([cases[k] for k in left], function), strict=True)
-    return [found[k] for k in range(len(cases))]
-
-
 # -- stock Brian2 ---------------------------------------------------------------------------------
 
 
 def stock(cases: Sequence[Case]) -> list[Stock | Exception]:
     """All cases in one simulation of Brian2's own objects."""
-    return _made(cases, lambda case: case.group(), _stock)
+    return made(cases, lambda case: case.group(), _stock)
 
 
 def _stock(cases: list[Case]) -> list[Stock]:
@@ -199,46 +160,24 @@ def compare(case: Case, expected: Stock, ours: Stock) -> Verdict:
 
 def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
     """The forward pass of the engine in float64 against stock Brian2."""
+    expected = stock(cases) if expected is None else expected
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
 
-    def run(part: list[Case]) -> list[Stock]:
+    def run(part: list[Case]) -> list[Verdict]:
         net = network(part)
         with quick_compiler():
             machine = Engine(net, dtype="float64", threads=1)
         record = tuple((layer.name, state) for layer in net.layers for state in layer.model.states)
         result = machine.simulate(input_trial(part[0].dt * 1e-3), record=record)
-        return [
-            Stock(
-                sorted(
-                    (int(a), int(b)) for a, b in zip(*result.spikes[layer.name][0], strict=True)
-                ),
-                {state: result.states[layer.name, state][0] for state in layer.model.states},
-            )
-            for layer in net.layers
-        ]
+        verdicts = []
+        for case, layer in zip(part, net.layers, strict=True):
+            events = zip(*result.spikes[layer.name][0], strict=True)
+            states = {state: result.states[layer.name, state][0] for state in layer.model.states}
+            ours = Stock(sorted((int(a), int(b)) for a, b in events), states)
+            verdicts.append(compare(case, theirs[id(case)], ours))
+        return verdicts
 
-    return _against(cases, expected, run)
-
-
-def _against(cases, expected, run) -> list[Verdict]:
-    expected = stock(cases) if expected is None else expected
-    verdicts: dict[int, Verdict] = {}
-    for k, result in enumerate(expected):
-        useless = usable(result)
-        if useless:
-            verdicts[k] = useless
-    left = [k for k in range(len(cases)) if k not in verdicts]
-    for k, ours in zip(
-        left, _made([cases[k] for k in left], lambda case: case.model, run), strict=True
-    ):
-        verdicts[k] = (
-            refused(ours) if isinstance(ours, Exception) else compare(cases[k], expected[k], ours)
-        )
-    return [verdicts[k] for k in range(len(cases))]
-
-
-def refused(error: Exception) -> Verdict:
-    """An error: which one decides whether it is a defect."""
-    return Verdict("refused", f"{type(error).__name__}: {error}")
+    return on_usable(cases, [usable(result) for result in expected], run)
 
 
 def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
@@ -246,6 +185,8 @@ def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
 
     The online network must also spike as stock Brian2 does.
     """
+    expected = stock(cases) if expected is None else expected
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
 
     def run(part: list[Case]) -> list[Verdict]:
         net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
@@ -255,31 +196,85 @@ def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
         ours = machine.run(trial, gradient=True)
         with np.errstate(all="ignore"):
             online = OnlineBackend(net, EProp(), loss).run(trial, gradient=True)
-        return [same_gradient(net, layer.name, ours, online) for layer in net.layers]
+        return [
+            same_gradient(net, layer.name, len(theirs[id(case)].spikes), ours, online)
+            for case, layer in zip(part, net.layers, strict=True)
+        ]
 
-    verdicts = _usable_only(cases, expected, run)
-    return verdicts
+    return on_usable(cases, [usable(result) for result in expected], run)
 
 
-def _usable_only(cases, expected, run) -> list[Verdict]:
-    """As `run` says, on the cases that prove something."""
+def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
+    """Spikes of `to_torch`, and its gradients against those of e-prop and BPTT on the engine."""
+    from torch_oracle import gradient
+
     expected = stock(cases) if expected is None else expected
-    verdicts = [usable(result) for result in expected]
-    left = [k for k, verdict in enumerate(verdicts) if verdict is None]
-    for k, found in zip(
-        left, _made([cases[k] for k in left], lambda case: case.model, run), strict=True
-    ):
-        if isinstance(found, Exception):
-            found = refused(found)
-        verdicts[k] = found
-    return verdicts
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
+
+    def run(part: list[Case]) -> list[Verdict]:
+        net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
+        trial, dt = input_trial(part[0].dt * 1e-3), part[0].dt * ms
+        _, step, channel = trial.steps(dt)
+        raster = np.zeros((N_STEPS, N_IN))
+        np.add.at(raster, (step, channel), 1.0)
+        weight = loss.step_weights(np.array([N_STEPS]), dt)
+        verdicts = [Verdict("same")] * len(part)
+        for rule in (EProp(), BPTT()):
+            with quick_compiler():
+                machine = Engine(net, rule, loss, dtype="float64", threads=1)
+            ours = machine.run(trial, gradient=True)
+            cut = rule.method == "eprop"
+            _, found, counts = gradient(net, (), raster, 1, step_weight=weight, cut=cut)
+            spikes = {name: int(count.sum()) for name, count in counts.items()}
+            other = Gradient(spikes, found)
+            for k, (case, layer) in enumerate(zip(part, net.layers, strict=True)):
+                if verdicts[k].kind == "same":
+                    number = len(theirs[id(case)].spikes)
+                    verdicts[k] = same_gradient(net, layer.name, number, ours, other)
+        return verdicts
+
+    return on_usable(cases, [usable(result) for result in expected], run)
 
 
-def same_gradient(net: SpikingNetwork, layer: str, ours: Any, theirs: Any) -> Verdict:
+def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
+    """Spikes of an exported program; one takes a minute to compile."""
+    expected = stock(cases) if expected is None else expected
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
+
+    def run(part: list[Case]) -> list[Verdict]:
+        net, dt = network(part), part[0].dt * 1e-3
+        with tempfile.TemporaryDirectory() as folder:
+            path = export(net, f"{folder}/program", inputs=input_trial(dt))
+            subprocess.run(["make", "-s", QUICK], cwd=path, check=True, capture_output=True)
+            subprocess.run(["./run"], cwd=path, check=True, capture_output=True)
+            found = read_results(path).spikes
+        verdicts = []
+        for case, layer in zip(part, net.layers, strict=True):
+            events = found[layer.name][0]
+            ours = sorted(
+                zip(np.rint(events.t / dt).astype(int).tolist(), events.i.tolist(), strict=True)
+            )
+            same = ours == theirs[id(case)].spikes
+            reason = f"{len(ours)} spikes, not {len(theirs[id(case)].spikes)}"
+            verdicts.append(Verdict("same") if same else Verdict("different", reason))
+        return verdicts
+
+    return on_usable(cases, [usable(result) for result in expected], run)
+
+
+class Gradient(NamedTuple):
+    """What is compared of two gradients."""
+
+    spikes: dict[str, int]
+    gradient: dict[str, np.ndarray]
+
+
+def same_gradient(net: SpikingNetwork, layer: str, spikes: int, ours: Any, theirs: Any) -> Verdict:
     """Gradients of all connections of a layer; the error of the readout is common to all layers."""
-    if ours.spikes[layer] != theirs.spikes[layer]:
+    if not ours.spikes[layer] == theirs.spikes[layer] == spikes:
         return Verdict(
-            "different", f"{theirs.spikes[layer]} spikes online, {ours.spikes[layer]} on the engine"
+            "different",
+            f"{spikes} spikes, {theirs.spikes[layer]} online, {ours.spikes[layer]} on the engine",
         )
     for key, connection in net.connections.items():
         if layer not in (connection.source, connection.target):
@@ -298,4 +293,10 @@ def same_gradient(net: SpikingNetwork, layer: str, ours: Any, theirs: Any) -> Ve
 
 
 #: By name; each takes cases and, if they are there already, their results in stock Brian2.
-ROUTES = {"engine": engine, "factored": factored}
+ROUTES = {
+    "engine": engine,
+    "factored": factored,
+    "eventprop": eventprop,
+    "torch": torch,
+    "exported": exported,
+}

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from fuzz import routes
 from fuzz.cases import Case
+from fuzz.flows import flows
 from fuzz.grammar import cases
 from fuzz.reduce import reductions, together
-from fuzz.routes import Verdict
+from fuzz.verdicts import Verdict
 
 __all__ = ["Counterexample", "defects", "draw", "evaluate", "shrink"]
 
@@ -41,7 +42,11 @@ class Counterexample(NamedTuple):
 
 def strategy(route: str, without: Iterable[str], dt: float):
     """The cases that a route is made for."""
-    return cases(without=without, gradient=route != "engine", dt=dt)
+    if route == "eventprop":
+        return flows(without=without)
+    if route == "torch":
+        without = [*without, "sparse"]  # the oracle has full matrices
+    return cases(without=without, gradient=route in ("factored", "torch"), dt=dt)
 
 
 def _settings(examples: int) -> settings:

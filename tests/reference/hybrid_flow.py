@@ -49,7 +49,7 @@ class Neuron:
     """
 
     def __init__(self, equations, threshold, reset, *, values, initial, t_ref, inputs):
-        own = Equations(equations).substituted_expressions_dict if False else Equations(equations)
+        own = Equations(equations)
         self.states = [name for name in own.names if own[name].type == DIFFERENTIAL_EQUATION]
         self.held = [own[name].flags == ["unless refractory"] for name in self.states]
         self.start = np.array([initial.get(name, 0.0) for name in self.states])
@@ -157,7 +157,8 @@ class Neuron:
 
     def _spike(self, found, state, now, released, slope):
         found.spikes.append(now)
-        found.events.append(now)
+        if not released:
+            found.events.append(now)
         found.released.append(released)
         found.slopes.append(float(slope))
         state = state.copy()
