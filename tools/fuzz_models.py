@@ -3,7 +3,8 @@
     python tools/fuzz_models.py --examples 1000 --seed 1 --resume fuzz.json
 
 A run goes through batches of ten cases, the routes in turn, and writes the file after each; started again
-with the same file it goes on where it was. A signature (route and kind of difference) is shrunk once.
+with the same file it goes on where it was. Two cases of each signature (route and kind of difference) are
+shrunk.
 `--without declared,names` leaves out features of the grammar, to look behind a defect that is known.
 """
 
@@ -30,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--routes", default="engine,factored", help="names of fuzz.routes.ROUTES")
     parser.add_argument("--without", default="", help="features of fuzz.grammar.FEATURES")
     parser.add_argument("--batch", type=int, default=10, help="cases in one program")
+    parser.add_argument("--shrink", type=int, default=2, help="cases with the same signature")
     parser.add_argument("--rounds", type=int, default=8, help="of shrinking")
     parser.add_argument("--resume", type=Path, help="file of this run, made or continued")
     return parser.parse_args()
@@ -73,19 +75,15 @@ def run(options: argparse.Namespace) -> int:
         these, found = search.defects(route, drawn)
         counts.update({f"{route} {kind}": number for kind, number in these.items()})
         for one in found:
-            if one.signature in state["signatures"]:
-                state["signatures"][one.signature]["times"] += 1
+            shown = state["signatures"].setdefault(one.signature, {"times": 0, "shrunk": []})
+            shown["times"] += 1
+            if len(shown["shrunk"]) >= options.shrink:
                 continue
             print(f"-- {one.signature}, seed {start}, dt {dt}: shrinking", flush=True)
             least = search.shrink(one, rounds=options.rounds)
-            code = least.case.code(route)
-            print(f"{code}\n# {least.verdict.reason}\n", flush=True)
-            state["signatures"][one.signature] = {
-                "times": 1,
-                "code": code,
-                "reason": least.verdict.reason,
-                "drawn": one.case.code(route),
-            }
+            text = f"{least.case.code(route)}\n# {least.verdict.reason}\n"
+            print(text, flush=True)
+            shown["shrunk"].append(text)
         state["batches"] += 1
         state["seconds"] += time.monotonic() - begin
         state["counts"] = dict(counts)
