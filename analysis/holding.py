@@ -15,6 +15,7 @@ from brian2.units.allunits import second
 from neurosnn.calculus import margin_of
 from neurosnn.checks import message
 from neurosnn.model import NeuronModel
+from neurosnn.model_checks import check_dt, check_inputs
 from neurosnn.symbolic import evaluate
 from neurosnn.units import si_unit
 
@@ -144,6 +145,8 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
                 "Choose a spiking model.",
             )
         )
+    check_inputs(model, where="a pairing")
+    check_dt(model, dt, where="a pairing")
     v, settling = voltage_of(model), Settling(model, len(DRIVES))
     states, silent = settling.run(DRIVES)
     if not silent[0]:

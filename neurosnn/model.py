@@ -8,14 +8,17 @@ from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
+from brian2.core.namespace import get_local_namespace
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, Equations
 from brian2.groups.neurongroup import NeuronGroup
+from brian2.groups.subgroup import Subgroup
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
 from neurosnn.checks import Namespace, Range, did_you_mean, message, parse_equations
-from neurosnn.model_checks import check_parameters, check_strings
-from neurosnn.model_fields import fields_of_group, plain_fields, read_plain_fields
+from neurosnn.from_group import fields_of_group
+from neurosnn.model_checks import check_dt, check_parameters, check_strings
+from neurosnn.model_fields import plain_fields, read_plain_fields
 from neurosnn.registry import remember
 from neurosnn.statements import plain_code, without_comments
 from neurosnn.units import si_unit
@@ -73,6 +76,8 @@ class NeuronModel:
     eligibility_bounds : mapping of str to float
         Eligibility vectors that are clipped to [-bound, bound] after each step (van der Veen 2022
         needs this for the Izhikevich neuron); a clipped trace has no factored form.
+    dt : Quantity (second), optional
+        The only time step that the model may run with; None: any.
     name : str, optional
         Name used in messages and plots.
     reference : str, optional
@@ -118,6 +123,7 @@ class NeuronModel:
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     initial: Mapping[str, Quantity | float | str] = dataclasses.field(default_factory=dict)
     eligibility_bounds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    dt: Quantity | None = None
     name: str = "NeuronModel"
     reference: str = ""
 
@@ -202,7 +208,7 @@ class NeuronModel:
         dtype : dtype, optional
             Floating-point type of the states, Brian2's default if None.
         dt : Quantity (second), optional
-            Time step, that of Brian2's default clock if None.
+            Time step, the model's or that of Brian2's default clock if None.
 
         Returns
         -------
@@ -213,9 +219,12 @@ class NeuronModel:
         Raises
         ------
         ValueError
-            If a parameter is an array whose length is not `n`.
+            If a parameter or an initial value is an array whose length is not `n`, or for another
+            `dt` than the model's.
         """
-        for key, value in self.parameters.items():
+        if dt is not None:
+            check_dt(self, dt, where=f"{self.name}.group")
+        for key, value in (*self.parameters.items(), *self.initial.items()):
             if np.ndim(value) and np.shape(value) != (n,):
                 raise ValueError(
                     message(
@@ -235,7 +244,7 @@ class NeuronModel:
             namespace={},
             name=name,
             dtype=dtype,
-            dt=dt,
+            dt=self.dt if dt is None else dt,
         )
         if self.step.strip():
             code = plain_code(self.step)
@@ -276,17 +285,36 @@ class NeuronModel:
         return dataclasses.replace(self, parameters={**self.parameters, **values})
 
     @classmethod
-    def from_group(cls, group: NeuronGroup, **fields) -> NeuronModel:
-        """Read a model from an existing NeuronGroup.
+    def from_group(
+        cls,
+        group: NeuronGroup | Subgroup,
+        *,
+        namespace: Mapping | None = None,
+        level: int = 0,
+        synapses=None,
+        **fields,
+    ) -> NeuronModel:
+        """Read a model from an existing NeuronGroup, all of it.
+
+        Constants of the equations, variables that nothing changes and the names of the script become
+        parameters; all other variables are states, with their present values as initial values.
 
         Parameters
         ----------
-        group : NeuronGroup
-            Its equations, threshold, reset, refractoriness and integration method are read;
-            constants of the equations and of the group's namespace become parameters.
+        group : NeuronGroup or Subgroup
+            The neurons; of a subgroup the values of its slice are read.
+        namespace : mapping, optional
+            Where names are looked up that neither the group nor its own namespace knows; the local and
+            global variables of the caller if None, as ``Network.run`` does it.
+        level : int, optional
+            How many frames further out the caller is, as for ``Network.run``.
+        synapses : Synapses, PoissonInput, Network or iterable of them, optional
+            What reaches the group: the variables that arriving spikes add to become ``inputs``. All
+            such objects that exist if None.
         **fields
-            What a NeuronGroup does not know: ``inputs``, ``surrogate``, ``spike_gradient``,
-            ``step``, ``reference``.
+            What a NeuronGroup does not know: ``surrogate``, ``spike_gradient``, ``ranges``,
+            ``sources``, ``reference``; ``inputs`` where no synapse shows them. Values of
+            ``parameters`` and ``initial`` are added to those of the group.
 
         Returns
         -------
@@ -296,9 +324,26 @@ class NeuronModel:
         Raises
         ------
         ValueError
-            If the group has events other than spikes, or no fixed integration method.
+            With the name of what cannot come along: events other than spikes, another schedule,
+            ``run_regularly`` elsewhere than between state update and threshold, linked variables,
+            TimedArrays and functions of the script, unknown names, neurons that have spiked.
+        TypeError
+            If `group` is no Brian2 object.
+
+        Examples
+        --------
+        >>> from brian2 import NeuronGroup, ms
+        >>> from neurosnn import NeuronModel
+        >>> tau = 20*ms
+        >>> group = NeuronGroup(2, "dv/dt = (I - v)/tau : 1\\nI : 1", threshold="v > 1", reset="v = 0")
+        >>> group.I = [1.5, 2]
+        >>> model = NeuronModel.from_group(group)
+        >>> model.method, model.parameters["tau"], model.parameters["I"]
+        ('exact', 20. * msecond, array([1.5, 2. ]))
         """
-        return cls(**{**fields_of_group(group), **fields})
+        if namespace is None:
+            namespace = get_local_namespace(level=level + 1)
+        return cls(**fields_of_group(group, namespace, synapses, fields))
 
     def to_dict(self) -> dict:
         """The model as plain strings and numbers, for files and for comparison."""

@@ -9,7 +9,7 @@ import sympy
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
 from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.allunits import second
-from brian2.units.fundamentalunits import get_dimensions
+from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.checks import (
@@ -28,7 +28,7 @@ from neurosnn.symbolic import expand, symbol, to_symbolic
 if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
 
-__all__ = ["check_parameters", "check_strings"]
+__all__ = ["check_dt", "check_inputs", "check_parameters", "check_strings"]
 
 NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
 
@@ -106,6 +106,32 @@ def check_parameters(model: NeuronModel) -> None:
             )
 
 
+def check_dt(model: NeuronModel, dt: Quantity, *, where: str) -> None:
+    """Refuse another time step than the one that a model is meant for."""
+    if model.dt is not None and not np.isclose(float(model.dt), float(dt), rtol=1e-12, atol=0):
+        raise ValueError(
+            message(
+                f"the time step is {dt}, that of the model {model.name} {model.dt}.",
+                where,
+                "With another time step its neurons would spike at other times.",
+                f"Pass dt={model.dt}, or change the model: dataclasses.replace(model, dt=None).",
+            )
+        )
+
+
+def check_inputs(model: NeuronModel, *, where: str) -> None:
+    """Refuse a model that spikes cannot reach."""
+    if not model.inputs:
+        raise ValueError(
+            message(
+                f"the model {model.name} has no inputs.",
+                where,
+                "Spikes must have a variable to add to.",
+                "Name it in the model or at from_group, for example inputs=('v',).",
+            )
+        )
+
+
 def check_strings(model: NeuronModel) -> None:
     """Every string has known names and consistent units, and the fields fit together."""
     names = model.namespace
@@ -180,6 +206,8 @@ def check_strings(model: NeuronModel) -> None:
                     "Declare it with a unit, for example 'I : 1'.",
                 )
             )
+    if model.dt is not None:
+        check_value("dt", model.dt, Range(0 * second), where=model.name)
     for name, bound in model.eligibility_bounds.items():
         check_value(f"the eligibility bound of {name}", bound, Range(0), where=model.name)
     if model.surrogate:

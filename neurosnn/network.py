@@ -14,6 +14,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.checks import Range, check_value, did_you_mean, message
 from neurosnn.connection import Connection
+from neurosnn.model_checks import check_dt
 from neurosnn.parts import Input, Layer, Readout
 from neurosnn.wiring import checked_parameters, connect, learned_values, table
 
@@ -111,6 +112,8 @@ class SpikingNetwork:
             )
         self.dt, self.seed = dt, int(seed)
         self.input, self.layers, self.readout = _sort_parts(parts)
+        for part in (*self.layers, self.readout):
+            check_dt(part.model, dt, where="SpikingNetwork")
         self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
         self.drawn = connections is None
         self.connections: Mapping[str, Connection] = MappingProxyType(

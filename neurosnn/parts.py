@@ -12,6 +12,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 from neurosnn.checks import Range, check_value, did_you_mean, message
 from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
+from neurosnn.model_checks import check_inputs
 
 __all__ = ["Input", "Layer", "Readout"]
 
@@ -318,15 +319,7 @@ def _check_model(model: Any, *, where: str) -> None:
                 fix,
             )
         )
-    if not model.inputs:
-        raise ValueError(
-            message(
-                f"the model {model.name} has no inputs.",
-                where,
-                "Spikes must have a variable to add to.",
-                "Name it in the model, for example inputs=('v',).",
-            )
-        )
+    check_inputs(model, where=where)
 
 
 def _check_lengths(model: NeuronModel, n: int, *, where: str) -> None:

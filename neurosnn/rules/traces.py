@@ -16,6 +16,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 from neurosnn.calculus import OPEN, PSI, SPIKED, StepMap, margin_of, model_code, simplify, step_map
 from neurosnn.checks import did_you_mean, message, unit_name
 from neurosnn.model import NeuronModel
+from neurosnn.model_checks import check_inputs
 from neurosnn.rules.filters import ReadoutFilter, in_place
 from neurosnn.symbolic import symbol, to_string, to_symbolic
 from neurosnn.units import si_unit
@@ -143,6 +144,7 @@ def online_equations(
                 "Choose a spiking neuron; the weights of a readout need no trace.",
             )
         )
+    check_inputs(model, where="EProp")
     channel = model.inputs[0] if channel is None else channel
     if channel not in model.inputs:
         raise ValueError(

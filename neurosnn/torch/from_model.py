@@ -15,6 +15,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.calculus import refuse_unknown
 from neurosnn.checks import Range, check_value
 from neurosnn.model import NeuronModel
+from neurosnn.model_checks import check_dt, check_inputs
 from neurosnn.statements import assigned
 from neurosnn.torch.neuron import TorchNeuron
 from neurosnn.torch.transforms import Transform, default_for, named
@@ -92,6 +93,8 @@ def to_torch(
     20. * msecond
     """
     check_value("dt", dt, Range(0 * second), where="to_torch")
+    check_dt(model, dt, where="to_torch")
+    check_inputs(model, where="to_torch")
     changes: dict[str, Any] = {}
     if surrogate is not None:
         changes = {"surrogate": surrogate, "parameters": _still_used(model, surrogate)}
