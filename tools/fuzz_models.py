@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
             shown["times"] += 1
             if len(shown["shrunk"]) >= options.shrink:
                 continue
-            print(f"-- {one.signature}, seed {start}, dt {dt}: shrinking", flush=True)
+            print(f"-- {one.signature}, seed {start}, dt {dt}, found in\n{one.case}", flush=True)
+            print(f"# {one.verdict.reason}\n-- shrinks to", flush=True)
             least = search.shrink(one, rounds=options.rounds)
             text = f"{least.case.code(route)}\n# {least.verdict.reason}\n"
             print(text, flush=True)
