@@ -12,8 +12,8 @@ from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 
-from neurosnn.calculus import margin_of
 from neurosnn.checks import message
+from neurosnn.margin import margin_and_gate
 from neurosnn.model import NeuronModel
 from neurosnn.model_checks import check_dt, check_inputs
 from neurosnn.symbolic import evaluate
@@ -48,7 +48,7 @@ def voltage_of(model: NeuronModel) -> str:
 
 def threshold_of(model: NeuronModel, states: Mapping[str, float]) -> float:
     """The voltage at which a neuron in the given state spikes."""
-    margin = margin_of(model.threshold, model.name)
+    margin, _ = margin_and_gate(model.threshold, {voltage_of(model)}, model.name)
     values = {name: float(value) for name, value in model.parameters.items()} | dict(states)
     v = voltage_of(model)
     at_zero, at_one = (evaluate(margin, values | {v: value}) for value in (0.0, 1.0))

@@ -23,7 +23,6 @@ needs:
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -37,6 +36,7 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.checks import did_you_mean, message
+from neurosnn.margin import margin_and_gate
 from neurosnn.model import NeuronModel
 from neurosnn.statements import plain_code, without_comments
 from neurosnn.symbolic import (
@@ -171,11 +171,14 @@ def model_code(model: NeuronModel) -> Code:
             refractory = f"timestep(t - lastspike, dt) >= timestep({period}, dt)"
         else:
             refractory = f"not_refractory or not ({period})"
+    threshold = expand(without_comments(model.threshold), subexpressions)
+    if threshold.strip("() ").isidentifier():
+        threshold += " == True"  # a backend may keep truth values as numbers
     return Code(
         refractory=refractory,
         update=expand(update, subexpressions),
         step=expand(plain_code(model.step), subexpressions),
-        threshold=expand(without_comments(model.threshold), subexpressions),
+        threshold=threshold,
         reset=expand(plain_code(model.reset), subexpressions),
         surrogate=expand(without_comments(model.surrogate), subexpressions),
         conditional=tuple(
@@ -242,23 +245,31 @@ def refuse_undifferentiable(model: NeuronModel) -> None:
     refuse_noise(model)
 
 
-def margin_of(threshold: str, where: str) -> str:
-    """The margin g of a threshold ``left > right``: left - right."""
-    tree = ast.parse(threshold.strip(), mode="eval").body
-    if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
-        left, right = ast.unparse(tree.left), ast.unparse(tree.comparators[0])
-        if isinstance(tree.ops[0], ast.Gt | ast.GtE):
-            return f"({left}) - ({right})"
-        if isinstance(tree.ops[0], ast.Lt | ast.LtE):
-            return f"({right}) - ({left})"
-    raise ValueError(
-        message(
-            f"the threshold {threshold!r} is not one comparison.",
-            where,
-            "The pseudo-derivative is taken with respect to its margin, left side minus right side.",
-            "Write it as 'v > v_th'; a refractory period belongs into refractory=.",
-        )
-    )
+def pseudo_derivative(model: NeuronModel, code: Code) -> tuple[str, str]:
+    """The margin of the threshold and psi, which is zero while another condition forbids a spike.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        A spiking model with a surrogate.
+    code : Code
+        Its strings.
+
+    Returns
+    -------
+    margin, psi : str
+        Brian2 expressions. The margin is that of the comparison that involves the states of the
+        surrogate.
+
+    Raises
+    ------
+    ValueError
+        If that is not one comparison.
+    """
+    states = set(model.states)
+    about = get_identifiers(code.surrogate) & states or states
+    margin, gate = margin_and_gate(code.threshold, about, model.name)
+    return margin, f"({code.surrogate})*int({gate})" if gate else code.surrogate
 
 
 def transmitted_slopes(model: NeuronModel) -> dict[str, str]:
@@ -390,9 +401,9 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     }
     margin, margin_by, psi = {}, sympy.S.Zero, ""
     if model.threshold:
-        margin_by = to_symbolic(margin_of(code.threshold, model.name))
+        text, psi = pseudo_derivative(model, code)
+        margin_by = to_symbolic(text)
         margin = {name: differentiate(margin_by, name) for name in states}
-        psi = code.surrogate
     return StepMap(
         model=model,
         states=states,

@@ -115,6 +115,9 @@ def fields_of_group(
         kept |= set(_names(given.get(field, ())))
     kept |= {given.get("transmits", "")} | set(() if made is None else made.states)
     parameters, initial = _values(group, part, kept)
+    states = [name for name in own if name not in parameters and own[name].type != SUBEXPRESSION]
+    if not inputs and "inputs" not in given and len(states) == 1:
+        inputs = tuple(states)
     parameters |= given.get("parameters", {})
     local = {*group.variables, *parameters, *assigned(step), *assigned(reset)}
     result = {

@@ -27,8 +27,9 @@ from brian2.equations.refractory import add_refractoriness
 from brian2.units.allunits import second
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus import margin_of, model_code, refuse_noise
+from neurosnn.calculus import model_code, refuse_noise
 from neurosnn.checks import message
+from neurosnn.margin import margin_of
 from neurosnn.model import NeuronModel
 from neurosnn.symbolic import (
     differentiate,

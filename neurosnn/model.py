@@ -310,7 +310,8 @@ class NeuronModel:
             How many frames further out the caller is, as for ``Network.run``.
         synapses : Synapses, PoissonInput, Network or iterable of them, optional
             What reaches the group: the variables that arriving spikes add to become ``inputs``. All
-            such objects that exist if None.
+            such objects that exist if None. If none is found, the only state of the model is its
+            input; a model with several has none, and says so where spikes would reach it.
         **fields
             What a NeuronGroup does not know: ``surrogate``, ``spike_gradient``, ``ranges``,
             ``sources``, ``reference``; ``inputs`` where no synapse shows them. Values of

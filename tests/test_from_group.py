@@ -85,7 +85,7 @@ def issue():
     model = same(g)
     assert model.parameters == {"I": 2.0, "tau": 20 * ms}
     assert model.initial == {"v": 0.5}
-    assert model.inputs == ()
+    assert model.inputs == ("v",)  # the only state
 
 
 @read

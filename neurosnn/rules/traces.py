@@ -13,7 +13,16 @@ from brian2.units.allunits import amp, farad, hertz, ohm, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
-from neurosnn.calculus import OPEN, PSI, SPIKED, StepMap, margin_of, model_code, simplify, step_map
+from neurosnn.calculus import (
+    OPEN,
+    PSI,
+    SPIKED,
+    StepMap,
+    model_code,
+    pseudo_derivative,
+    simplify,
+    step_map,
+)
 from neurosnn.checks import did_you_mean, message, unit_name
 from neurosnn.model import NeuronModel
 from neurosnn.model_checks import check_inputs
@@ -177,7 +186,7 @@ class _Writer:
     def write(self, channel, readout_filter, amplitude, rate) -> OnlineEquations:
         slopes, model = self.slopes, self.model
         margin_dim = self.names.dimensions_of(
-            margin_of(self.code.threshold, model.name), field="threshold"
+            pseudo_derivative(model, self.code)[0], field="threshold"
         )
         self.check_surrogate(margin_dim)
         if model.refractory is False:

@@ -11,8 +11,8 @@ from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus import (
-    margin_of,
     model_code,
+    pseudo_derivative,
     refuse_noise,
     refuse_undifferentiable,
     transmitted_slopes,
@@ -113,8 +113,9 @@ class TorchNeuron(torch.nn.Module):
         self._slopes: dict[str, Callable] = {}
         if model.spikes:
             self._threshold = translator.expression(code.threshold)
-            self._margin = translator.expression(margin_of(code.threshold, model.name))
-            self._psi = translator.expression(code.surrogate)
+            margin, psi = pseudo_derivative(model, code)
+            self._margin = translator.expression(margin)
+            self._psi = translator.expression(psi)
             if model.transmits:
                 slopes = transmitted_slopes(model)
                 self._slopes = {name: translator.expression(slopes[name]) for name in slopes}
