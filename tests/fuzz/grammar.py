@@ -260,7 +260,8 @@ class Builder:
         form = self.pick(*forms)
         others = states[1:]
         if form == "adaptive":
-            extra = self.term(others, linear=False)
+            known = self.subexpressions
+            extra = self.pick(*known) if known and self.yes() else self.term(others, linear=False)
             right = f"{right} + 0.3*abs({extra})" + ("" if usual == "1" else f"*{usual}")
         elif form == "clock":
             right = f"{right}*(2 - t/(100*ms))"
@@ -318,7 +319,9 @@ class Builder:
             return self.pick(
                 f"{x} = not {x}", f"{x} = {self.as_number(states[0])} > 0.5", f"{x} = True"
             )
+        seen = [f"{x} += 0.1*{name}{unit}" for name in self.subexpressions]
         return self.pick(
+            *seen,
             f"{x} += {self.number(-0.5, 0.5)}{unit}",
             f"{x} *= {self.number(0.1, 0.9)}",
             f"{x} = clip({x}, -0.5{unit}, 0.8{unit})",

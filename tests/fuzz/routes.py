@@ -6,6 +6,8 @@ in it is looked for in its halves.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Syn
 from brian2.equations.equations import Equations
 from export_cases import QUICK
 
-from fuzz.cases import N_IN, N_OUT, N_STEPS, Case, N, input_trial
+from fuzz.cases import DRIVE, N_IN, N_OUT, N_STEPS, Case, N, input_trial, scale_of
 from fuzz.flows import eventprop
 from fuzz.verdicts import Verdict, made, on_usable, quick_compiler
 from neurosnn import BPTT, EProp, Input, Layer, Readout, SpikingNetwork, export, read_results
@@ -231,9 +233,37 @@ def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> lis
                 if verdicts[k].kind == "same":
                     number = len(theirs[id(case)].spikes)
                     verdicts[k] = same_gradient(net, layer.name, number, ours, other)
-        return verdicts
+        return [
+            _written_either_way(case) if verdict.kind == "same" else verdict
+            for case, verdict in zip(part, verdicts, strict=True)
+        ]
 
     return on_usable(cases, [usable(result) for result in expected], run)
+
+
+def _written_either_way(case: Case) -> Verdict:
+    """The gradient through the resets is the same for statements behind semicolons and on lines."""
+    import torch
+
+    from neurosnn.torch import to_torch
+
+    lines = "\n".join(part.strip() for part in re.split("[;\n]", case.reset) if part.strip())
+    found = []
+    for reset in (case.reset, lines):
+        model = dataclasses.replace(case.model, reset=reset)
+        neuron = to_torch(model, dt=case.dt * ms, dtype=torch.float64, detach_reset=False)
+        x = torch.rand(40, N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        x = (x * torch.tensor(DRIVE) * float(scale_of(case.unit()))).requires_grad_()
+        given = tuple(x / (k + 1) for k in range(len(case.inputs)))
+        sent, state = neuron.run(given)
+        total = sent.sum() + sum(
+            v.sum() / float(scale_of(model.dimensions[name])) for name, v in state.values.items()
+        )
+        found.append(torch.autograd.grad(total, x)[0].numpy())
+    wrong = np.abs(found[0] - found[1]).max()
+    if wrong <= 1e-9 * np.abs(found[1]).max() or not np.isfinite(found[1]).all():
+        return Verdict("same")
+    return Verdict("different", f"gradient through ';' {found[0].sum()}, on lines {found[1].sum()}")
 
 
 def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
