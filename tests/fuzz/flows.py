@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from brian2 import Quantity, second
@@ -247,22 +247,42 @@ def usable(case: FlowCase) -> Verdict | None:
 def eventprop(cases: Sequence[FlowCase], expected: Any = None) -> list[Verdict]:
     """EventProp's gradient of the input weights against differences of spike times without a grid.
 
-    Its error is of the order of the step over the slope of a crossing: what differs must do so with a
-    quarter of the step.
+    Its error is of the order of the step over the slope of a crossing: what differs must still differ
+    where two steps are extrapolated to none.
     """
     del expected
-    useless = [usable_or_error(case) for case in cases]
-    verdicts = on_usable(cases, useless, lambda part: _gradients(part, DT))
-    again = [k for k, verdict in enumerate(verdicts) if verdict.kind == "different"]
-    if again:
-        finer = [cases[k] for k in again]
-        found = on_usable(finer, [None] * len(finer), lambda part: _gradients(part, DT / 4))
-        for k, verdict in zip(again, found, strict=True):
+    coarse: dict[int, Gradient] = {}
+
+    def first(part: list[FlowCase]) -> list[Verdict]:
+        found = _gradients(part, DT)
+        coarse.update((id(case), one) for case, one in zip(part, found, strict=True))
+        return [_verdict(case, one) for case, one in zip(part, found, strict=True)]
+
+    def again(part: list[FlowCase]) -> list[Verdict]:
+        verdicts = []
+        for case, fine in zip(part, _gradients(part, DT / 4), strict=True):
+            w = (4 * fine.w - coarse[id(case)].w) / 3
+            verdicts.append(_verdict(case, fine._replace(w=w)))
+        return verdicts
+
+    verdicts = on_usable(cases, [usable_or_error(case) for case in cases], first)
+    doubtful = [k for k, verdict in enumerate(verdicts) if verdict.kind == "different"]
+    if doubtful:
+        finer = [cases[k] for k in doubtful]
+        for k, verdict in zip(doubtful, on_usable(finer, [None] * len(finer), again), strict=True):
             verdicts[k] = verdict
     return verdicts
 
 
-def _gradients(cases: list[FlowCase], dt: float) -> list[Verdict]:
+class Gradient(NamedTuple):
+    """Spike times (s), derivative of the loss by the scores, and gradient of the input weights."""
+
+    times: np.ndarray
+    error: np.ndarray
+    w: np.ndarray
+
+
+def _gradients(cases: list[FlowCase], dt: float) -> list[Gradient]:
     layers, connections = [], {}
     for k, case in enumerate(cases):
         layers.append(Layer(case.model, 1, name=f"m{k}"))
@@ -283,13 +303,8 @@ def _gradients(cases: list[FlowCase], dt: float) -> list[Verdict]:
     error = np.exp(scores - scores.max())
     error = error / error.sum() - np.eye(N_OUT)[1]
     return [
-        _verdict(
-            case,
-            error,
-            (spikes[f"m{k}"][0][0] + 1) * dt,
-            result.gradient[f"input_m{k}.w"][:, 0],
-        )
-        for k, case in enumerate(cases)
+        Gradient((spikes[f"m{k}"][0][0] + 1) * dt, error, result.gradient[f"input_m{k}.w"][:, 0])
+        for k in range(len(cases))
     ]
 
 
@@ -301,14 +316,14 @@ def usable_or_error(case: FlowCase) -> Verdict | None:
         return Verdict("invalid", f"the oracle: {error!r}")
 
 
-def _verdict(case: FlowCase, error: np.ndarray, times: np.ndarray, ours: np.ndarray) -> Verdict:
+def _verdict(case: FlowCase, found: Gradient) -> Verdict:
     run, slopes = case.exact
+    times, ours = found.times, found.w
     if len(times) != len(run.spikes) or np.abs(times - run.spikes).max() > 50 * DT:
         return Verdict("different", f"spikes at {times}, not {np.array(run.spikes)} (s)")
-    worth = case.connections("here")["readout_here"].w @ error
-    theirs = slopes @ np.array([readout_gain(time) for time in run.spikes]) * worth[0]
+    worth = (case.connections("here")["readout_here"].w @ found.error)[0]
+    theirs = slopes @ np.array([readout_gain(time) for time in run.spikes]) * worth
     size = max(np.abs(theirs).max(), np.abs(ours).max())
-    wrong = np.abs(ours - theirs).max()
-    if wrong <= TOLERANCE * size:
+    if np.abs(ours - theirs).max() <= TOLERANCE * size:
         return Verdict("same")
     return Verdict("different", f"gradient {ours}, not {theirs}; spikes {np.array(run.spikes)}")

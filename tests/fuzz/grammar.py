@@ -25,6 +25,7 @@ FEATURES = (
     "constant_over_dt",
     "declared",  # parameters declared in the equations
     "delays",
+    "index",  # i and N
     "initial",
     "integer",  # counters as states
     "names",  # names that collide with those of generated code
@@ -144,7 +145,9 @@ class Builder:
         if self.subexpressions and whole:
             forms += ["subexpression"]
         if "nonlinear" not in self.without:
-            forms += "tanh clip sin above decay root log exprel square floor index".split()
+            forms += "tanh clip sin above decay root log exprel square floor".split()
+        if "index" not in self.without:
+            forms += ["index"]
         if "remainder" not in self.without:
             forms += ["remainder", "quotient"]
         if "clock" not in self.without and clock:

@@ -304,7 +304,7 @@ def same_gradient(net: SpikingNetwork, layer: str, spikes: int, ours: Any, their
     if not ours.spikes[layer] == theirs.spikes[layer] == spikes:
         return Verdict(
             "different",
-            f"{spikes} spikes, {theirs.spikes[layer]} online, {ours.spikes[layer]} on the engine",
+            f"{theirs.spikes[layer]} spikes, not {spikes}; {ours.spikes[layer]} on the engine",
         )
     for key, connection in net.connections.items():
         if layer not in (connection.source, connection.target):
