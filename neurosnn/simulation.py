@@ -270,12 +270,14 @@ def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, st
         kind = model.brian_equations[name].var_type
         if isinstance(value, str):
             code.append(f"{name} = {value}")
-        elif kind != "float":
+        elif kind != "float" and not np.ndim(value):
             code.append(f"{name} = {bool(value) if kind == 'boolean' else int(value)}")
         else:
             flags = "constant" if np.ndim(value) else "constant, shared"
             unit = model.dimensions[name]
-            declared.append(f"{name}_initial : {si_unit(unit)} ({flags})")
+            declared.append(
+                f"{name}_initial : {si_unit(unit) if kind == 'float' else kind} ({flags})"
+            )
             values[f"{name}_initial"] = value if name in model.initial else Quantity(0.0, dim=unit)
             code.append(f"{name} = {name}_initial")
     threshold = model.threshold

@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 from brian2 import ms
 from engine_cases import spike_trials
+from export_cases import make, run
 from test_engine import brian_spikes, network
 
-from neurosnn import EProp, EventProp, NeuronModel, equations
+from neurosnn import (
+    EProp,
+    EventProp,
+    Input,
+    Layer,
+    NeuronModel,
+    Readout,
+    SpikingNetwork,
+    equations,
+    export,
+    read_results,
+)
 from neurosnn.calculus import step_map
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
@@ -117,3 +129,25 @@ def test_a_gate_closes_the_pseudo_derivative():
         np.testing.assert_array_equal(open_.gradient[key], block)
         if not key.startswith("readout"):
             assert not np.allclose(shut.gradient[key], block, rtol=0.1)
+
+
+@pytest.mark.standalone
+@pytest.mark.slow
+def test_the_exported_program_spikes_as_brian2_does(tmp_path):
+    """Two layers, whose thresholds are a state and conditions joined by or, from per-neuron values."""
+    first = dataclasses.replace(of_form("a state"), initial={"v": np.linspace(0, 0.9, 12)})
+    parts = [Layer(m, 12, recurrent=True, weight_scale=2.0) for m in (first, of_form("or"))]
+    net = SpikingNetwork(Input(30), *parts, Readout(3), seed=1)
+    trials = spike_trials(2, n_steps=150, rate=40)
+    expected, _, _ = brian_spikes(net, trials)
+    project = make(export(net, tmp_path / "net", inputs=trials))
+    run(project)
+    for layer in net.layers:
+        found = read_results(project).spikes[layer.name]
+        ours = [
+            (k, round(t / ms), i)
+            for k, s in enumerate(found)
+            for t, i in zip(s.t, s.i, strict=True)
+        ]
+        assert len({i for _, _, i in ours}) > 4
+        assert sorted(ours) == expected[layer.name]

@@ -327,3 +327,10 @@ def test_an_attached_reset_follows_every_statement_of_a_line(reset):
         return float(neuron.free_tau.grad)
 
     assert gradient_of(dataclasses.replace(model, reset=reset)) == gradient_of(model) != 0
+
+
+def test_an_initial_value_for_each_neuron():
+    model = dataclasses.replace(MODELS["LIF"], initial={"v": [0.0, 0.5, 0.9]})
+    neuron = to_torch(model, dtype=torch.float64)
+    state = neuron.initial_state(torch.zeros((4, 3), dtype=torch.float64))
+    np.testing.assert_array_equal(state.values["v"], np.tile([0.0, 0.5, 0.9], (4, 1)))

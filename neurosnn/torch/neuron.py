@@ -120,7 +120,7 @@ class TorchNeuron(torch.nn.Module):
                 slopes = transmitted_slopes(model)
                 self._slopes = {name: translator.expression(slopes[name]) for name in slopes}
         self._initial = [
-            (name, translator.expression(value) if isinstance(value, str) else float(value))
+            (name, translator.expression(value) if isinstance(value, str) else np.asarray(value))
             for name, value in model.initial.items()
         ]
         text = " ".join([code.refractory, code.update, code.step, code.threshold, code.surrogate])
@@ -183,7 +183,10 @@ class TorchNeuron(torch.nn.Module):
         zero = torch.zeros_like(like)
         values = dict.fromkeys(self.model.states, zero)
         for name, value in self._initial:
-            value = value(environment | values) if callable(value) else value
+            if isinstance(value, np.ndarray):
+                value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+            else:
+                value = value(environment | values)
             values[name] = zero + value
         free = None
         if self._refractory is not None:
