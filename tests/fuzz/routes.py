@@ -282,7 +282,11 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
         for case, layer in zip(part, net.layers, strict=True):
             events = found[layer.name][0]
             ours = sorted(
-                zip(np.rint(events.t / dt).astype(int).tolist(), events.i.tolist(), strict=True)
+                zip(
+                    np.rint(np.asarray(events.t) / dt).astype(int).tolist(),
+                    events.i.tolist(),
+                    strict=True,
+                )
             )
             same = ours == theirs[id(case)].spikes
             reason = f"{len(ours)} spikes, not {len(theirs[id(case)].spikes)}"
