@@ -10,7 +10,8 @@ from brian2.input.poissoninput import PoissonInput
 from brian2.synapses.synapses import Synapses, SynapticPathway
 
 from neurosnn.registry import owner_of
-from neurosnn.statements import split_statements
+from neurosnn.statements import Statement, split_statements
+from neurosnn.symbolic import symbol, to_symbolic
 
 __all__ = ["Reached", "variables_reached"]
 
@@ -71,10 +72,16 @@ def variables_reached(group: NeuronGroup, objects: Any = None) -> Reached:
                     name = statement.variable.removesuffix(suffix)
                     if name in own and statement.variable == name + suffix:
                         written.add(name)
-                        if statement.operation in ("+=", "-="):
+                        if _adds(statement):
                             added.add(name)
     order = [name for name in group.user_equations if name in added]
     return Reached(tuple(order), written | added)
+
+
+def _adds(statement: Statement) -> bool:
+    """Whether a statement adds something that does not depend on the variable itself."""
+    variable = symbol(statement.variable)
+    return variable not in (to_symbolic(statement.value) - variable).expand().free_symbols
 
 
 def _objects(given: Any) -> list[Any]:

@@ -38,7 +38,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.checks import did_you_mean, message
 from neurosnn.margin import margin_and_gate
 from neurosnn.model import NeuronModel
-from neurosnn.statements import plain_code, without_comments
+from neurosnn.statements import plain_code
 from neurosnn.symbolic import (
     differentiate,
     expand,
@@ -171,7 +171,7 @@ def model_code(model: NeuronModel) -> Code:
             refractory = f"timestep(t - lastspike, dt) >= timestep({period}, dt)"
         else:
             refractory = f"not_refractory or not ({period})"
-    threshold = expand(without_comments(model.threshold), subexpressions)
+    threshold = expand(model.threshold, subexpressions)
     if threshold.strip("() ").isidentifier():
         threshold += " == True"  # a backend may keep truth values as numbers
     return Code(
@@ -180,7 +180,7 @@ def model_code(model: NeuronModel) -> Code:
         step=expand(plain_code(model.step), subexpressions),
         threshold=threshold,
         reset=expand(plain_code(model.reset), subexpressions),
-        surrogate=expand(without_comments(model.surrogate), subexpressions),
+        surrogate=expand(model.surrogate, subexpressions),
         conditional=tuple(
             eq.varname
             for eq in equations.ordered

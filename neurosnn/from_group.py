@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from brian2.core.base import BrianObject
 from brian2.core.functions import DEFAULT_FUNCTIONS, Function
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.core.preferences import prefs
+from brian2.core.spikesource import SpikeSource
 from brian2.core.variables import Constant
 from brian2.devices.device import get_device
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
@@ -160,20 +160,20 @@ def _neurons(group: Any) -> tuple[NeuronGroup, slice]:
         )
     if not isinstance(group, NeuronGroup):
         kind = type(group).__name__
-        if not isinstance(group, BrianObject):
-            raise TypeError(
-                message(
-                    f"a {kind} is no group of neurons.",
-                    "NeuronModel.from_group",
-                    "A model is read from a NeuronGroup or a Subgroup of one.",
-                    "Pass the group.",
-                )
+        if isinstance(group, SpikeSource):
+            raise _cannot(
+                group,
+                f"a {kind} has no equations of neurons.",
+                "Its spikes come from elsewhere.",
+                "It is an Input(n) of a SpikingNetwork, with its spikes as trials.",
             )
-        raise _cannot(
-            group,
-            f"a {kind} has no equations of neurons.",
-            "Its spikes come from elsewhere.",
-            "As a source of spikes it is an Input(n) of a SpikingNetwork, with its spikes as trials.",
+        raise TypeError(
+            message(
+                f"a {kind} is no group of neurons.",
+                "NeuronModel.from_group",
+                "A model is read from a NeuronGroup or a Subgroup of one.",
+                "Pass the group.",
+            )
         )
     return group, part or slice(0, group.N)
 
@@ -281,6 +281,13 @@ def _constants(
                 f"'{name}' is no number.",
                 "A parameter of a model is a number with a unit.",
                 f"Declare '{name}' in the equations, for example as '{name} : boolean (constant)'.",
+            )
+        if name.startswith("_"):
+            raise _cannot(
+                group,
+                f"the name '{name}' starts with an underscore.",
+                "In a model it is a variable of the neurons, and Brian2 keeps such names for itself.",
+                "Choose another name in the script.",
             )
         value = float(thing.value)
         found[name] = value if thing.dim is DIMENSIONLESS else Quantity(value, dim=thing.dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from brian2.core.magic import magic_network
 from brian2.core.preferences import prefs
 from brian2.groups.group import CodeRunner
 from brian2.groups.neurongroup import (
@@ -20,6 +21,8 @@ from neurosnn.statements import plain_code
 
 __all__ = ["check_schedule", "step_code"]
 
+#: Brian2's default order of the slots of a step.
+SCHEDULE = ("start", "groups", "thresholds", "synapses", "resets", "end")
 SLOTS = {StateUpdater: "groups", Thresholder: "thresholds", Resetter: "resets"}
 
 
@@ -43,6 +46,20 @@ def check_schedule(group: NeuronGroup) -> None:
             f"the event '{others[0]}' cannot be part of a NeuronModel.",
             "Learning rules are derived for spikes only.",
             "Remove the event or express it with 'step'.",
+        )
+    if magic_network.schedule != list(SCHEDULE):
+        raise _cannot(
+            group,
+            f"the schedule is {', '.join(magic_network.schedule)}.",
+            "A model means Brian2's default schedule.",
+            f"Keep {', '.join(SCHEDULE)}.",
+        )
+    if group._refractory is not False and prefs["legacy.refractory_timing"]:
+        raise _cannot(
+            group,
+            "prefs.legacy.refractory_timing is set.",
+            "A model counts the refractory period in steps, as Brian2 does by default.",
+            "Set it to False.",
         )
     for part in group.contained_objects:
         if not part.active:
@@ -137,8 +154,7 @@ def _is_regular(part: Any) -> bool:
 
 def _moments() -> dict[str, int]:
     """The slots of Brian2's default schedule in their order."""
-    schedule = prefs["core.network.default_schedule"]
-    names = [f"{prefix}{slot}" for slot in schedule for prefix in ("before_", "", "after_")]
+    names = [f"{prefix}{slot}" for slot in SCHEDULE for prefix in ("before_", "", "after_")]
     return {name: place for place, name in enumerate(names)}
 
 

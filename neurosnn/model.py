@@ -135,6 +135,8 @@ class NeuronModel:
             if isinstance(value, str):
                 value = (value,)
             object.__setattr__(self, field, tuple(value))
+        for field in ("threshold", "surrogate"):  # Brian2 reads comments of statements only
+            object.__setattr__(self, field, without_comments(getattr(self, field)))
         check_parameters(self)
         check_strings(self)
 
@@ -237,7 +239,7 @@ class NeuronModel:
         group = NeuronGroup(
             n,
             self.brian_equations,
-            threshold=without_comments(self.threshold) or None,
+            threshold=self.threshold or None,
             reset=plain_code(self.reset) if self.threshold else None,
             refractory=self.refractory,
             method=self.method,

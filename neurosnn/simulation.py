@@ -22,6 +22,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.checks import did_you_mean, message
 from neurosnn.model import NeuronModel
 from neurosnn.registry import remember
+from neurosnn.statements import without_comments
 from neurosnn.units import si_unit
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def _with_output(net: SpikingNetwork) -> NeuronModel:
 def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, str]:
     """The model without spikes between trials, and the code that sets its initial state."""
     strings = [model.equations, model.threshold, model.reset, model.step, str(model.refractory)]
-    text = "\n".join(strings).replace("t - lastspike", "lastspike")
+    text = "\n".join(map(without_comments, strings)).replace("t - lastspike", "lastspike")
     if "t" in get_identifiers(text):
         raise ValueError(
             message(

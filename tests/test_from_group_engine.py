@@ -95,3 +95,6 @@ def test_synapses_of_the_script_show_the_inputs():
         {"k": -1.0},
     )
     assert S.name != T.name
+    for code, inputs in (("g_post = g_post + w", ("g",)), ("g_post = clip(g_post + w, 0, 1)", ())):
+        U = Synapses(Q, Q, "w : 1", on_pre=code)
+        assert NeuronModel.from_group(Q, synapses=U).inputs == inputs

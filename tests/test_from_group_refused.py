@@ -10,16 +10,20 @@ from brian2 import (
     PoissonGroup,
     Soma,
     SpatialNeuron,
+    Synapses,
     TimedArray,
     check_units,
     linked_var,
     ms,
+    prefs,
+    set_device,
     umetre,
 )
 
 from neurosnn import NeuronModel
 
 REFUSED = {}
+KEPT = []  # Brian2's subgroups do not keep their group alive
 
 
 def refused(match):
@@ -67,6 +71,11 @@ def an_array_in_the_namespace():
 @refused(r"'on' is no number")
 def a_flag_in_the_namespace():
     return plain(threshold="v > 1 and on", namespace={"on": True})
+
+
+@refused(r"the name 'tau_post' ends in '_post'.*Choose another name")
+def a_constant_named_as_in_a_synapse():
+    return plain("dv/dt = -v/tau_post : 1", namespace={"tau_post": 10 * ms})
 
 
 @refused(r"the variable 'drive' is linked to one of another group")
@@ -136,6 +145,25 @@ def neurons_that_have_run():
     return group
 
 
+@refused(r"the schedule is start, synapses, groups.*Keep start, groups, thresholds")
+def another_schedule():
+    prefs.core.network.default_schedule = [
+        "start",
+        "synapses",
+        "groups",
+        "thresholds",
+        "resets",
+        "end",
+    ]
+    return plain()
+
+
+@refused(r"prefs.legacy.refractory_timing is set")
+def refractory_periods_of_old():
+    prefs.legacy.refractory_timing = True
+    return plain(refractory=2 * ms)
+
+
 @refused(r"'v' is of type float32.*without dtype")
 def single_precision():
     return plain(dtype=np.float32)
@@ -158,7 +186,8 @@ def no_method_that_can():
 
 @refused(r"the strings use 'i', which counts all neurons")
 def the_index_in_a_slice():
-    return plain("dv/dt = (1 + i - v)/(10*ms) : 1", n=4)[2:]
+    KEPT.append(plain("dv/dt = (1 + i - v)/(10*ms) : 1", n=4))
+    return KEPT[-1][2:]
 
 
 @refused(r"the initial value of v must be finite")
@@ -174,3 +203,29 @@ def test_refused_with_the_reason(case):
     with pytest.raises(ValueError, match=match) as caught:
         NeuronModel.from_group(make())
     assert str(caught.value).startswith(("NeuronModel.from_group(", "neurons"))
+
+
+@pytest.mark.standalone
+def test_values_that_a_standalone_program_computes():
+    set_device("cpp_standalone", build_on_run=False)
+    group = plain()
+    group.v = [0.25, 0.5]
+    assert NeuronModel.from_group(group).initial["v"].tolist() == [0.25, 0.5]
+    group.v = "rand()"
+    with pytest.raises(ValueError, match=r"the values of 'v' are not known.*runtime device"):
+        NeuronModel.from_group(group)
+
+
+def test_things_that_are_no_groups():
+    group = plain()
+    for thing in ("neurons", Synapses(group, group)):
+        with pytest.raises(
+            TypeError, match=r"a (str|Synapses) is no group of neurons.*Pass the group"
+        ):
+            NeuronModel.from_group(thing)
+
+
+def test_a_private_constant_of_the_script():
+    _tau = 10 * ms
+    with pytest.raises(ValueError, match="the name '_tau' starts with an underscore"):
+        NeuronModel.from_group(plain("dv/dt = -v/_tau : 1"))

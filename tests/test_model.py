@@ -318,11 +318,6 @@ def test_the_base_of_these_cases_is_accepted():
     assert NeuronModel(**{**BASE, "inputs": "I"}).inputs == ("I",)
 
 
-def test_things_that_are_no_groups():
-    with pytest.raises(TypeError, match=r"a str is no group of neurons.*Pass the group"):
-        NeuronModel.from_group("neurons")
-
-
 def test_a_model_for_one_time_step():
     model = dataclasses.replace(equations.LIF(), dt=0.5 * ms)
     assert float(model.group(1).clock.dt) == 0.5e-3
