@@ -12,6 +12,8 @@ from neurosnn import NeuronModel
 from neurosnn.hybrid import hybrid_map
 
 DURATION, DT = 40e-3, 2e-6
+
+pytestmark = pytest.mark.slow
 MEMBRANE = "dv/dt = (I - v)/tau : 1"
 CURRENT = "\ndI/dt = -I/ts : 1"
 HELD = " (unless refractory)"

@@ -11,6 +11,8 @@ from neurosnn import NeuronModel
 DURATION, DT = 40e-3, 2e-6
 #: A step of the forward pass has an error of its own, largest for Hodgkin-Huxley's channels.
 SHIFT = 0.15e-3
+
+pytestmark = pytest.mark.slow
 TIMES = (2e-3, 4e-3, 9e-3)
 
 
