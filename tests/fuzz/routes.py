@@ -317,6 +317,8 @@ def same_gradient(net: SpikingNetwork, layer: str, spikes: int, ours: Any, their
         one, two = ours.gradient[f"{key}.w"], theirs.gradient[f"{key}.w"]
         if connection.mask is not None:
             two = two * connection.mask
+        if not np.isfinite(one).all() and not np.isfinite(two).all():
+            return Verdict("not finite", "a slope such as that of sqrt(abs(v)) at 0")
         scale = max(np.abs(one).max(), np.abs(two).max())
         wrong = np.abs(one - two).max()
         if not wrong <= 1e-7 * scale:
