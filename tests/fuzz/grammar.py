@@ -297,7 +297,7 @@ class Builder:
         )
         more = [self.statement(states) for _ in range(self.draw(st.integers(0, 3)))]
         if more and self.yes():
-            local = f"local_value = 1.0*{self.as_number(v)}"  # numpy would make it the same array
+            local = f"local_value = 0.9*{self.as_number(v)}"  # alone, numpy would make it the same array
             target = states[-1]
             if target.role in ("ode", "declared"):
                 unit = "" if target.kind == "1" else f"*{USUAL[target.kind]}"
