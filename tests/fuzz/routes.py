@@ -72,7 +72,7 @@ def _stock(cases: list[Case]) -> list[Stock]:
                 )
                 synapses.connect(i=i, j=j)
                 synapses.variables["weight_of_it"].set_value(connection.w[where])
-                synapses.delay = connection.fixed_delay[i] * dt
+                synapses.pre.delay = connection.fixed_delay[i] * dt  # a state may be called delay
                 objects.append(synapses)
         own = Equations(case.equations)
         names = [
