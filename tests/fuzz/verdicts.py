@@ -57,7 +57,8 @@ def made(cases: Sequence[Case], make: Callable[[Case], Any], function: Callable)
 
 def refused(error: Exception) -> Verdict:
     """An error: which one decides whether it is a defect."""
-    return Verdict("refused", f"{type(error).__name__}: {error}")
+    cause = f" ({error.__cause__!r})" if error.__cause__ else ""
+    return Verdict("refused", f"{type(error).__name__}: {error}{cause}")
 
 
 def on_usable(
