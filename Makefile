@@ -1,4 +1,4 @@
-# make setup | test | test-fast | test-torch | docs | demo | lint | format | wheel-test | bench | clean
+# make setup | test | test-fast | test-torch | sanitize | docs | demo | lint | format | wheel-test | bench | clean
 #
 #   make test PYTHON=python3.12 VENV=.venv312     another interpreter, its own environment
 #   make test PYTEST_ARGS="-k window -x"          more arguments for pytest
@@ -15,6 +15,10 @@ PACKAGES ?=
 # test-torch: the PyTorch that the tests were written with, in an environment of its own
 TORCH ?= torch==2.13.0
 TORCH_VENV ?= .venv-torch
+# sanitize: a compiler that is used through tools/sanitizing_c++, and the tests that run what it compiles
+SANITIZED_CXX ?= g++
+SANITIZED_TESTS ?= tests/test_engine.py tests/test_silent_results.py tests/test_equilibrium_engine.py \
+  tests/test_eventprop.py tests/test_export_program.py
 # wheel-test: the interpreter and the extras of the fresh environment, and which tests run in it
 WHEEL_PYTHON ?= $(BIN)/python
 WHEEL_EXTRAS ?= test,lint
@@ -27,7 +31,7 @@ PIP_FLAGS := -qq --disable-pip-version-check
 MYPY_FLAGS := --strict --follow-imports=silent
 PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS)
 
-.PHONY: setup test test-fast test-torch docs demo lint format wheel-test bench clean
+.PHONY: setup test test-fast test-torch sanitize docs demo lint format wheel-test bench clean
 
 setup: $(STAMP)
 	@echo "==> setup: $(VENV) is ready"
@@ -54,6 +58,16 @@ test-torch:
 	@$(MAKE) --no-print-directory setup VENV=$(TORCH_VENV) EXTRAS=test,torch PACKAGES=$(TORCH)
 	@echo "==> test-torch: the tests that need PyTorch"
 	@OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/pytest $(PYTEST_FLAGS) tests -m torch $(PYTEST_ARGS)
+
+# The interpreter is not instrumented, so the libraries are preloaded; its own leaks are nobody's concern.
+# One test asks for impossible memory, another limits it: AddressSanitizer needs much address space.
+sanitize: $(STAMP)
+	@echo "==> sanitize: engines and an exported program with AddressSanitizer and UndefinedBehaviorSanitizer"
+	@LD_PRELOAD="$$($(SANITIZED_CXX) -print-file-name=libasan.so) $$($(SANITIZED_CXX) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	CXX=$(CURDIR)/tools/sanitizing_c++ SANITIZED_CXX=$(SANITIZED_CXX) NEUROSNN_CACHE=$(abspath $(VENV))/sanitized \
+	$(BIN)/pytest $(PYTEST_FLAGS) --durations=10 $(SANITIZED_TESTS) \
+	  -k "not too_long_for_any_memory and not no_memory" $(PYTEST_ARGS)
 
 docs: $(STAMP)
 	@echo "==> docs: the manual, in docs/_build/html/index.html"

@@ -22,6 +22,7 @@ from reference.networks import (
 
 from neurosnn import NeuronModel, equations
 from neurosnn.data import FrameTrials, SpikeTrials
+from neurosnn.engine import Engine
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 
 LIF = equations.LIF()
@@ -267,3 +268,30 @@ def test_a_model_may_have_a_variable_called_w():
         simulation["recurrent"].neurosnn_w[:], net.parameters["recurrent.w"][~np.eye(3, dtype=bool)]
     )
     simulation.run(3 * ms, namespace={})
+
+
+def test_given_connections_that_act_on_two_variables():
+    model = NeuronModel(
+        equations="dv/dt = (g - v)/(10*ms) : 1\ndg/dt = -g/(5*ms) : 1",
+        threshold="v > 1",
+        reset="v = 0",
+        inputs=("v", "g"),
+        method="euler",
+    )
+    parts = (Input(4), Layer(model, 3), Readout(2))
+    drawn = SpikingNetwork(*parts)
+    drawn.connections["input"].channel[:] = [0, 1, 0, 1]
+    drawn.connections["input"].w[:] = 1.3
+    net = SpikingNetwork(*parts, connections=drawn.connections)
+    trial = SpikeTrials(
+        times=np.arange(1, 21) * 1e-3,
+        units=np.arange(20) % 4,
+        offsets=[0, 20],
+        labels=[0],
+        n_channels=4,
+        duration=30 * ms,
+    )
+    simulation = net.brian2(trial, record=("spikes",))
+    simulation.run(30 * ms, namespace={})
+    counts = Engine(net, dtype="float64").simulate(trial).counts["hidden"]
+    assert counts.sum() == simulation["hidden_spikes"].num_spikes > 10

@@ -72,7 +72,7 @@ def gradient(net, learn, trial, label, *, step_weight, feedback=None, cut=True):
         }
         for key, connection in net.connections.items():
             if connection.source == "input":
-                came = trial[t]
+                came = delayed(trial[: t + 1], connection.delay)
             else:
                 came = delayed(history[connection.source], connection.delay)
             if connection.target == "readout":

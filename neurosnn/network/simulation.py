@@ -319,7 +319,9 @@ def _synapses(
         sent = f"{weight}*{graded}_pre" if graded else weight
     made = []
     for channel, i, j, where in connection.by_channel():
-        name = connection.synapses_name + ("_inhibitory" if channel and net.drawn else "")
+        # given connections may act on the second variable alone
+        second = channel and (net.drawn or made)
+        name = connection.synapses_name + ("_inhibitory" if second else "")
         same = np.ptp(connection.delay) == 0
         synapses = Synapses(
             source,

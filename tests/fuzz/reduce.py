@@ -1,0 +1,158 @@
+"""Simpler cases than a given one: what shrinking tries, all of them in one batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from brian2.utils.stringtools import get_identifiers
+
+from fuzz.cases import Case
+
+__all__ = ["reductions", "together"]
+
+
+def reductions(case: Case) -> dict[str, Case]:
+    """Cases with one thing less, by what it is; some of them make no sense, and Brian2 says so."""
+    found: dict[str, Case] = {}
+    for key, simpler in _simpler(case):
+        simpler = _without_unused(simpler)
+        if repr(simpler) not in {repr(case), *map(repr, found.values())}:
+            found[key] = simpler
+    return found
+
+
+def together(case: Case, keys: list[str]) -> Case:
+    """All of these reductions, one after the other."""
+    for key in keys:
+        case = reductions(case).get(key, case)
+    return case
+
+
+def _simpler(case: Case) -> Iterator[tuple[str, Case]]:
+    def change(key: str, **fields) -> tuple[str, Case]:
+        return key, dataclasses.replace(case, **fields)
+
+    yield change(
+        "plain wiring",
+        recurrent=False,
+        sparse=False,
+        longest_delay=0,
+        seed=0,
+        inputs=case.inputs[:1],
+        spike_gradient=(),
+    )
+    for name, simple in (
+        ("read", False),
+        ("recurrent", False),
+        ("sparse", False),
+        ("longest_delay", 0),
+        ("step", ""),
+        ("method", "euler"),
+        ("spike_gradient", ()),
+        ("inputs", case.inputs[:1]),
+        ("initial", {}),
+    ):
+        yield change(name, **{name: simple})
+    if case.refractory is not False:
+        free = case.equations.replace("(unless refractory)", "").replace("unless refractory", "")
+        yield change(
+            "no refractory",
+            refractory=False,
+            equations=free,
+            surrogate=case.surrogate.replace("int(not_refractory)*", ""),
+        )
+        yield change("no flags", equations=free)
+        yield change("refractory time", refractory=(3.0, "ms"))
+    lines = case.equations.splitlines()
+    for k, line in enumerate(lines):
+        rest = [*lines[:k], *lines[k + 1 :]]
+        yield f"forget {_defined(line)}", _forget(case, "\n".join(rest), _defined(line))
+        head, found, tail = line.partition("=")
+        if found and "/dt" in head:
+            name = head.strip()[1:-3].strip()
+            unit = tail.rpartition(":")[2]
+            for drive in _drives(tail, name):
+                yield change(
+                    f"{name}: {drive}",
+                    equations="\n".join([*lines[:k], f"{head}= {drive} :{unit}", *lines[k + 1 :]]),
+                )
+        elif found:
+            unit = tail.rpartition(":")[2]
+            yield change(
+                f"constant {head}",
+                equations="\n".join([*lines[:k], f"{head}= 0.5 :{unit}", *lines[k + 1 :]]),
+            )
+        if re.search(r"\((shared, )?constant\)$", line):
+            yield change(f"undeclared {line}", equations="\n".join(rest))
+    for field in ("reset", "step"):
+        statements = [part for part in re.split(r"[;\n]", getattr(case, field)) if part.strip()]
+        for k, statement in enumerate(statements):
+            left = statements[:k] + statements[k + 1 :]
+            for between in (";", "\n") if left else ():
+                yield change(f"{field} {statement}{between}", **{field: between.join(left)})
+        yield change(f"{field} on lines", **{field: "\n".join(statements)})
+    for name in case.initial:
+        yield change(
+            f"initial {name}",
+            initial={key: value for key, value in case.initial.items() if key != name},
+        )
+    for name, (value, unit) in case.parameters.items():
+        if isinstance(value, list):
+            yield change(f"one {name}", parameters={**case.parameters, name: (value[0], unit)})
+    for sign in (">=", ">", "<"):
+        left, found, right = case.threshold.partition(f" {sign} ")
+        if found:
+            for name in case.parameters:
+                yield change(f"threshold {name}", threshold=f"{left} {sign} {name}")
+            short = re.match(r"\([\d.*a-zA-Z]+\)", right)
+            if short:
+                yield change("short threshold", threshold=f"{left} {sign} {short.group()}")
+
+
+def _defined(line: str) -> str:
+    return re.match(r"\s*d?(\w+?)(/dt)?\s*[=:]", line).group(1)
+
+
+def _drives(tail: str, name: str) -> Iterator[str]:
+    """Shorter right sides of ``((a + b)*mV - x)/tau``."""
+    found = re.match(rf"\s*\(\((.*)\)(\*\w+)? - {name}\)/(.*) :", tail)
+    if found:
+        drive, unit, tau = found.group(1), found.group(2) or "", found.group(3)
+        if drive != "0":
+            yield f"-{name}/{tau}"
+            terms = drive.split(" + ")
+            for k in range(len(terms)):
+                if len(terms) > 1:
+                    yield f"(({' + '.join(terms[:k] + terms[k + 1 :])}){unit} - {name})/{tau}"
+        yield f"(({drive}){unit} - {name})/(10*ms)"
+
+
+def _forget(case: Case, equations: str, name: str) -> Case:
+    """Without a variable, and without the statements that change it."""
+    changed = {"equations": equations}
+    for field in ("reset", "step"):
+        kept = [
+            part
+            for part in re.split(r"[;\n]", getattr(case, field))
+            if name not in get_identifiers(part) and part.strip()
+        ]
+        changed[field] = "\n".join(kept)
+    return dataclasses.replace(
+        case,
+        **changed,
+        initial={key: value for key, value in case.initial.items() if key != name},
+        spike_gradient=tuple(key for key in case.spike_gradient if key != name),
+        inputs=tuple(key for key in case.inputs if key != name) or case.inputs,
+    )
+
+
+def _without_unused(case: Case) -> Case:
+    text = " ".join([case.equations, case.threshold, case.reset, case.step, case.surrogate])
+    used = get_identifiers(f"{text} {case.refractory if isinstance(case.refractory, str) else ''}")
+    return dataclasses.replace(
+        case,
+        parameters={key: value for key, value in case.parameters.items() if key in used},
+        surrogate=case.surrogate,
+    )

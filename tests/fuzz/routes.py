@@ -1,0 +1,348 @@
+"""Every way to run a batch of cases, and what differs from stock Brian2.
+
+A batch is one network and one program: a layer for each case, none connected with another. What goes wrong
+in it is looked for in its halves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Synapses, ms
+from brian2.equations.equations import Equations
+from export_cases import QUICK
+
+from fuzz.cases import DRIVE, N_IN, N_OUT, N_STEPS, Case, N, input_trial, scale_of
+from fuzz.flows import eventprop
+from fuzz.verdicts import Verdict, made, on_usable, quick_compiler
+from neurosnn import (
+    BPTT,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    export,
+    read_results,
+)
+from neurosnn.core.units import si_unit
+from neurosnn.engine import Engine
+from neurosnn.losses import CrossEntropy
+from neurosnn.rules.eprop.backend import OnlineBackend
+
+__all__ = ["ROUTES", "Stock", "engine", "factored", "stock"]
+
+#: Sums are taken in the same order everywhere; functions such as exp differ by one digit in the last place.
+RELATIVE = 1e-9
+
+
+class Stock(NamedTuple):
+    """A trial of a case in stock Brian2."""
+
+    spikes: list[tuple[int, int]]
+    states: dict[str, np.ndarray]
+
+
+# -- stock Brian2 ---------------------------------------------------------------------------------
+
+
+def stock(cases: Sequence[Case]) -> list[Stock | Exception]:
+    """All cases in one simulation of Brian2's own objects."""
+    return made(cases, lambda case: case.group(), _stock)
+
+
+def _stock(cases: list[Case]) -> list[Stock]:
+    dt = cases[0].dt * ms
+    _, step, channel = input_trial(cases[0].dt * 1e-3).steps(dt)
+    source = SpikeGeneratorGroup(N_IN, channel, step * dt, dt=dt, name="stock_input*")
+    objects: list[Any] = [source]
+    monitors = []
+    for case in cases:
+        group = case.group()
+        objects.append(group)
+        for connection in case.connections("here").values():
+            if connection.target == "readout":
+                continue
+            sender = source if connection.source == "input" else group
+            for channel_, i, j, where in connection.by_channel():
+                synapses = Synapses(
+                    sender,
+                    group,
+                    f"weight_of_it : {si_unit(connection.dimensions)}",
+                    on_pre=f"{case.inputs[channel_]}_post += weight_of_it",
+                    dt=dt,
+                    namespace={},
+                )
+                synapses.connect(i=i, j=j)
+                synapses.variables["weight_of_it"].set_value(connection.w[where])
+                synapses.pre.delay = connection.fixed_delay[i] * dt  # a state may be called delay
+                objects.append(synapses)
+        own = Equations(case.equations)
+        names = [
+            name
+            for name in (*own.diff_eq_names, *own.parameter_names)
+            if name not in case.parameters
+        ]
+        states = StateMonitor(group, names, record=True, when="start", order=-9, dt=dt)
+        spikes = SpikeMonitor(group)
+        objects += [states, spikes]
+        monitors.append((names, states, spikes))
+    with np.errstate(all="ignore"):
+        Network(*objects).run(N_STEPS * dt)
+    found = []
+    for names, states, spikes in monitors:
+        when = np.rint(np.asarray(spikes.t) / float(dt)).astype(int)
+        found.append(
+            Stock(
+                sorted(zip(when.tolist(), np.asarray(spikes.i).tolist(), strict=True)),
+                {
+                    name: np.asarray(states.variables[name].get_value(), float).reshape(-1, N)
+                    for name in names
+                },
+            )
+        )
+    return found
+
+
+def usable(result: Stock | Exception) -> Verdict | None:
+    """Why a case proves nothing, None if it does."""
+    if isinstance(result, Exception):
+        return Verdict("invalid", f"stock Brian2: {result!r}: {result.__cause__!r}")
+    if not all(
+        np.isfinite(values).all() and np.abs(values).max() < 1e12
+        for values in result.states.values()
+    ):
+        return Verdict("not finite")
+    if not 3 <= len(result.spikes) < 0.9 * N * N_STEPS:
+        return Verdict("silent", f"{len(result.spikes)} spikes")
+    return None
+
+
+# -- networks -------------------------------------------------------------------------------------
+
+
+def network(cases: Sequence[Case]) -> SpikingNetwork:
+    """One layer for each case, all with the same input and readout."""
+    layers, connections = [], {}
+    for k, case in enumerate(cases):
+        name = f"m{k}"
+        layers.append(Layer(case.model, N, name=name))
+        connections |= case.connections(name)
+    readout = Readout(N_OUT, tau=15 * ms)
+    net = SpikingNetwork(
+        Input(N_IN), *layers, readout, dt=cases[0].dt * ms, connections=connections
+    )
+    net.parameters["readout.b"][:] = [0.3, -0.2, 0.1]
+    return net
+
+
+def compare(case: Case, expected: Stock, ours: Stock) -> Verdict:
+    """Spikes must be equal, and states up to rounding; what never changes may have become a parameter."""
+    missing = [name for name in expected.states if name not in ours.states]
+    if any(np.ptp(expected.states[name], axis=0).any() for name in missing):
+        return Verdict("different", f"states {sorted(ours.states)}, not {sorted(expected.states)}")
+    worst: tuple[int, str] = (N_STEPS, "")
+    for name, theirs in expected.states.items():
+        values = ours.states.get(name, theirs)
+        scale = np.abs(theirs).max() + 1e-300
+        wrong = np.abs(values - theirs) > RELATIVE * scale
+        wrong |= ~np.isfinite(values)
+        if wrong.any():
+            step, neuron = (int(k[0]) for k in np.nonzero(wrong))
+            if step < worst[0]:
+                worst = (
+                    step,
+                    (
+                        f"{name} of neuron {neuron} at step {step} is {values[step, neuron]:.12g}, "
+                        f"not {theirs[step, neuron]:.12g}"
+                    ),
+                )
+    if ours.spikes == expected.spikes and not worst[1]:
+        return Verdict("same")
+    first = min(set(ours.spikes) ^ set(expected.spikes), default=None)
+    reason = f"{len(ours.spikes)} spikes, not {len(expected.spikes)}, first difference {first}"
+    return Verdict("different", f"{reason}; {worst[1]}")
+
+
+def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
+    """The forward pass of the engine in float64 against stock Brian2."""
+    expected = stock(cases) if expected is None else expected
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
+
+    def run(part: list[Case]) -> list[Verdict]:
+        net = network(part)
+        with quick_compiler():
+            machine = Engine(net, dtype="float64", threads=1)
+        record = tuple((layer.name, state) for layer in net.layers for state in layer.model.states)
+        result = machine.simulate(input_trial(part[0].dt * 1e-3), record=record)
+        verdicts = []
+        for case, layer in zip(part, net.layers, strict=True):
+            events = zip(*result.spikes[layer.name][0], strict=True)
+            states = {state: result.states[layer.name, state][0] for state in layer.model.states}
+            ours = Stock(sorted((int(a), int(b)) for a, b in events), states)
+            verdicts.append(compare(case, theirs[id(case)], ours))
+        return verdicts
+
+    return on_usable(cases, [usable(result) for result in expected], run)
+
+
+def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
+    """The gradient of e-prop's factored form on the engine against its online form in Brian2.
+
+    The online network must also spike as stock Brian2 does.
+    """
+    expected = stock(cases) if expected is None else expected
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
+
+    def run(part: list[Case]) -> list[Verdict]:
+        net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
+        trial = input_trial(part[0].dt * 1e-3)
+        with quick_compiler():
+            machine = Engine(net, EProp(), loss, dtype="float64", threads=1)
+        ours = machine.run(trial, gradient=True)
+        with np.errstate(all="ignore"):
+            online = OnlineBackend(net, EProp(), loss).run(trial, gradient=True)
+        return [
+            same_gradient(net, layer.name, len(theirs[id(case)].spikes), ours, online)
+            for case, layer in zip(part, net.layers, strict=True)
+        ]
+
+    return on_usable(cases, [usable(result) for result in expected], run)
+
+
+def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
+    """Spikes of `to_torch`, and its gradients against those of e-prop and BPTT on the engine."""
+    from torch_oracle import gradient
+
+    expected = stock(cases) if expected is None else expected
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
+
+    def run(part: list[Case]) -> list[Verdict]:
+        net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
+        trial, dt = input_trial(part[0].dt * 1e-3), part[0].dt * ms
+        _, step, channel = trial.steps(dt)
+        raster = np.zeros((N_STEPS, N_IN))
+        np.add.at(raster, (step, channel), 1.0)
+        weight = loss.step_weights(np.array([N_STEPS]), dt)
+        verdicts = [Verdict("same")] * len(part)
+        for rule in (EProp(), BPTT()):
+            with quick_compiler():
+                machine = Engine(net, rule, loss, dtype="float64", threads=1)
+            ours = machine.run(trial, gradient=True)
+            cut = rule.method == "eprop"
+            _, found, counts = gradient(net, (), raster, 1, step_weight=weight, cut=cut)
+            spikes = {name: int(count.sum()) for name, count in counts.items()}
+            other = Gradient(spikes, found)
+            for k, (case, layer) in enumerate(zip(part, net.layers, strict=True)):
+                if verdicts[k].kind == "same":
+                    number = len(theirs[id(case)].spikes)
+                    verdicts[k] = same_gradient(net, layer.name, number, ours, other)
+        return [
+            _written_either_way(case) if verdict.kind == "same" else verdict
+            for case, verdict in zip(part, verdicts, strict=True)
+        ]
+
+    return on_usable(cases, [usable(result) for result in expected], run)
+
+
+def _written_either_way(case: Case) -> Verdict:
+    """The gradient through the resets is the same for statements behind semicolons and on lines."""
+    import torch
+
+    from neurosnn.torch import to_torch
+
+    lines = "\n".join(part.strip() for part in re.split("[;\n]", case.reset) if part.strip())
+    found = []
+    for reset in (case.reset, lines):
+        model = dataclasses.replace(case.model, reset=reset)
+        neuron = to_torch(model, dt=case.dt * ms, dtype=torch.float64, detach_reset=False)
+        x = torch.rand(40, N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        x = (x * torch.tensor(DRIVE) * float(scale_of(case.unit()))).requires_grad_()
+        given = tuple(x / (k + 1) for k in range(len(case.inputs)))
+        sent, state = neuron.run(given)
+        total = sent.sum() + sum(
+            v.sum() / float(scale_of(model.dimensions[name])) for name, v in state.values.items()
+        )
+        found.append(torch.autograd.grad(total, x)[0].numpy())
+    wrong = np.abs(found[0] - found[1]).max()
+    if wrong <= 1e-9 * np.abs(found[1]).max() or not np.isfinite(found[1]).all():
+        return Verdict("same")
+    return Verdict("different", f"gradient through ';' {found[0].sum()}, on lines {found[1].sum()}")
+
+
+def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
+    """Spikes of an exported program; one takes a minute to compile."""
+    expected = stock(cases) if expected is None else expected
+    theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
+
+    def run(part: list[Case]) -> list[Verdict]:
+        net, dt = network(part), part[0].dt * 1e-3
+        with tempfile.TemporaryDirectory() as folder:
+            path = export(net, f"{folder}/program", inputs=input_trial(dt))
+            subprocess.run(["make", "-s", QUICK], cwd=path, check=True, capture_output=True)
+            subprocess.run(["./run"], cwd=path, check=True, capture_output=True)
+            found = read_results(path).spikes
+        verdicts = []
+        for case, layer in zip(part, net.layers, strict=True):
+            events = found[layer.name][0]
+            ours = sorted(
+                zip(
+                    np.rint(np.asarray(events.t) / dt).astype(int).tolist(),
+                    events.i.tolist(),
+                    strict=True,
+                )
+            )
+            same = ours == theirs[id(case)].spikes
+            reason = f"{len(ours)} spikes, not {len(theirs[id(case)].spikes)}"
+            verdicts.append(Verdict("same") if same else Verdict("different", reason))
+        return verdicts
+
+    return on_usable(cases, [usable(result) for result in expected], run)
+
+
+class Gradient(NamedTuple):
+    """What is compared of two gradients."""
+
+    spikes: dict[str, int]
+    gradient: dict[str, np.ndarray]
+
+
+def same_gradient(net: SpikingNetwork, layer: str, spikes: int, ours: Any, theirs: Any) -> Verdict:
+    """Gradients of all connections of a layer; the error of the readout is common to all layers."""
+    if not ours.spikes[layer] == theirs.spikes[layer] == spikes:
+        return Verdict(
+            "different",
+            f"{theirs.spikes[layer]} spikes, not {spikes}; {ours.spikes[layer]} on the engine",
+        )
+    for key, connection in net.connections.items():
+        if layer not in (connection.source, connection.target):
+            continue
+        one, two = ours.gradient[f"{key}.w"], theirs.gradient[f"{key}.w"]
+        if connection.mask is not None:
+            two = two * connection.mask
+        if not np.isfinite(one).all() and not np.isfinite(two).all():
+            return Verdict("not finite", "a slope such as that of sqrt(abs(v)) at 0")
+        scale = max(np.abs(one).max(), np.abs(two).max())
+        wrong = np.abs(one - two).max()
+        if not wrong <= 1e-7 * scale:
+            kind = key.rpartition("_")[0]
+            return Verdict(
+                "different", f"gradient of {kind}.w: {wrong / scale:.2g} of its largest element"
+            )
+    return Verdict("same")
+
+
+#: By name; each takes cases and, if they are there already, their results in stock Brian2.
+ROUTES = {
+    "engine": engine,
+    "factored": factored,
+    "eventprop": eventprop,
+    "torch": torch,
+    "exported": exported,
+}

@@ -1,0 +1,74 @@
+"""What a route makes of a case, and batches in which some cases fail."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from fuzz.cases import Case
+from neurosnn.engine import build
+
+__all__ = ["Verdict", "isolate", "made", "on_usable", "quick_compiler", "refused"]
+
+
+class Verdict(NamedTuple):
+    """What a route made of a case: "same", "silent", "refused" or "different", and the reason."""
+
+    kind: str
+    reason: str = ""
+
+
+@contextlib.contextmanager
+def quick_compiler() -> Iterator[None]:
+    """Without optimization the compiler takes a third of the time; float64 gives the same bits."""
+    before = build.FLAGS
+    build.FLAGS = tuple("-O0" if flag == "-O3" else flag for flag in before)
+    try:
+        yield
+    finally:
+        build.FLAGS = before
+
+
+def isolate(cases: Sequence[Case], function: Callable[[list[Case]], list]) -> list:
+    """The results of a function of a batch; an exception in the place of each case that raises it."""
+    try:
+        return list(function(list(cases)))
+    except Exception as error:
+        if len(cases) == 1:
+            return [error]
+    half = len(cases) // 2
+    return isolate(cases[:half], function) + isolate(cases[half:], function)
+
+
+def made(cases: Sequence[Case], make: Callable[[Case], Any], function: Callable) -> list:
+    """As `isolate`, for cases of which each can be made; that costs little and fails most often."""
+    found: dict[int, Any] = {}
+    for k, case in enumerate(cases):
+        try:
+            make(case)
+        except Exception as error:
+            found[k] = error
+    left = [k for k in range(len(cases)) if k not in found]
+    if left:
+        found |= zip(left, isolate([cases[k] for k in left], function), strict=True)
+    return [found[k] for k in range(len(cases))]
+
+
+def refused(error: Exception) -> Verdict:
+    """An error: which one decides whether it is a defect."""
+    cause = f" ({error.__cause__!r})" if error.__cause__ else ""
+    return Verdict("refused", f"{type(error).__name__}: {error}{cause}")
+
+
+def on_usable(
+    cases: Sequence[Case], useless: Sequence[Verdict | None], run: Callable
+) -> list[Verdict]:
+    """What `run` says of a batch without the cases that prove nothing; an error is a refusal."""
+    verdicts = list(useless)
+    left = [k for k, verdict in enumerate(verdicts) if verdict is None]
+    for k, found in zip(
+        left, made([cases[k] for k in left], lambda case: case.model, run), strict=True
+    ):
+        verdicts[k] = refused(found) if isinstance(found, Exception) else found
+    return verdicts
