@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
+from scipy.stats import binomtest
 
 from neurosnn.core.values import Range, check_value
 
@@ -20,7 +19,7 @@ def wilson_interval(share: float, total: int, *, level: float = 0.95) -> np.ndar
     Parameters
     ----------
     share : float
-        Share p that was found, 0 to 1.
+        Share p that was found, 0 to 1: a whole number of the trials, to which it is rounded.
     total : int
         Number n of independent trials. Several seeds on the same test set are not independent.
     level : float, default 0.95
@@ -50,8 +49,5 @@ def wilson_interval(share: float, total: int, *, level: float = 0.95) -> np.ndar
     check_value("share", share, Range(0, 1, includes_low=True), where=where)
     check_value("total", total, Range(0), where=where)
     check_value("level", level, Range(0, 1), where=where)
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    spread = z**2 / total
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / total + spread / total / 4) / (1 + spread)
-    return np.array([middle - half, middle + half])
+    found = binomtest(round(share * total), int(total))
+    return np.array(found.proportion_ci(level, method="wilson"))

@@ -9,6 +9,7 @@ from brian2.units.fundamentalunits import get_dimensions
 from neurosnn.core.messages import message
 from neurosnn.core.values import unit_name
 from neurosnn.model import NeuronModel, PlasticityRule
+from neurosnn.rules.base import as_rule
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eprop.traces import eprop_names
 
@@ -42,14 +43,17 @@ def learner(rule, model: NeuronModel | None, learning_signal: float):
     """
     if isinstance(rule, PlasticityRule):
         return PlasticityLearner(rule, model, learning_signal)
+    rule = as_rule(rule, where="analysis")
     if isinstance(rule, EProp):
         return EPropLearner(rule, model, learning_signal)
     raise TypeError(
         message(
-            f"{rule!r} is not a plasticity rule.",
+            f"{type(rule).__name__} has no window of single pairs of spikes.",
             "analysis",
-            "A window needs a rule that says how pairs of spikes change a weight.",
-            "Pass for example equations.PairSTDP() or EProp().",
+            "Its change of a weight follows from a loss at the end of a trial, backwards in time, not from "
+            "the two spikes.",
+            "Measure it in a network that learns, analysis.measured_window, or pass EProp() or "
+            "equations.PairSTDP().",
         )
     )
 

@@ -19,7 +19,7 @@ from neurosnn import (
     citation,
     equations,
 )
-from neurosnn.core.citation import KNOWN
+from neurosnn.core.citation import known_references
 
 
 @pytest.mark.parametrize("name", equations.__all__)
@@ -44,8 +44,13 @@ def test_a_network_and_its_rule_are_cited_once_each():
 
 def test_entries_are_complete():
     """Whoever pastes one into a bibliography has what a style asks for."""
-    for (author, year), (kind, fields) in KNOWN.items():
-        assert fields["author"].split(",")[0].split()[-1] == author
+    for key, entry in known_references().items():
+        kind = re.match(r"@(\w+)\{", entry).group(1)
+        fields = dict(re.findall(r"^  (\w+) = \{(.*)\},$", entry, flags=re.MULTILINE))
+        assert entry.splitlines()[0] == f"@{kind}{{{key},"
+        assert len(fields) == len(entry.splitlines()) - 2
+        author, year = fields["author"].split(",")[0].split()[-1], fields["year"]
+        assert key == f"{author.lower()}{year}"
         assert {"article": "journal", "inproceedings": "booktitle", "misc": "eprint"}[
             kind
         ] in fields

@@ -32,7 +32,7 @@ from reference.study_points import (
 from neurosnn.study import Choice, LogUniform, Study, StudyTable, Uniform
 from neurosnn.study import points as study_points
 from neurosnn.study import runner as study_runner
-from neurosnn.study.table import interval, student_quantile
+from neurosnn.study.table import interval
 
 
 @contextlib.contextmanager
@@ -336,13 +336,6 @@ def test_results_go_elsewhere_if_the_folder_stays_full(tmp_path, monkeypatch):
 
 
 # -- the table --------------------------------------------------------------------------------------
-
-
-def test_student_quantiles_equal_scipy():
-    for degrees in (1, 2, 3, 4, 5, 9, 10, 29, 30, 200):
-        for share in (0.6, 0.9, 0.975, 0.995):
-            wanted = scipy.stats.t.ppf(share, degrees)
-            assert student_quantile(share, degrees) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_intervals_equal_scipy():

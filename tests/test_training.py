@@ -169,6 +169,25 @@ def test_weights_with_a_unit_are_learned_in_millivolts():
     assert np.abs(net.parameters["readout.b"] - before["readout.b"]) == pytest.approx(0.1, rel=1e-3)
 
 
+def test_weights_with_a_unit_keep_their_bits_where_nothing_is_learned():
+    """Dividing by mV and multiplying again would move a weight by an ulp, update by update."""
+    volts = NeuronModel(
+        equations="dv/dt = -v/tau_m : volt",
+        threshold="v > v_th",
+        reset="v = 0*mV",
+        surrogate="clip(1 - abs(v - v_th)/v_th, 0, 1)/v_th",
+        parameters={"tau_m": 20 * ms, "v_th": 10 * mV},
+    )
+    net = SpikingNetwork(Input(40), Layer(volts, 30), Readout(3), seed=5)
+    trainer = make_trainer(net, optimizer=Adam(0.1, factors={"input.w": 0}))
+    before = weights_of(trainer)
+    assert np.any(before["input.w"] / 1e-3 * 1e-3 != before["input.w"])
+    for _ in range(3):
+        trainer.step(make_trials(channels=40))
+    assert np.array_equal(net.parameters["input.w"], before["input.w"])
+    assert not np.array_equal(net.parameters["readout.w"], before["readout.w"])
+
+
 def test_arrays_that_a_backend_learns_are_updated_and_kept(tmp_path):
     class Adaptive(LinearBackend):
         def __init__(self, net, loss):

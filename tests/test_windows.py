@@ -23,7 +23,7 @@ from brian2 import (
 )
 from plasticity_reference import periodic_triplet, triplet, voltage
 
-from neurosnn import NeuronModel, analysis, equations
+from neurosnn import BPTT, EventProp, NeuronModel, analysis, equations
 from neurosnn.analysis.protocols import private_brian
 from neurosnn.equations.triplet_stdp import FITS
 
@@ -321,7 +321,9 @@ def test_frequency_curve_with_unit_and_rounded_intervals():
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"rule": "STDP"}, TypeError, "'STDP' is not a plasticity rule"),
+        ({"rule": "STDP"}, TypeError, "the rule is the text 'STDP', not an object"),
+        ({"rule": EventProp()}, TypeError, "EventProp has no window of single pairs of spikes"),
+        ({"rule": BPTT()}, TypeError, "BPTT has no window.*measured_window"),
         ({"max_lag": 50}, ValueError, "max_lag must be a time"),
         ({"step": -1 * ms}, ValueError, "step must be >"),
         ({"dt": 0.3 * ms}, ValueError, "step = 1. ms is not a multiple of the time step"),

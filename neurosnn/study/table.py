@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
+from scipy.special import stdtrit
 
 from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import did_you_mean, message, printable
@@ -20,7 +21,7 @@ from neurosnn.study.points import decode
 if TYPE_CHECKING:
     from neurosnn.study.points import Point, PointFiles
 
-__all__ = ["StudyMeans", "StudyTable", "interval", "student_quantile"]
+__all__ = ["StudyMeans", "StudyTable", "interval"]
 
 
 class StudyMeans(NamedTuple):
@@ -273,37 +274,9 @@ def interval(values: Any, level: float = 0.95) -> tuple[float, float, float]:
     mean = float(values.mean())
     if len(values) < 2:
         return mean, math.nan, math.nan
-    half = student_quantile((1 + level) / 2, len(values) - 1)
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2))
     half *= float(values.std(ddof=1)) / math.sqrt(len(values))
     return mean, mean - half, mean + half
-
-
-def student_quantile(share: float, degrees: int) -> float:
-    """Quantile of Student's t distribution above its median, by bisection.
-
-    The distribution function is the finite sum of Abramowitz & Stegun 26.7.3 and 26.7.4.
-    """
-    low, high = 0.0, 1.0
-    while _student(high, degrees) < share:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student(middle, degrees) < share else (low, middle)
-    return (low + high) / 2
-
-
-def _student(t: float, degrees: int) -> float:
-    """Probability of a value up to t >= 0."""
-    theta = math.atan(t / math.sqrt(degrees))
-    cosine, sine = math.cos(theta), math.sin(theta)
-    # For odd degrees the series starts at cos, for even ones at 1; each term follows from the last.
-    odd = degrees % 2
-    term, total = (cosine if odd else 1.0), 0.0
-    for k in range(degrees // 2):
-        total += term
-        term *= cosine**2 * ((2 * k + 2) / (2 * k + 3) if odd else (2 * k + 1) / (2 * k + 2))
-    inside = 2 / math.pi * (theta + sine * total) if odd else sine * total
-    return (1 + inside) / 2
 
 
 def _hashable(value: Any) -> Any:

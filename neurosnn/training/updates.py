@@ -113,12 +113,15 @@ class Updates:
         if self.clip is not None:
             clip_by_global_norm(gradient.blocks, self.clip)
         # Weights with a unit are optimized in mV, nA or nS.
-        scaled = {name: scale for name, scale in self.scales.items() if scale != 1}
-        for name, scale in scaled.items():
-            self.parameters[name] /= scale
-        self.optimizer.update(self.parameters, gradient.blocks, self.state, rate)
-        for name, scale in scaled.items():
-            self.parameters[name] *= scale
+        scaled = {
+            name: self.parameters[name] / scale for name, scale in self.scales.items() if scale != 1
+        }
+        before = {name: array.copy() for name, array in scaled.items()}
+        self.optimizer.update({**self.parameters, **scaled}, gradient.blocks, self.state, rate)
+        for name, array in scaled.items():
+            # What the optimizer leaves alone must not change by rounding.
+            moved = array != before[name]
+            np.copyto(self.parameters[name], array * self.scales[name], where=moved)
         if self.constraints is not None:
             self.constraints.apply()
         self.guard.passed(gradient.norms)
