@@ -186,7 +186,7 @@ class AlignmentRecorder(Callback):
         self.compare(trainer)
 
     def compare(self, trainer: Any) -> None:
-        """Add one comparison, for a loop of one's own.
+        """Add one comparison, for a loop of your own.
 
         Parameters
         ----------

@@ -132,7 +132,7 @@ def plot_raster(times, units, *, ax: Axes | None = None, **marker_kwargs: Any) -
     Raises
     ------
     ValueError
-        If there are not as many times as units, or the times are none.
+        If there are not as many times as units, or the times are not times.
 
     Examples
     --------

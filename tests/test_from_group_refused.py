@@ -68,7 +68,7 @@ def an_array_in_the_namespace():
     return plain("dv/dt = (drive - v)/(10*ms) : 1", namespace={"drive": np.arange(2)})
 
 
-@refused(r"'on' is no number")
+@refused(r"'on' is not a number")
 def a_flag_in_the_namespace():
     return plain(threshold="v > 1 and on", namespace={"on": True})
 

@@ -211,15 +211,15 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     )
 
 
-def refuse_unknown(model: NeuronModel, learn: Iterable[str]) -> None:
+def refuse_unknown(model: NeuronModel, learn: Iterable[str], *, where: str = "") -> None:
     """An error if a name that is to be learned is not a parameter of the model."""
     for name in learn:
         if name not in model.parameters:
             raise ValueError(
                 message(
                     f"'{name}' is not a parameter and cannot be learned.",
-                    model.name,
-                    "",
+                    where or model.name,
+                    f"Only a parameter of {model.name} can be.",
                     did_you_mean(name, model.parameters),
                 )
             )

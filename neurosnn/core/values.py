@@ -131,7 +131,7 @@ def check_ranges(ranges: Mapping[str, Range], *, where: str) -> None:
         if len(numbers) < len(limits) or any(np.isnan(float(x)) for x in numbers):
             raise ValueError(
                 message(
-                    f"a limit of the range of {name} is no number.",
+                    f"a limit of the range of {name} is not a number.",
                     where,
                     "Values are compared with it.",
                     "Write for example Range(0*ms, 100*ms).",

@@ -35,7 +35,7 @@ def delay_line(trials: SpikeTrials, copies: int, spacing: Quantity) -> SpikeTria
     TypeError
         ``trials`` is no SpikeTrials.
     ValueError
-        ``copies`` below one, or ``spacing`` is no positive time.
+        ``copies`` below one, or ``spacing`` is not a positive time.
 
     Examples
     --------

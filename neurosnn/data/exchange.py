@@ -36,7 +36,7 @@ def write_shd(path: str | PathLike[str], trials: SpikeTrials) -> None:
     ImportError
         h5py is not installed.
     OSError
-        The file cannot be written; one of before is intact.
+        The file cannot be written; an earlier one stays intact.
 
     Notes
     -----

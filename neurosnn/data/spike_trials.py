@@ -304,7 +304,7 @@ class SpikeTrials(TrialSet):
         Raises
         ------
         ValueError
-            ``dt`` is no time, ``duplicates`` is unknown, or "error" and there are some.
+            ``dt`` is not a time, ``duplicates`` is unknown, or "error" and there are some.
 
         Examples
         --------
@@ -379,7 +379,7 @@ class SpikeTrials(TrialSet):
         Raises
         ------
         ValueError
-            ``dt`` is no time.
+            ``dt`` is not a time.
 
         Examples
         --------

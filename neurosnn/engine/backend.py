@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosnn.calculus.step import refuse_unknown
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.backward import Differentiates
 from neurosnn.engine.batches import BatchInput, read_batch
@@ -291,16 +292,7 @@ class Engine:
 
     def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
         learn = self.learn.get(name, ())
-        for parameter in learn:
-            if parameter not in model.parameters:
-                raise ValueError(
-                    message(
-                        f"'{parameter}' is not a parameter of layer '{name}'.",
-                        "Engine",
-                        "Only a parameter of the model can be learned.",
-                        did_you_mean(parameter, model.parameters),
-                    )
-                )
+        refuse_unknown(model, learn, where=f"layer '{name}'")
         if self.backward is None:
             return Translator(index, name, model, learn).finish()
         # what cannot be differentiated is refused before it is translated

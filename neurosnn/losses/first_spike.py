@@ -54,7 +54,7 @@ class FirstSpike(Loss):
     Raises
     ------
     ValueError
-        If a value is no positive time or number.
+        If a value is not a positive time or number.
 
     Notes
     -----

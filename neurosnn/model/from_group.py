@@ -278,7 +278,7 @@ def _constants(
         if not isinstance(thing, Constant) or thing.is_boolean:
             raise _cannot(
                 group,
-                f"'{name}' is no number.",
+                f"'{name}' is not a number.",
                 "A parameter of a model is a number with a unit.",
                 f"Declare '{name}' in the equations, for example as '{name} : boolean (constant)'.",
             )

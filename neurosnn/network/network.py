@@ -73,7 +73,7 @@ class SpikingNetwork:
         For parts in the wrong order, names used twice, delays that are no multiple of dt, or
         settings without effect.
     TypeError
-        For a part that is none.
+        For what is not a part of a network.
 
     Examples
     --------

@@ -177,7 +177,7 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
         if sparse.get(name):
             number = data["synapses"][name]
             if type(number) is not int or not 0 <= number <= math.prod(shape):
-                raise _Refused(path, f"has a number of synapses that is none: {number!r:.80}")
+                raise _Refused(path, f"has {number!r:.80} in place of a number of synapses")
             # The synapses are drawn before they are replaced by those of the file.
             if not connectivity[name] * math.prod(shape) <= 4 * number + 100_000:
                 raise _Refused(path, f"disagrees with itself about how many synapses '{name}' has")
@@ -209,7 +209,7 @@ def _learned(part: dict, name: str, n: int) -> dict[str, tuple[Any, tuple[int, .
 
 def _count(path: Path, value: Any) -> int:
     if type(value) is not int or not 1 <= value <= MAX_NEURONS:
-        raise _Refused(path, f"has a number of neurons that is none: {value!r:.80}")
+        raise _Refused(path, f"has {value!r:.80} in place of a number of neurons")
     return value
 
 
@@ -226,7 +226,7 @@ def _build(
     readout = dict(data["readout"])
     readout["model"] = NeuronModel.from_dict(readout["model"])
     entry = dict(data["input"])
-    if "delay" in entry:  # files of before know no delays of the input
+    if "delay" in entry:  # earlier files have no delays of the input
         entry["delay"] = from_plain(entry["delay"])
     net = network(
         Input(**entry),

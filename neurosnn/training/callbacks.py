@@ -222,7 +222,7 @@ class EarlyStopping:
         value : float
             The new one.
         best : float or None
-            The best of before, if there is one.
+            The best value so far, if there is one.
 
         Returns
         -------

@@ -37,7 +37,7 @@ class Constraints:
     Raises
     ------
     ValueError
-        Bounds that are none, of another unit, for an unknown name, or that contradict Dale's law.
+        What is not a pair of bounds; bounds of another unit, for an unknown name, or against Dale's law.
 
     Examples
     --------

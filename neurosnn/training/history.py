@@ -40,7 +40,7 @@ class History:
     Raises
     ------
     TypeError
-        If a value is no number.
+        If a value is not a number.
 
     Examples
     --------

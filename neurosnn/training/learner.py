@@ -107,7 +107,7 @@ class Learner(ABC):
 
     @abstractmethod
     def use(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Take ``weights`` of before, as the best ones."""
+        """Take over earlier ``weights``, such as the best ones."""
 
     @property
     @abstractmethod

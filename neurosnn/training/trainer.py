@@ -81,7 +81,7 @@ class Trainer(BaseTrainer):
     ValueError
         For an unknown loss, backend or dtype, or settings out of their range.
     TypeError
-        For an optimizer, schedule or augmentation that is none.
+        For what is not an optimizer, a schedule or an augmentation.
 
     Notes
     -----

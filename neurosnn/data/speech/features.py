@@ -30,7 +30,7 @@ def mfcc_features(samples, rate, *, window=25 * ms, hop=10 * ms, n_mfcc=13):
     ImportError
         librosa is not installed.
     ValueError
-        Window or hop is no time, or the recording is shorter than nine frames.
+        Window or hop is not a time, or the recording is shorter than nine frames.
     """
     where = "mfcc_features"
     n_mfcc = positive_int(n_mfcc, "n_mfcc", where=where)

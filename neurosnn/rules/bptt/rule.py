@@ -43,7 +43,7 @@ class BPTT(Rule):
     Raises
     ------
     ValueError
-        If a rate is none.
+        If a rate is negative or not a rate.
 
     Notes
     -----

@@ -56,7 +56,7 @@ class EProp(Rule):
     Raises
     ------
     ValueError
-        For an unknown kind of feedback, or a rate that is none.
+        For an unknown kind of feedback, or a rate that is negative or not a rate.
 
     Notes
     -----

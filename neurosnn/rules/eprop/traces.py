@@ -140,7 +140,7 @@ def online_equations(
     threshold : str, optional
         Condition of the group, if it is not that of the model.
     known : iterable of str, optional
-        Variables of the group; a parameter that is none stands in the namespace of the group.
+        Variables of the group; a parameter that is not among them stands in the namespace of the group.
     taken : iterable of str, optional
         Names, besides those of the model, that no variable of e-prop may have.
 
