@@ -114,7 +114,9 @@ class Updates:
             clip_by_global_norm(gradient.blocks, self.clip)
         # Weights with a unit are optimized in mV, nA or nS.
         scaled = {
-            name: self.parameters[name] / scale for name, scale in self.scales.items() if scale != 1
+            name: np.array(self.parameters[name] / scale)
+            for name, scale in self.scales.items()
+            if scale != 1
         }
         before = {name: array.copy() for name, array in scaled.items()}
         self.optimizer.update({**self.parameters, **scaled}, gradient.blocks, self.state, rate)
