@@ -12,11 +12,12 @@ from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 
-from neurosnn.calculus.step import margin_of
+from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import evaluate
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
+from neurosnn.model.neuron_checks import check_dt, check_inputs
 
 SETTLED = 1e-13
 CHUNK, MOST_SETTLING, MOST_STAGES = 500, 10_000, 20
@@ -47,7 +48,7 @@ def voltage_of(model: NeuronModel) -> str:
 
 def threshold_of(model: NeuronModel, states: Mapping[str, float]) -> float:
     """The voltage at which a neuron in the given state spikes."""
-    margin = margin_of(model.threshold, model.name)
+    margin, _ = margin_and_gate(model.threshold, {voltage_of(model)}, model.name)
     values = {name: float(value) for name, value in model.parameters.items()} | dict(states)
     v = voltage_of(model)
     at_zero, at_one = (evaluate(margin, values | {v: value}) for value in (0.0, 1.0))
@@ -144,6 +145,8 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
                 "Choose a spiking model.",
             )
         )
+    check_inputs(model, where="a pairing")
+    check_dt(model, dt, where="a pairing")
     v, settling = voltage_of(model), Settling(model, len(DRIVES))
     states, silent = settling.run(DRIVES)
     if not silent[0]:

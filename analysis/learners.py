@@ -10,6 +10,7 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import unit_name
 from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.rules.eprop import EProp
+from neurosnn.rules.eprop.traces import eprop_names
 
 # Time constants after which a state that relaxes has forgotten where it started.
 LONG = 36
@@ -193,19 +194,22 @@ class EPropLearner:
         self.synapses = self.rule.synapses(
             pre, post, model=self.model, connect="i == j", delay=delay, name="neurosnn_pairs*"
         )
-        self.dimensions = self.synapses.variables["G"].dim
-        post.variables["L"].set_value(float(self.learning_signal))
+        self.names = eprop_names(self.model)
+        self.dimensions = self.synapses.variables[self.names("G")].dim
+        post.variables[self.names("L")].set_value(float(self.learning_signal))
         return (self.synapses,)
 
     def change(self) -> np.ndarray:
         """Sum of ``L e_t`` of each synapse so far, in SI units, shape (n,)."""
-        return np.array(self.synapses.variables["G"].get_value())
+        return np.array(self.synapses.variables[self.names("G")].get_value())
 
     def trace_variables(self) -> list[str]:
         """Names of the variables to record for the eligibility trace."""
-        vectors = [name for name in self.synapses.variables if name.startswith("eps_")]
-        return ["etrace", *vectors]
+        known = self.synapses.equations.names
+        vectors = [name for name in known if name.removeprefix("neurosnn_").startswith("eps_")]
+        return [self.names("etrace"), *vectors]
 
     def trace(self, values: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The eligibility trace and its components from the recorded variables."""
-        return values["etrace"], {name: values[name] for name in values if name != "etrace"}
+        trace = self.names("etrace")
+        return values[trace], {name: values[name] for name in values if name != trace}

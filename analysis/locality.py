@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from brian2.utils.stringtools import get_identifiers
+
 from neurosnn.core.messages import message
+from neurosnn.core.statements import assigned, split_statements
 from neurosnn.model import PlasticityRule
 
 __all__ = ["COLUMNS", "Locality", "locality", "locality_table", "register_locality"]
@@ -224,9 +226,7 @@ def locality_table(rules: Mapping[str, Any], *, style: str = "text") -> str:
 
 def _has_pre_trace(rule: PlasticityRule) -> bool:
     """Whether a variable that presynaptic spikes change is read when a postsynaptic one arrives."""
-    changed = {
-        match.group(1)
-        for match in re.finditer(r"^\s*(\w+)\s*[-+*/]?=(?!=)", rule.on_pre, flags=re.MULTILINE)
-    } - {"w"}
-    elsewhere = f"{rule.on_post}\n{rule.step}\n{rule.equations}"
-    return any(re.search(rf"\b{name}\b", elsewhere) for name in changed)
+    changed = assigned(rule.on_pre) - {"w"}
+    equations = [e.expr.code for e in rule.brian_equations.values() if e.expr is not None]
+    statements = [s.value for code in (rule.on_post, rule.step) for s in split_statements(code)]
+    return bool(changed & get_identifiers(" ".join([*equations, *statements])))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosnn.analysis.drawing import change_curve, current_axes, in_ms, line, plain, zero_lines
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, drawable, message
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -285,6 +285,6 @@ def plot_learning_curve(
         ax.legend()
     rate = quantity.removeprefix("rate.")
     name = f"firing rate of {rate} (Hz)" if rate != quantity else quantity.replace("_", " ")
-    ax.set(xlabel="epoch", ylabel=f"{name} (%)" if percent else name)
+    ax.set(xlabel="epoch", ylabel=drawable(f"{name} (%)" if percent else name))
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax

@@ -8,6 +8,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.drawing import COLORS, current_axes, plain
+from neurosnn.core.messages import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +91,7 @@ def plot_study(
             x,
             mean,
             np.nan_to_num([mean - low, high - mean]),
-            label=None if value is None else str(value),
+            label=None if value is None else drawable(str(value)),
             **{**style, **errorbar_kwargs},
         )
         if points:
@@ -103,11 +104,11 @@ def plot_study(
             y = [float(np.asarray(row[quantity])) for row in rows]
             ax.plot(where, y, ".", color=color, alpha=0.4, ms=4, gid="neurosnn-points")
     if categories is not None:
-        ax.set_xticks(range(len(categories)), [str(name) for name in categories])
+        ax.set_xticks(range(len(categories)), [drawable(str(name)) for name in categories])
         ax.set_xlim(-0.5, len(categories) - 0.5)
     if groups is not None:
-        ax.legend(title=groups)
-    ax.set(xlabel=f"{by}{unit}", ylabel=quantity)
+        ax.legend(title=drawable(groups))
+    ax.set(xlabel=f"{drawable(by)}{unit}", ylabel=drawable(quantity))
     return ax
 
 

@@ -117,12 +117,33 @@ TWO_CONDUCTANCES = NeuronModel(
     initial={"v": "E_L"},
 )
 
+#: Held variables that depend on each other, in the state update, the refractory period and the reset;
+#: that see the flag of the step before; and in a unit.
+CONSTANT_OVER_DT = NeuronModel(
+    name="held variables",
+    equations="""
+    dv/dt = (I + 14*mV - v + 0.1*low)/tau : volt (unless refractory)
+    dI/dt = -I/(5*ms) : volt
+    high = 9*mV + 0.2*v + 0.1*low : volt (constant over dt)
+    low = -0.3*v*open : volt (constant over dt)
+    open = int(not_refractory) : 1 (constant over dt)
+    """,
+    threshold="v > high",
+    reset="v = low - 1*mV",
+    refractory="2*ms + 0.1*ms*high/mV",
+    method="euler",
+    inputs=("I",),
+    surrogate="0.3*clip(1 - abs(v - high)/(10*mV), 0, 1)/(10*mV)",
+    parameters={"tau": 10 * ms},
+)
+
 USER_WRITTEN = {
     "exponential": EXPONENTIAL,
     "two_adaptations": TWO_ADAPTATIONS,
     "conductance": CONDUCTANCE,
     "gated": GATED,
     "two_conductances": TWO_CONDUCTANCES,
+    "constant_over_dt": CONSTANT_OVER_DT,
 }
 #: A recursion with Euler steps; the published recursions of NAMED have numpy oracles of their own.
 RECURSIONS = {"PLIF": equations.PLIF(tau_m=4 * ms)}
@@ -136,6 +157,7 @@ SCALE = {
     "exponential": 42.0,
     "conductance": 5.0,
     "two_conductances": 5.0,
+    "constant_over_dt": 8.0,
 }
 
 

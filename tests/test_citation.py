@@ -65,7 +65,7 @@ def test_other_references_become_notes():
         reference="Doe & Roe, J. Imag. 3:14 (2031); Poe, arXiv:1.2 (2030)",
     )
     text = citation(model)
-    assert "@misc{doe2031,\n  note = {Doe & Roe, J. Imag. 3:14 (2031)},\n}" in text
+    assert "@misc{doe2031,\n  note = {Doe \\& Roe, J. Imag. 3:14 (2031)},\n}" in text
     assert "@misc{poe2030," in text
     with pytest.raises(ValueError, match="there is nothing to cite"):
         citation(object())

@@ -338,8 +338,7 @@ def test_errors_of_names_and_units():
         surrogate="clip(1 - abs(v - v_th)/v_th, 0, 1)/v_th",
         **common,
     )
-    with pytest.raises(ValueError, match="has a variable 'psi'.*Choose another name"):
-        EProp().equations(taken)
+    assert "neurosnn_psi" in EProp().equations(taken).neuron_variables
     number = NeuronModel(
         equations="dv/dt = -v/tau_m : volt",
         surrogate="clip(1 - abs(v - v_th)/v_th, 0, 1)",

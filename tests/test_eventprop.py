@@ -132,7 +132,7 @@ MUTATIONS = {
     "spike time without margin": {"margin": {"v": ""}},
     "flow after the reset as before": {"reset": {"v": "v"}},
     "current does not drive the potential": {"transition": {("v", "I"): ""}},
-    "end of rest has no effect": {"held": ()},
+    "end of rest has no effect": {"release": None},
     "tau_s acts on the current only": {
         "parameters": {"tau_m": {"v": "0"}, "tau_s": {"I": "I*exp(-dt/tau_s)*dt/tau_s**2"}}
     },

@@ -171,6 +171,40 @@ def test_printed_equations_are_those_of_wunderlich_and_pehle():
     assert "shift = (feedback)" in resting.spike
 
 
+def test_printed_equations_of_a_rest_that_the_state_ends():
+    model = NeuronModel(
+        equations="dv/dt = (I - v)/tau : 1\ndu/dt = -u/tau : 1\n"
+        "dI/dt = -I*exp(-(t - lastspike)/tau)/tau : 1 (unless refractory)",
+        threshold="v > 1 + t/tau + lastspike/tau",
+        reset="v = 0.5*t/tau\nu += 1",
+        refractory="u > 0.5",
+        method="euler",
+        inputs=("I",),
+        parameters={"tau": 20 * ms},
+    )
+    strings = EventProp().equations(model)
+    # the flow of u stays, the flow of the current ends, the reset moves with the time
+    fading = "exp(lastspike/tau - t/tau)/tau"
+    worth = (
+        f"I*lam_I*{fading} + I*lam_v/tau + feedback - lam_u/tau"
+        " - 0.5*lam_v*t/tau**2 - 0.5*lam_v/tau"
+    )
+    assert strings.slope == "(I - v)/tau - 1/tau"
+    assert strings.spike.splitlines() == [
+        f"shift = ({worth})/({strings.slope})",
+        "lam_v = shift",
+        "feedback = shift/tau",
+    ]
+    assert strings.waited == f"waiting = {worth}\nlam_v = 0"
+    assert strings.release == f"wait = (-I*lam_I*{fading} + waiting)/(u/tau)\nlam_u += -wait"
+    assert strings.dynamics.splitlines()[-1] == (
+        "dfeedback/dt = I*lam_I*int(not_refractory)*exp(lastspike/tau - t/tau)/tau**2 : Hz"
+    )
+    # input that arrives at rest is dropped
+    assert strings.gradient == {"I": "lam_I*int(not_refractory)"}
+    assert strings.feedback["I"].count("int(not_refractory)") == 2
+
+
 def test_strings_in_brian2_give_the_gradient_of_the_engine(project_root):
     import runpy
 

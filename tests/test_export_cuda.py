@@ -56,6 +56,15 @@ def check(path):
     program = (path / "program.cu").read_text()
     for file in path.glob("code_objects/*.cu"):
         assert f'#include "code_objects/{file.name}"' in program
+        text = file.read_text()
+        waits = set(re.findall(r"\b(\w+)\.timestep\[0\] >= \w+_delay\b", text))
+        assert waits == (waits and set(re.findall(r"bid_offset,\s*(\w+)\.timestep", text))), (
+            file.name
+        )
+    if "Clock brian::defaultclock;" not in objects:
+        assert not [
+            file for file in path.rglob("*.cu") if re.search(r"\bdefaultclock\b", file.read_text())
+        ]
     assert "GNU GPL 3" in (path / "README.txt").read_text()
     assert "GNU GENERAL PUBLIC LICENSE" in (path / "LICENSE-brian2cuda.txt").read_text()
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -23,7 +24,16 @@ from brian2 import (
 )
 from reference.networks import CONDUCTANCE, CURRENT, N
 
-from neurosnn import NeuronModel, equations
+from neurosnn import (
+    EProp,
+    Input,
+    Layer,
+    NeuronModel,
+    Readout,
+    SpikingNetwork,
+    equations,
+)
+from neurosnn.analysis import stdp_window
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range, check_value, unit_name
@@ -318,17 +328,40 @@ def test_the_base_of_these_cases_is_accepted():
     assert NeuronModel(**{**BASE, "inputs": "I"}).inputs == ("I",)
 
 
-def test_groups_that_are_no_models():
-    text = "dv/dt = -v/(10*ms) : 1"
-    group = NeuronGroup(
-        1, text, threshold="v > 1", reset="v = 0", events={"jump": "v > 2"}, method="exact"
-    )
-    with pytest.raises(ValueError, match=r"the event 'jump' cannot be part of a NeuronModel"):
-        NeuronModel.from_group(group)
-    with pytest.raises(ValueError, match=r"the integration method is not fixed.*method='exact'"):
-        NeuronModel.from_group(NeuronGroup(1, text))
-    with pytest.raises(ValueError, match=r"unknown name 'tau' in equation of v"):
-        NeuronModel.from_group(NeuronGroup(1, "dv/dt = -v/tau : 1", method="exact", namespace={}))
+def test_a_model_for_one_time_step():
+    model = dataclasses.replace(equations.LIF(), dt=0.5 * ms)
+    assert float(model.group(1).clock.dt) == 0.5e-3
+    assert NeuronModel.from_dict(model.to_dict()).dt == 0.5 * ms
+    for use in (
+        lambda: model.group(1, dt=1 * ms),
+        lambda: SpikingNetwork(Input(2), Layer(model, 2), Readout(2), dt=1 * ms),
+        lambda: stdp_window(EProp(), post=model, dt=1 * ms, max_lag=5 * ms),
+    ):
+        with pytest.raises(
+            ValueError, match=r"the time step is 1. ms, that of the model LIF 0.5 ms"
+        ):
+            use()
+    assert SpikingNetwork(Input(2), Layer(model, 2), Readout(2), dt=0.5 * ms).dt == 0.5 * ms
+    with pytest.raises(ValueError, match="dt must be > 0"):
+        dataclasses.replace(model, dt=0 * ms)
+
+
+def test_a_model_that_spikes_cannot_reach():
+    model = dataclasses.replace(equations.LIF(), inputs=())
+    for use in (
+        lambda: Layer(model, 2),
+        lambda: EProp().equations(model),
+        lambda: stdp_window(equations.PairSTDP(), post=model, background=0.5),
+    ):
+        with pytest.raises(ValueError, match=r"LIF has no inputs.*from_group.*inputs=\('v',\)"):
+            use()
+
+
+def test_an_initial_value_for_each_neuron():
+    model = dataclasses.replace(equations.LIF(), initial={"v": [0.1, 0.2]})
+    np.testing.assert_array_equal(model.group(2).v[:], [0.1, 0.2])
+    with pytest.raises(ValueError, match=r"v has \(2,\) values for 3 neurons"):
+        model.group(3)
 
 
 def test_data_of_another_program():

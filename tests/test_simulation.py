@@ -264,6 +264,6 @@ def test_a_model_may_have_a_variable_called_w():
     net = SpikingNetwork(Input(2), Layer(adex, 3, recurrent=True), Readout(2))
     simulation = net.brian2()
     np.testing.assert_array_equal(
-        simulation["recurrent"].weight[:], net.parameters["recurrent.w"][~np.eye(3, dtype=bool)]
+        simulation["recurrent"].neurosnn_w[:], net.parameters["recurrent.w"][~np.eye(3, dtype=bool)]
     )
     simulation.run(3 * ms, namespace={})

@@ -36,6 +36,7 @@ DRIVE = {
     "conductance": 6e-9,
     "two_conductances": 6e-9,
     "CurrentLIF": 1.5,
+    "constant_over_dt": 4e-3,
 }
 N, STEPS = 8, 150
 TORCH_MODULES = (
@@ -304,3 +305,33 @@ def test_docstring_examples(module):
     tested = doctest.testmod(importlib.import_module(module))
     assert tested.attempted > 0
     assert tested.failed == 0
+
+
+@pytest.mark.parametrize("reset", ["v = 0; a += 0.3", "a += 0.3;v = 0  # both"])
+def test_an_attached_reset_follows_every_statement_of_a_line(reset):
+    """What stands behind ``;`` is as much part of the reset as a line of its own."""
+    model = NeuronModel(
+        equations="dv/dt = (1.8 - a - v)/tau : 1\nda/dt = -a/tau_a : 1",
+        threshold="v > 1",
+        reset="v = 0\na += 0.3",
+        surrogate=surrogates.triangle("v - 1", "1"),
+        parameters={"tau": 20 * ms, "tau_a": 60 * ms},
+        method="euler",
+    )
+
+    def gradient_of(model):
+        neuron = to_torch(model, {"tau": "identity"}, detach_reset=False, dtype=torch.float64)
+        assert set(neuron.model.spike_gradient) == {"v", "a"}
+        z = neuron(torch.zeros((200, 1), dtype=torch.float64))
+        assert 3 < z.sum() < 50
+        (torch.linspace(0, 1, 200, dtype=torch.float64)[:, None] * z).sum().backward()
+        return float(neuron.free_tau.grad)
+
+    assert gradient_of(dataclasses.replace(model, reset=reset)) == gradient_of(model) != 0
+
+
+def test_an_initial_value_for_each_neuron():
+    model = dataclasses.replace(MODELS["LIF"], initial={"v": [0.0, 0.5, 0.9]})
+    neuron = to_torch(model, dtype=torch.float64)
+    state = neuron.initial_state(torch.zeros((4, 3), dtype=torch.float64))
+    np.testing.assert_array_equal(state.values["v"], np.tile([0.0, 0.5, 0.9], (4, 1)))

@@ -136,6 +136,50 @@ def test_layers_of_sequences():
     torch.testing.assert_close(EveryStep(linear)(x), linear(x))
 
 
+def test_a_network_is_one_graph_for_the_compiler():
+    """What --compiled network of the recipe needs: nothing in a step that torch.compile cannot follow."""
+    torch.manual_seed(0)
+    net = plif_network(
+        "small", convolutions=((3,), (3,)), hidden=12, n_steps=2, dropout=0.0
+    ).train()
+    for layer in (layer for layer in net.modules() if isinstance(layer, nn.Linear)):
+        layer.weight.data *= 8  # so that the last layer spikes
+    x = 5 * torch.rand(3, 1, 28, 28)
+    whole = torch.compile(lambda net, x: net(x), fullgraph=True, backend="eager")
+    expected = net(x)
+    assert expected.sum() > 0
+    torch.testing.assert_close(whole(net, x), expected)
+
+
+def test_training_ends_in_time_with_a_learning_rate_that_falls_to_zero(monkeypatch):
+    now, rates = [100.0], []
+    monkeypatch.setattr("neurosnn.torch.training.time.perf_counter", lambda: now[0])
+
+    class Net(nn.Linear):
+        def forward(self, x):
+            # 20 s for the first batch, which compiles; 5 s for each later one, 1 s a validation
+            now[0] += (20 if not rates else 5) if self.training else 1
+            return super().forward(x)
+
+    class Adam(torch.optim.Adam):
+        def step(self, *arguments, **settings):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*arguments, **settings)
+
+    monkeypatch.setattr(torch.optim, "Adam", Adam)
+    sets = (torch.rand(8, 3), torch.arange(8) % 2)
+    settings = {"epochs": 9, "batch_size": 2, "validation": sets, "progress": False}
+    settings |= {"learning_rate": 0.1, "half_period": 2}
+    history = fit(Net(3, 2), sets, nn.functional.cross_entropy, minutes=1, **settings)
+    # seconds after the first update at which the rate of each was set; 40 s are left from there on
+    after = np.array([0, 0, 5, 10, 15, 21, 26, 31, 36])
+    np.testing.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * after / 40)), rtol=1e-9)
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["seconds"][2] == pytest.approx(6)
+    with pytest.raises(ValueError, match="minutes"):
+        fit(Net(3, 2), sets, nn.functional.cross_entropy, minutes=0, **settings)
+
+
 def test_rate_loss():
     rates = torch.tensor([[0.5, 0.0], [0.25, 1.0]])
     assert rate_loss(rates, torch.tensor([0, 1])).item() == pytest.approx((0.25 + 0.0625) / 4)

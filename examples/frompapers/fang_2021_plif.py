@@ -22,12 +22,16 @@ patience.
     python examples/frompapers/fang_2021_plif.py --data N-MNIST --root DATA --folds 10 --shift 2
     python examples/frompapers/fang_2021_plif.py --data N-MNIST --root DATA --network N-MNIST
     python examples/frompapers/fang_2021_plif.py --data "DVS128 Gesture" --root DATA --steps 20
+    python examples/frompapers/fang_2021_plif.py --data Fashion-MNIST --root DATA --network Fashion-MNIST \
+        --device cuda --compiled network --mixed --merge-norm --batch 64 --rate 2e-3 --dropout 0.5 \
+        --shift 2 --mirror --runs "PLIF 2" --seeds 1 --epochs 1024 --minutes 5 --log fashion.jsonl
 
 All frames of CIFAR10-DVS take 26 GB at 20 steps; --train takes the first trials only.
 """
 
 import argparse
 import dataclasses
+import json
 import time
 from pathlib import Path
 
@@ -46,6 +50,7 @@ from neurosnn.torch import (
     plif_network,
     rate_loss,
 )
+from neurosnn.torch.compiling import compiled
 from neurosnn.torch.plif import ARCHITECTURES
 
 READERS = {
@@ -97,12 +102,25 @@ def read(name, root, n_train, n_steps):
 class TimeFirst(torch.nn.Module):
     """A network of frames for batches (n, n_steps, ...), as `fit` cuts them."""
 
-    def __init__(self, net):
+    def __init__(self, net, whole=False):
         super().__init__()
-        self.net = net
+        self.net, self.whole = net, whole
 
     def forward(self, x):
-        return self.net(x.transpose(0, 1) if self.net.architecture.frames else x)
+        x = x.transpose(0, 1) if self.net.architecture.frames else x
+        return (compiled(apply) if self.whole and self.training else apply)(self.net, x)
+
+
+def apply(net, x):
+    """What `--compiled network` compiles."""
+    return net(x)
+
+
+def note(settings, **row):
+    """A line of JSON in the log, written at once."""
+    if settings.log:
+        with settings.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def augmented(x, settings):
@@ -110,7 +128,7 @@ def augmented(x, settings):
     if settings.shift or settings.turn or settings.zoom:
         x = moved(x, settings.shift, degrees=settings.turn, zoom=settings.zoom)
     if settings.mirror:
-        mirrored = torch.rand(len(x)) < 0.5
+        mirrored = (torch.rand(len(x)) < 0.5).to(x.device)
         x = torch.where(mirrored.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
     return x
 
@@ -124,18 +142,20 @@ def run(options, sets, shape, seed, settings):
         **options,
         dropout=settings.dropout,
         merge_norm=settings.merge_norm,
-        compiled=settings.compiled,
+        compiled=settings.compiled == "neurons",
         mixed=settings.mixed,
-    )
+    ).to(settings.device)
+    sets = [tuple(part.to(settings.device) for part in pair) for pair in sets]
     taus, rows = [[tau / ms for tau in net.time_constants()]], []
 
-    def note(_, row):
+    def after_epoch(_, row):
         if settings.verbose:
             print(row, flush=True)
         rows.append(row["validation_accuracy"])
         taus.append([tau / ms for tau in net.time_constants()])
+        note(settings, data=settings.data, seed=seed, **options, **row, taus=taus[-1])
 
-    wrapped = TimeFirst(net)
+    wrapped = TimeFirst(net, settings.compiled == "network")
     fit(
         wrapped,
         sets[0],
@@ -145,12 +165,24 @@ def run(options, sets, shape, seed, settings):
         validation=sets[1],
         learning_rate=settings.rate,
         half_period=settings.half_period,
+        minutes=settings.minutes,
         seed=seed,
         augment=lambda x: augmented(x, settings),
-        callbacks=note,
+        callbacks=after_epoch,
         progress=False,
     )
-    return accuracy(wrapped, *sets[2]), rows, np.array(taus)
+    right = accuracy(wrapped, *sets[2])
+    note(
+        settings,
+        data=settings.data,
+        seed=seed,
+        **options,
+        test_accuracy=right,
+        best_validation=max(rows),
+        best_epoch=1 + int(np.argmax(rows)),
+        taus=[tau / ms for tau in net.time_constants()],
+    )
+    return right, rows, np.array(taus)
 
 
 def cross_validate(options, sets, shape, seed, settings):
@@ -243,7 +275,15 @@ def main():
         "--half-period", type=int, default=64, help="epochs until the learning rate is 0"
     )
     parser.add_argument(
-        "--compiled", action="store_true", help="neurons compiled by torch: for long runs"
+        "--minutes", type=float, help="of a training; the rate falls to 0 over them"
+    )
+    parser.add_argument("--device", default="cpu", help="cuda: a GPU, which holds all data")
+    parser.add_argument(
+        "--compiled",
+        nargs="?",
+        const="neurons",
+        choices=("neurons", "network"),
+        help="by torch, for long runs: the neurons, or the whole network as for a GPU",
     )
     parser.add_argument(
         "--mixed", action="store_true", help="weights times spikes in bfloat16: faster where known"
@@ -261,6 +301,7 @@ def main():
     parser.add_argument("--runs", nargs="+", choices=tuple(RUNS), default=tuple(RUNS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--verbose", action="store_true", help="print every epoch")
+    parser.add_argument("--log", type=Path, help="a line of JSON for every epoch and test")
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     if settings.quick:

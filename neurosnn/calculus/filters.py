@@ -13,13 +13,16 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.step import step_map
 from neurosnn.core.messages import message
+from neurosnn.core.names import FreeNames
 from neurosnn.core.symbolic import evaluate
 from neurosnn.model import NeuronModel
 
 __all__ = ["ReadoutFilter", "in_place", "model_filter", "read_filter"]
 
 
-def in_place(expressions: Mapping[str, str], depends: Mapping[str, set[str]]) -> str:
+def in_place(
+    expressions: Mapping[str, str], depends: Mapping[str, set[str]], names: FreeNames
+) -> str:
     """Statements that give all variables their new values as if at once."""
     lines, left = [], dict(expressions)
     while left:
@@ -30,12 +33,13 @@ def in_place(expressions: Mapping[str, str], depends: Mapping[str, set[str]]) ->
             row = free[0]
         else:
             row = next(iter(left))
-            lines.append(f"old_{row} = {row}")
+            old = names(f"old_{row}")
+            lines.append(f"{old} = {row}")
             depends = {
                 key: (value - {row} if key != row else value) for key, value in depends.items()
             }
             left = {
-                key: word_substitute(text, {row: f"old_{row}"}) if key != row else text
+                key: word_substitute(text, {row: old}) if key != row else text
                 for key, text in left.items()
             }
         lines.append(f"{row} = {left.pop(row)}")
@@ -65,17 +69,22 @@ class ReadoutFilter:
         """Names of the factors as constants in Brian2."""
         return {(row, col): f"kappa{row}{col}" for row, col in self.transition}
 
-    def update(self, base: str, source: str) -> str:
-        """Statements of one step of the variables ``<base><state>``, in which `source` enters."""
-        factors = self.factors
+    def variables(self, base: str, names: FreeNames) -> dict[str, str]:
+        """Names of the filtered variables, by state: ``<base><state>`` where that is free."""
+        return {state: names(base + state) for state in self.states}
+
+    def update(self, base: str, source: str, names: FreeNames) -> str:
+        """Statements of one step of the variables of `base`, in which `source` enters."""
+        factors = {key: names(name) for key, name in self.factors.items()}
+        variables = self.variables(base, names)
         expressions, depends = {}, {}
         for row in self.states:
             terms = [col for col in self.states if (row, col) in factors]
-            parts = [f"{factors[row, col]}*{base}{col}" for col in terms]
+            parts = [f"{factors[row, col]}*{variables[col]}" for col in terms]
             parts += [source] if row == self.entry else []
-            expressions[base + row] = " + ".join(parts) or "0"
-            depends[base + row] = {base + col for col in terms}
-        return in_place(expressions, depends)
+            expressions[variables[row]] = " + ".join(parts) or "0"
+            depends[variables[row]] = {variables[col] for col in terms}
+        return in_place(expressions, depends, names)
 
 
 def read_filter(given: float | Quantity | NeuronModel | None, dt: Quantity) -> ReadoutFilter | None:

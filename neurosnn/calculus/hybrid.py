@@ -4,11 +4,17 @@ Between events the state follows dh/dt = f(h); at a spike, where the margin g(h)
 reaches zero, it jumps to R(h). The time of the spike depends on the state, so a small change of h
 before the spike changes h after it by the saltation matrix
 
-.. math::  S = R_h + \frac{(f^+ - R_h f^-)\, g_h^T}{g_h \cdot f^-}
+.. math::  S = R_h + \frac{(f^+ - R_h f^- - R_t)\, g_h^T}{g_h \cdot f^- + g_t}
 
-with f- before and f+ after the jump. EventProp (Wunderlich & Pehle 2021) is the transpose of this
-map, run backwards in time. The same holds for the whole network, where f+ - R_h f- also counts the
-change of the flow of every neuron that the spike reaches.
+with f- before and f+ after the jump, and the derivatives R_t and g_t by a time that stands in the
+reset or the threshold. EventProp (Wunderlich & Pehle 2021) is the transpose of this map, run backwards
+in time. The same holds for the whole network, where f+ - R_h f- also counts the change of the flow of
+every neuron that the spike reaches.
+
+The time of the last spike is one more variable: no flow, and a jump to t. It carries what depends on
+it: strings that read ``lastspike``, the end of the refractory period, where the flow jumps, and the
+time of a spike that has waited for that end with the margin above zero. Such a spike crosses nothing;
+its time is that of the end.
 """
 
 from __future__ import annotations
@@ -18,21 +24,52 @@ from functools import lru_cache
 
 import sympy
 from brian2.equations.refractory import add_refractoriness
+from brian2.units.allunits import second
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus.step import margin_of, model_code, refuse_noise
+from neurosnn.calculus.margin import margin_of
+from neurosnn.calculus.step import model_code, refuse_noise
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import (
     differentiate,
     expand,
     run_symbolically,
+    substitute,
     symbol,
     to_string,
     to_symbolic,
 )
 from neurosnn.model import NeuronModel
 
-__all__ = ["HybridMap", "hybrid_map"]
+__all__ = ["HybridMap", "Release", "hybrid_map"]
+
+#: How a flow says that it stands still while refractory.
+MOVES = "int(not_refractory)"
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """The end of a refractory period, where a margin r rises through zero.
+
+    Attributes
+    ----------
+    crossing : str
+        r: the time since the last spike minus the period, or how far the condition is from holding.
+    margin : dict of str to str
+        r_h, by state; empty if the period is fixed once the neuron has fired.
+    last_spike : str
+        Derivative of r by the time of the last spike.
+    slope : str
+        How fast r rises before the end.
+    jump : dict of str to str
+        What the flow of a state changes by.
+    """
+
+    crossing: str
+    margin: dict[str, str]
+    last_spike: str
+    slope: str
+    jump: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +79,34 @@ class HybridMap:
     Attributes
     ----------
     states : tuple of str
-        Variables with dynamics.
+        Variables with dynamics, and those that the reset changes.
     transition : dict of (str, str) to str
         Derivative of a time step without spikes, by (row, column), at the start of the step.
     flow : dict of str to str
         f, by state.
     input_slope : dict of (str, str) to str
-        Change of f per unit of an input variable, by (state, input variable).
+        Change of f per unit of an input variable, by (state, input variable); none while the input
+        is dropped.
+    gated : tuple of str
+        Input variables that take no input while refractory.
+    last_spike : dict of str to str
+        Derivative of a time step without spikes by the time of the last spike, by row.
     crossing : str
         g, which reaches zero at a spike; empty without a threshold.
     margin : dict of str to str
         g_h.
+    margin_rate : str
+        g_t, for a threshold that depends on the time.
+    margin_last_spike : str
+        Derivative of g by the time of the last spike.
     reset : dict of str to str
         R(h), by state.
     reset_slope : dict of (str, str) to str
         R_h.
-    held : tuple of str
-        States that stand still while refractory; their flow jumps when the period ends.
+    reset_rate : dict of str to str
+        R_t, for a reset that reads the time.
+    release : Release, optional
+        The end of the refractory period.
     parameters : dict of str to dict of str to str
         Direct effect of a parameter on the state after a step.
     """
@@ -66,13 +114,18 @@ class HybridMap:
     model: NeuronModel
     states: tuple[str, ...]
     transition: dict[tuple[str, str], str]
+    last_spike: dict[str, str]
     flow: dict[str, str]
     input_slope: dict[tuple[str, str], str]
+    gated: tuple[str, ...]
     crossing: str
     margin: dict[str, str]
+    margin_rate: str
+    margin_last_spike: str
     reset: dict[str, str]
     reset_slope: dict[tuple[str, str], str]
-    held: tuple[str, ...] = ()
+    reset_rate: dict[str, str]
+    release: Release | None = None
     parameters: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -95,9 +148,9 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     Raises
     ------
     ValueError
-        If the model has `step` code (a recursion has no flow), noise, a threshold that is not one
-        comparison, or an input that moves the threshold margin at once (then a spike time is the
-        time of an arrival and has no gradient).
+        If the model has `step` code (a recursion has no flow), noise, a threshold or a refractory
+        condition that is not one comparison, or an input that moves one of them at once (then the
+        time of an event is that of an arrival and has no gradient).
 
     Examples
     --------
@@ -117,28 +170,42 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
             "EventProp differentiates the flow between spikes, and a recursion has none.",
             "Write the model with differential equations, for example equations.CurrentLIF().",
         )
-    code = model_code(model)
+    code = model_code(model, held=False)
     equations = model.brian_equations
     if model.refractory is not False:
         equations = add_refractoriness(equations)
     subexpressions = {name: equations[name].expr.code for name in equations.subexpr_names}
-    states = tuple(name for name in model.states if name in equations.diff_eq_names)
-    still = [name for name in model.inputs if name not in states]
+    here = {name: symbol(name) for name in model.states}
+    # Brian2 sets the time of the last spike before the reset
+    after_reset = {
+        name: substitute(value, {"lastspike": symbol("t")})
+        for name, value in run_symbolically(code.reset, here).items()
+    }
+    states = tuple(
+        name
+        for name in model.states
+        if name in equations.diff_eq_names
+        or (after_reset[name] != here[name] and equations[name].var_type == "float")
+    )
+    still = [name for name in model.inputs if name not in equations.diff_eq_names]
     if still:
         refuse(
             f"the input variable '{still[0]}' has no differential equation.",
             "EventProp needs the flow that a spike changes.",
             "Let presynaptic spikes add to a synaptic current or conductance.",
         )
-    flow = {name: to_symbolic(expand(equations[name].expr.code, subexpressions)) for name in states}
-    here = {name: symbol(name) for name in model.states}
-    free = to_symbolic("int(not_refractory)")
+    flow = {
+        name: to_symbolic(expand(equations[name].expr.code, subexpressions))
+        if name in equations.diff_eq_names
+        else sympy.S.Zero
+        for name in states
+    }
+    free = to_symbolic(MOVES)
     after_update = run_symbolically(code.update, here)
     for name in code.conditional:
         moving = after_update[name].xreplace({free: sympy.S.One})
         after_update[name] = free * moving + (1 - free) * here[name]
-    after_reset = run_symbolically(code.reset, here)
-    margin, crossing = {}, ""
+    margin, crossing, g = {}, "", sympy.S.Zero
     if model.threshold:
         crossing = margin_of(code.threshold, model.name)
         g = to_symbolic(crossing)
@@ -169,25 +236,96 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
                 "Learn a time constant, or use EProp for this parameter.",
             )
 
-    def strings(entries):
-        return {key: to_string(value) for key, value in entries.items() if value != 0}
-
+    gated = tuple(name for name in model.inputs if name in code.conditional)
+    slopes = {(row, c): differentiate(flow[row], c) for row in states for c in model.inputs}
     pairs = [(row, column) for row in states for column in states]
     return HybridMap(
         model=model,
         states=states,
-        transition=strings({(r, c): differentiate(after_update[r], c) for r, c in pairs}),
+        transition=_strings({(r, c): differentiate(after_update[r], c) for r, c in pairs}),
+        last_spike=_strings({r: differentiate(after_update[r], "lastspike") for r in states}),
         flow={name: to_string(value) for name, value in flow.items()},
-        input_slope=strings(
-            {(r, c): differentiate(flow[r], c) for r in states for c in model.inputs}
+        input_slope=_strings(
+            {
+                (r, c): free * slope.xreplace({free: sympy.S.One}) if c in gated else slope
+                for (r, c), slope in slopes.items()
+            }
         ),
+        gated=gated,
         crossing=crossing,
-        margin=strings(margin),
+        margin=_strings(margin),
+        margin_rate=to_string(differentiate(g, "t")),
+        margin_last_spike=to_string(differentiate(g, "lastspike")),
         reset={name: to_string(after_reset[name]) for name in states},
-        reset_slope=strings({(r, c): differentiate(after_reset[r], c) for r, c in pairs}),
-        held=code.conditional,
+        reset_slope=_strings({(r, c): differentiate(after_reset[r], c) for r, c in pairs}),
+        reset_rate=_strings({name: differentiate(after_reset[name], "t") for name in states}),
+        release=_release(model, subexpressions, flow),
         parameters={
-            name: strings({row: differentiate(after_update[row], name) for row in states})
+            name: _strings({row: differentiate(after_update[row], name) for row in states})
             for name in learn
         },
     )
+
+
+def _release(model: NeuronModel, subexpressions: dict, flow: dict) -> Release | None:
+    """The end of the refractory period of a model that has one."""
+    if model.refractory is False:
+        return None
+    now, last = symbol("t"), symbol("lastspike")
+    period = model.refractory
+    if not isinstance(period, str):
+        r = now - last - to_symbolic(f"{float(period)!r}*second")
+    else:
+        period = expand(period, subexpressions)
+        if model.namespace.dimensions_of(period, field="refractory") is second.dim:
+            r = now - last - to_symbolic(period)
+        else:
+            r = -to_symbolic(_condition_margin(period, model.name))
+    moves = to_symbolic(MOVES)
+    margin = {name: differentiate(r, name) for name in flow}
+    for name in model.inputs:
+        if margin[name] != 0:
+            raise ValueError(
+                message(
+                    f"spikes add to '{name}', which the refractory period reads.",
+                    model.name,
+                    "The period then ends at the arrival of a spike, whose time does not depend on "
+                    "the weight.",
+                    "Let the period depend on the membrane or on a variable of the reset.",
+                )
+            )
+    # the flow just before: refractory at an end, not so where a longer period begins anew
+    before = {
+        name: value.xreplace({moves: symbol("accepted_input")}) for name, value in flow.items()
+    }
+    return Release(
+        crossing=to_string(r),
+        margin=_strings(margin),
+        last_spike=to_string(differentiate(r, "lastspike")),
+        slope=to_string(differentiate(r, "t") + sum(margin[name] * before[name] for name in flow)),
+        jump=_strings(
+            {
+                name: value.xreplace({moves: sympy.S.One}) - value.xreplace({moves: sympy.S.Zero})
+                for name, value in flow.items()
+            }
+        ),
+    )
+
+
+def _condition_margin(condition: str, where: str) -> str:
+    try:
+        return margin_of(condition, where)
+    except ValueError as error:
+        raise ValueError(
+            message(
+                f"the refractory condition {condition!r} is not one comparison.",
+                where,
+                "EventProp needs the time at which it stops to hold, and how that time depends on the "
+                "state.",
+                "Write it as 'v > -40*mV', or give a time.",
+            )
+        ) from error
+
+
+def _strings(entries: dict) -> dict:
+    return {key: to_string(value) for key, value in entries.items() if value != 0}

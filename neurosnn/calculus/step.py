@@ -23,21 +23,28 @@ needs:
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import sympy
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
+from brian2.equations.equations import (
+    DIFFERENTIAL_EQUATION,
+    SUBEXPRESSION,
+    Equations,
+    extract_constant_subexpressions,
+)
 from brian2.equations.refractory import add_refractoriness
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
-from brian2.utils.stringtools import get_identifiers
+from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.statements import plain_code
 from neurosnn.core.symbolic import (
+    MARK,
     differentiate,
     expand,
     run_symbolically,
@@ -50,7 +57,7 @@ from neurosnn.model import NeuronModel
 __all__ = ["StepMap", "step_map"]
 
 #: Neuron-wise flags of the previous step: it spiked; it let synaptic input in.
-SPIKED, OPEN = "spiked", "accepted_input"
+SPIKED, OPEN = f"{MARK}spiked", f"{MARK}accepted_input"
 PSI = "psi"
 METHODS = ("exact", "linear", "exponential_euler", "euler")
 NOT_DIFFERENTIABLE = ("rand", "randn", "poisson")
@@ -58,8 +65,12 @@ NOT_DIFFERENTIABLE = ("rand", "randn", "poisson")
 
 @dataclass(frozen=True)
 class Code:
-    """The strings of a model with subexpressions written out, as every backend executes them."""
+    """The strings of a model with subexpressions written out, as every backend executes them.
 
+    `start` computes the held variables, before ``not_refractory`` is updated.
+    """
+
+    start: str
     refractory: str
     update: str
     step: str
@@ -74,8 +85,8 @@ class StepMap:
     """Derivatives of one step of a neuron, as Brian2 expressions.
 
     Every expression holds at the start of step t+1, when the states have the values that step t
-    left, ``not_refractory`` is already updated, and ``spiked`` and ``accepted_input`` are the
-    flags of step t. Entries that are zero are left out.
+    left, ``not_refractory`` is already updated, and the flags SPIKED and OPEN are those of step t.
+    Entries that are zero are left out.
 
     Attributes
     ----------
@@ -116,13 +127,16 @@ class ParameterMap:
     margin: str
 
 
-def model_code(model: NeuronModel) -> Code:
+def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     """Brian2's own integration step and the other strings of a model, subexpressions written out.
 
     Parameters
     ----------
     model : NeuronModel
         Any model whose integration method is deterministic.
+    held : bool, optional
+        Whether subexpressions that are constant over dt are variables, as in Brian2. False: they
+        follow the state at once, as in the limit of small dt.
 
     Returns
     -------
@@ -137,9 +151,13 @@ def model_code(model: NeuronModel) -> Code:
     equations = model.brian_equations
     if model.refractory is not False:
         equations = add_refractoriness(equations)
+    kept = Equations("")
+    if held:
+        equations, kept = extract_constant_subexpressions(equations)
     subexpressions = {
         eq.varname: eq.expr.code for eq in equations.ordered if eq.type == SUBEXPRESSION
     }
+    start = [f"{eq.varname} = {expand(eq.expr.code, subexpressions)}" for eq in kept.ordered]
     # the value of dt is not known yet; Brian2 wants it only for functions of time
     variables = {key: value for key, value in model.namespace.variables.items() if key != "dt"}
     for equation in equations.ordered:
@@ -165,22 +183,29 @@ def model_code(model: NeuronModel) -> Code:
             f"timestep(t - lastspike, dt) >= timestep({float(model.refractory)!r}*second, dt)"
         )
     elif isinstance(model.refractory, str):
-        period = expand(model.refractory, subexpressions)
+        at_once = {eq.varname: eq.expr.code for eq in kept.ordered}
+        period = expand(model.refractory, subexpressions | at_once)
         if model.namespace.dimensions_of(period, field="refractory") is second.dim:
             refractory = f"timestep(t - lastspike, dt) >= timestep({period}, dt)"
         else:
             refractory = f"not_refractory or not ({period})"
+    threshold = expand(model.threshold, subexpressions)
+    if threshold.strip("() ").isidentifier():
+        threshold += " == True"  # a backend may keep truth values as numbers
     return Code(
+        start="\n".join(start),
         refractory=refractory,
         update=expand(update, subexpressions),
-        step=expand(model.step, subexpressions),
-        threshold=expand(model.threshold, subexpressions),
-        reset=expand(model.reset, subexpressions),
+        step=expand(plain_code(model.step), subexpressions),
+        threshold=threshold,
+        reset=expand(plain_code(model.reset), subexpressions),
         surrogate=expand(model.surrogate, subexpressions),
         conditional=tuple(
             eq.varname
             for eq in equations.ordered
-            if eq.type == DIFFERENTIAL_EQUATION and "unless refractory" in eq.flags
+            if eq.type == DIFFERENTIAL_EQUATION
+            and "unless refractory" in eq.flags
+            and model.refractory is not False
         ),
     )
 
@@ -241,23 +266,31 @@ def refuse_undifferentiable(model: NeuronModel) -> None:
     refuse_noise(model)
 
 
-def margin_of(threshold: str, where: str) -> str:
-    """The margin g of a threshold ``left > right``: left - right."""
-    tree = ast.parse(threshold.strip(), mode="eval").body
-    if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
-        left, right = ast.unparse(tree.left), ast.unparse(tree.comparators[0])
-        if isinstance(tree.ops[0], ast.Gt | ast.GtE):
-            return f"({left}) - ({right})"
-        if isinstance(tree.ops[0], ast.Lt | ast.LtE):
-            return f"({right}) - ({left})"
-    raise ValueError(
-        message(
-            f"the threshold {threshold!r} is not one comparison.",
-            where,
-            "The pseudo-derivative is taken with respect to its margin, left side minus right side.",
-            "Write it as 'v > v_th'; a refractory period belongs into refractory=.",
-        )
-    )
+def pseudo_derivative(model: NeuronModel, code: Code) -> tuple[str, str]:
+    """The margin of the threshold and psi, which is zero while another condition forbids a spike.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        A spiking model with a surrogate.
+    code : Code
+        Its strings.
+
+    Returns
+    -------
+    margin, psi : str
+        Brian2 expressions. The margin is that of the comparison that involves the states of the
+        surrogate.
+
+    Raises
+    ------
+    ValueError
+        If that is not one comparison.
+    """
+    states = set(model.states)
+    about = get_identifiers(code.surrogate) & states or states
+    margin, gate = margin_and_gate(code.threshold, about, model.name)
+    return margin, f"({code.surrogate})*int({gate})" if gate else code.surrogate
 
 
 def transmitted_slopes(model: NeuronModel) -> dict[str, str]:
@@ -336,21 +369,26 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
             )
         )
     code = model_code(model)
-    names = model.states
-    here = {name: symbol(name) for name in names}
+    # truth values and integers jump, as a function int() does: no gradient goes through them
+    names = tuple(n for n in model.states if model.brian_equations[n].var_type == "float")
+    here = {name: symbol(name) for name in model.states}
 
     after_reset = run_symbolically(code.reset, here)
     gate = {name: symbol(OPEN) if name in code.conditional else sympy.S.One for name in names}
-    after_update = _conditional(code.update, here, code.conditional)
+    at_start = run_symbolically(word_substitute(code.start, {"not_refractory": OPEN}), here)
+    after_update = _conditional(code.update, at_start, code.conditional)
     after_update = _conditional(code.step, after_update, code.conditional)
 
     at_reset = {}
 
     def carried(expression: sympy.Expr, name: str) -> sympy.Expr:
         """An expression of the state before the reset, made available at the next step."""
-        if not {str(s) for s in expression.free_symbols} & set(names):
+        if not {str(s) for s in expression.free_symbols} & set(model.states):
             return expression
-        at_reset[name] = to_string(expression)
+        name, text = MARK + name, to_string(expression)
+        while at_reset.get(name, text) != text:  # states a, a_b, b and b_c make a_b_c twice
+            name += "_"
+        at_reset[name] = text
         return symbol(name)
 
     reset_slope = {}
@@ -389,9 +427,9 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     }
     margin, margin_by, psi = {}, sympy.S.Zero, ""
     if model.threshold:
-        margin_by = to_symbolic(margin_of(code.threshold, model.name))
+        text, psi = pseudo_derivative(model, code)
+        margin_by = to_symbolic(text)
         margin = {name: differentiate(margin_by, name) for name in states}
-        psi = code.surrogate
     return StepMap(
         model=model,
         states=states,

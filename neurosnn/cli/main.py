@@ -233,10 +233,11 @@ def _window(options: Any) -> None:
     from matplotlib import pyplot as plt
 
     from neurosnn.core.files import atomic_file
+    from neurosnn.core.messages import drawable
 
     figure, ax = plt.subplots(layout="constrained")
     analysis.plot_stdp_window(found, ax=ax, marker="")
-    ax.set_title(options.rule if post is None else f"{options.rule}, {post.name}")
+    ax.set_title(drawable(options.rule if post is None else f"{options.rule}, {post.name}"))
     with atomic_file(options.png) as file:
         figure.savefig(file, dpi=150, format="png")
     plt.close(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from importlib import resources
@@ -15,6 +16,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn import data, equations
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.texts import check_plain_text
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
@@ -33,6 +35,16 @@ FIELDS = {
                 "seed": False, "weight_scale": False, "parameters": False},
     "training": {"rule": True, "learning_rate": False, "epochs": True, "batch_size": False,
                  "seed": False, "options": False},
+}  # fmt: skip
+_NUMBER = (int | float, "a number")
+_WHOLE = (int, "a whole number")
+#: Of which type what a recipe says must be.
+KINDS: dict[str, dict[str, tuple[Any, str]]] = {
+    "data": {"limit": _WHOLE},
+    "network": {"n": _WHOLE, "recurrent": (bool, "true or false"), "seed": _WHOLE,
+                "weight_scale": _NUMBER, "parameters": (dict, "a table")},
+    "training": {"learning_rate": _NUMBER, "epochs": _WHOLE, "batch_size": _WHOLE, "seed": _WHOLE,
+                 "options": (dict, "a table")},
 }  # fmt: skip
 
 
@@ -61,9 +73,8 @@ class Recipe(NamedTuple):
     def build(self, train: Any) -> SpikingNetwork:
         """The network before training."""
         given = self.network
-        model = getattr(equations, given["neuron"])(
-            **{key: quantity(value, key) for key, value in given.get("parameters", {}).items()}
-        )
+        values = {key: quantity(value, key) for key, value in given.get("parameters", {}).items()}
+        model = _made(getattr(equations, given["neuron"]), values, f"recipe {self.name}")
         layer = Layer(
             model,
             given["n"],
@@ -83,9 +94,19 @@ class Recipe(NamedTuple):
     def trainer(self, net: SpikingNetwork, **settings: Any) -> Trainer:
         """What trains it."""
         given = self.training
-        rule = RULES[given["rule"]](**given.get("options", {}))
+        rule = _made(RULES[given["rule"]], given.get("options", {}), f"recipe {self.name}")
         optimizer = Adam(given.get("learning_rate", 1e-3))
         return Trainer(net, rule, optimizer=optimizer, seed=given.get("seed", 0), **settings)
+
+
+def _made(kind: Any, values: dict[str, Any], where: str) -> Any:
+    """A model or rule with these settings, as far as it knows them."""
+    known = inspect.signature(kind).parameters
+    for name in values:
+        if name not in known:
+            what = f"{kind.__name__} has no '{name}'."
+            raise ValueError(message(what, where, "", did_you_mean(name, known)))
+    return kind(**values)
 
 
 def built_in() -> dict[str, str]:
@@ -176,6 +197,10 @@ def load_recipe(recipe: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise _refuse(name, f"is not TOML: {error}.", "Correct that line.") from error
     title = content.pop("title", name)
+    try:
+        check_plain_text(title, field="title", where=f"recipe {name}", longest=500)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
     for section in content:
         if section not in FIELDS:
             raise _refuse(name, f"unknown section '{section}'.", did_you_mean(section, FIELDS))
@@ -197,8 +222,14 @@ def load_recipe(recipe: str) -> Recipe:
         (("training", "rule"), RULES),
     ):
         value = content[what[0]][what[1]]
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise _refuse(name, f"unknown {what[1]} {value!r}.", did_you_mean(str(value), known))
+    for section, kinds in KINDS.items():
+        for field, (kind, wanted) in kinds.items():
+            value = content[section].get(field)
+            flag = isinstance(value, bool) and kind is not bool
+            if value is not None and (flag or not isinstance(value, kind)):
+                raise _refuse(name, f"{field} in [{section}] is {value!r}.", f"Write {wanted}.")
     return Recipe(name, title, content["data"], content["network"], content["training"])
 
 

@@ -186,6 +186,17 @@ KNOWN: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
         },
     ),
 }
+#: Characters that mean something to BibTeX or LaTeX.
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    '"': r"\textquotedbl{}",
+    "@": r"\char64{}",
+    **{character: f"\\{character}" for character in "#$%&_"},
+}
 BRIAN = "Stimberg et al., eLife 8:e47314 (2019)"
 
 
@@ -250,6 +261,11 @@ def _entry(text: str) -> tuple[str, str]:
             key = f"{author.lower()}{year}"
             lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
             return key, "\n".join([f"@{kind}{{{key},", *lines, f"  year = {{{year}}},", "}"])
-    name = re.match(r"\W*(\w+)", text)
-    key = f"{name.group(1).lower() if name else 'reference'}{years[-1] if years else ''}"
-    return key, f"@misc{{{key},\n  note = {{{text}}},\n}}"
+    name = re.search(r"[A-Za-z]\w*", text, flags=re.ASCII)
+    key = f"{name.group().lower() if name else 'reference'}{years[-1] if years else ''}"
+    return key, f"@misc{{{key},\n  note = {{{_as_latex(text)}}},\n}}"
+
+
+def _as_latex(text: str) -> str:
+    """A text as LaTeX prints it: its own commands and braces would be carried out."""
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))

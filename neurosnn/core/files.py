@@ -6,12 +6,17 @@ Arrays go into one uncompressed npz together with a JSON text; nothing is pickle
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
+import math
 import os
 import secrets
+import struct
 import time
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,12 +25,30 @@ import numpy as np
 
 from neurosnn.core.messages import message
 
-__all__ = ["atomic_file", "read_arrays", "write_arrays"]
+__all__ = [
+    "INFORMATION",
+    "UNREADABLE",
+    "Damaged",
+    "atomic_file",
+    "members",
+    "read_arrays",
+    "read_information",
+    "read_member",
+    "read_npy",
+    "write_arrays",
+]
 
 _PARTIAL = ".partial"
 #: A writer touches its file all the time; one that rests this long [s] belongs to a killed process.
 _ABANDONED = 600.0
-_INFORMATION = "information.json"
+INFORMATION = "information.json"
+LONGEST_TEXT = 64 * 2**20
+#: What a file that is damaged, or made to do harm, makes zip, JSON and numpy raise.
+UNREADABLE = (
+    *(zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError),
+    *(OverflowError, RecursionError, MemoryError, RuntimeError, IndexError, AttributeError),
+    *(struct.error, SyntaxError, tokenize.TokenError, zlib.error),
+)
 
 
 @contextlib.contextmanager
@@ -175,7 +198,7 @@ def write_arrays(
     with atomic_file(path) as file:
         # Not np.savez: it would take a name such as "file" or "0/w" for an argument or a folder.
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(_INFORMATION), text)
+            archive.writestr(zipfile.ZipInfo(INFORMATION), text)
             for name, value in whole.items():
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, value, allow_pickle=False)
@@ -205,14 +228,15 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            information = json.loads(archive.read(_INFORMATION))
-            arrays = {}
-            for name in archive.namelist():
-                if name != _INFORMATION:
-                    with archive.open(name) as entry:
-                        array = np.lib.format.read_array(entry, allow_pickle=False)
-                        entry.read()  # to the end, where zipfile compares the checksum
-                    arrays[name.removesuffix(".npy")] = array
+            entries = members(archive)
+            information = read_information(archive, entries)
+            if not isinstance(information, dict):
+                raise Damaged(f"it has a list in {INFORMATION}")
+            arrays = {
+                name.removesuffix(".npy"): read_member(archive, entry)
+                for name, entry in entries.items()
+                if name != INFORMATION
+            }
     except FileNotFoundError as error:
         raise FileNotFoundError(
             error.errno,
@@ -220,13 +244,103 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
                 "there is no such file.", str(path), "", "Check the folder, or write it first."
             ),
         ) from error
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as error:
+    except (*UNREADABLE, OSError) as error:
+        # A place in the archive before its beginning is an invalid argument of the system's.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise ValueError(
             message(
-                f"this file cannot be read ({error}).",
+                f"this file cannot be read ({error or type(error).__name__}).",
                 str(path),
                 "It is damaged, or was not written by neurosnn.",
                 "Delete it, or name another file.",
             )
         ) from error
     return arrays, information
+
+
+# -- members of an archive ----------------------------------------------------------------------
+
+
+class Damaged(ValueError):
+    """A file that is not what it claims; the message begins with "it"."""
+
+
+def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, if no two have the same and none claims more bytes than the file has."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    size = os.fstat(archive.fp.fileno()).st_size if archive.fp else 0
+    for entry in archive.infolist():
+        name = entry.filename
+        if name in found:
+            raise Damaged(f"it holds two arrays named {name!r}")
+        # A compressed member of a few bytes may unpack to more than there is memory.
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise Damaged(f"it holds {name!r} compressed or encrypted")
+        if not 0 <= entry.file_size <= size:
+            raise Damaged(f"it claims {entry.file_size} bytes in {name!r}")
+        found[name] = entry
+    return found
+
+
+def read_information(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> Any:
+    """The JSON text of an archive as Python objects."""
+    if INFORMATION not in entries or entries[INFORMATION].file_size > LONGEST_TEXT:
+        raise Damaged(f"it has no {INFORMATION}, or one that is too large")
+    return json.loads(archive.read(entries[INFORMATION]).decode())
+
+
+def read_member(
+    archive: zipfile.ZipFile,
+    entry: zipfile.ZipInfo,
+    dtype: Any = None,
+    shape: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """One array; its header is compared with its size before any memory is reserved.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        The file.
+    entry : ZipInfo
+        One of its :func:`members`.
+    dtype, shape : optional
+        What it must be; None: any numbers or flags.
+
+    Returns
+    -------
+    ndarray
+        The array.
+    """
+    with archive.open(entry) as file:
+        array = read_npy(file, entry.file_size, entry.filename, dtype, shape)
+        if file.read(1):  # to the end, where zipfile compares the checksum
+            raise Damaged(f"it holds more than {entry.filename!r} should")
+    return array
+
+
+def read_npy(
+    file: Any, size: int, name: str, dtype: Any = None, shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """An array in numpy's format from an open file of so many bytes; see :func:`read_member`."""
+    major, _ = np.lib.format.read_magic(file)
+    formats = np.lib.format
+    read = formats.read_array_header_1_0 if major == 1 else formats.read_array_header_2_0
+    found_shape, fortran, found = read(file)
+    if found.hasobject or found.kind not in "biuf" or (dtype and found != np.dtype(dtype)):
+        raise Damaged(f"it holds {name!r} as {found}, not {np.dtype(dtype or float)}")
+    if any(n < 0 for n in found_shape) or (shape is not None and found_shape != shape):
+        raise Damaged(f"it holds {name!r} with shape {found_shape}, not {shape}")
+    n_bytes = math.prod(found_shape) * found.itemsize
+    if n_bytes > size:
+        raise Damaged(f"it claims {n_bytes} bytes in {name!r}")
+    array = np.empty(found_shape, found, order="F" if fortran else "C")
+    view = memoryview(array.T if fortran else array).cast("B") if n_bytes else memoryview(b"")
+    done = 0
+    while done < n_bytes:
+        block = file.read(min(n_bytes - done, 2**22))
+        if not block:
+            raise Damaged(f"it ends within {name!r}")
+        view[done : done + len(block)] = block
+        done += len(block)
+    return array

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
-import re
 
 import numpy as np
 import sympy
 from brian2.core.namespace import DEFAULT_UNITS
-from brian2.parsing.statements import parse_statement
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
-from brian2.utils.stringtools import deindent, get_identifiers, word_substitute
+from brian2.utils.stringtools import get_identifiers, word_substitute
+
+from neurosnn.core.messages import shortened
+from neurosnn.core.statements import split_statements
 
 __all__ = [
+    "MARK",
+    "SINCE_SPIKE",
     "SinceSpike",
     "differentiate",
     "evaluate",
@@ -22,6 +25,13 @@ __all__ = [
     "to_string",
     "to_symbolic",
 ]
+
+
+#: How names begin that the program adds to a model's strings. No variable of a user's may begin with
+#: an underscore, and what Brian2 adds itself begins with one or two: these can never be mistaken.
+MARK = "___"
+#: Number of steps since the last spike.
+SINCE_SPIKE = f"{MARK}since_spike"
 
 
 class _StepFunction(sympy.Function):
@@ -72,6 +82,12 @@ def normalize(expression: sympy.Expr) -> sympy.Expr:
     expression = expression.xreplace(
         {s: sympy.Symbol(s.name, real=True) for s in expression.atoms(sympy.Symbol)}
     )
+    # sympy has no derivative of a remainder, and Brian2 leaves it without that of the square root
+    expression = expression.replace(sympy.Mod, lambda x, y: x - y * floor(x / y))
+    expression = expression.replace(
+        lambda node: isinstance(node, sympy.Function) and _name(node) == "sqrt",
+        lambda node: sympy.sqrt(*node.args),
+    )
     return expression.replace(
         lambda node: (
             isinstance(node, sympy.Function | sympy.ceiling | sympy.floor | sympy.sign)
@@ -120,15 +136,7 @@ def differentiate(expression: sympy.Expr, name: str) -> sympy.Expr:
 
 def statements(code: str) -> list[tuple[str, str]]:
     """Abstract code as (variable, expression) pairs; ``a += b`` is read as ``a = a + (b)``."""
-    pairs = []
-    for line in re.split(r"[;\n]", deindent(code)):
-        if not line.strip() or line.strip().startswith("#"):
-            continue
-        variable, operator, expression, _ = parse_statement(line.strip())
-        if operator not in ("=", ":="):
-            expression = f"{variable} {operator[:-1]} ({expression})"
-        pairs.append((variable, expression))
-    return pairs
+    return [(statement.variable, statement.value) for statement in split_statements(code)]
 
 
 def run_symbolically(code: str, values: dict[str, sympy.Expr]) -> dict[str, sympy.Expr]:
@@ -140,14 +148,14 @@ def run_symbolically(code: str, values: dict[str, sympy.Expr]) -> dict[str, symp
 
 
 class SinceSpike(ast.NodeTransformer):
-    """``timestep(t - lastspike, dt)`` is an integer that is counted exactly: ``since_spike``."""
+    """``timestep(t - lastspike, dt)`` is an integer that is counted exactly: SINCE_SPIKE."""
 
     def visit_Call(self, node):
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id == "timestep":
             elapsed = ast.unparse(node.args[0]).replace(" ", "")
             if elapsed in ("t-lastspike", "-lastspike+t") and ast.unparse(node.args[1]) == "dt":
-                return ast.Name(id="since_spike", ctx=ast.Load())
+                return ast.Name(id=SINCE_SPIKE, ctx=ast.Load())
         return node
 
 
@@ -202,7 +210,8 @@ def evaluate(expression: str, values: dict[str, np.ndarray]) -> np.ndarray:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _NUMPY_FUNCTIONS:
             return _NUMPY_FUNCTIONS[node.func.id](*(value(argument) for argument in node.args))
         raise ValueError(
-            f"the initial value {expression!r} contains {ast.unparse(node)!r}, which cannot be "
+            f"the initial value {shortened(repr(expression), 200)} contains "
+            f"{shortened(repr(ast.unparse(node)), 100)}, which cannot be "
             "evaluated without a running simulation. Give initial values as numbers or as "
             "arithmetic expressions of the parameters."
         )

@@ -15,6 +15,9 @@ from brian2.units.fundamentalunits import (
 
 __all__ = ["from_plain", "si_unit", "to_plain"]
 
+#: Largest power of a base unit that is read from a file.
+LARGEST_POWER = 50
+
 
 def si_unit(dimensions: Dimension) -> str:
     """A unit as Brian2's equation parser reads it."""
@@ -39,7 +42,9 @@ def from_plain(entry: Any) -> Any:
     """The value that `to_plain` was given."""
     if entry is None or isinstance(entry, str | bool):
         return entry
-    value = entry["value"]
+    value, powers = entry["value"], entry["dimensions"]
     value = np.asarray(value, dtype=float) if isinstance(value, list) else float(value)
-    dimensions = get_or_create_dimension(entry["dimensions"])
+    if len(powers) != 7 or not all(abs(float(power)) <= LARGEST_POWER for power in powers):
+        raise ValueError("a value has no dimensions: seven powers of the base units")
+    dimensions = get_or_create_dimension([float(power) for power in powers])
     return value if dimensions is DIMENSIONLESS else Quantity(value, dim=dimensions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +77,8 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
         If the value is not a number.
     """
     try:
+        if isinstance(value, str | bytes):  # numpy reads "1" as a number, Brian2 as an expression
+            raise TypeError("text")
         magnitude, dimensions = np.asarray(value, dtype=float), get_dimensions(value)
     except (TypeError, ValueError) as error:
         raise TypeError(
@@ -118,6 +121,22 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
                 f"Choose {name} inside it.",
             )
         )
+
+
+def check_ranges(ranges: Mapping[str, Range], *, where: str) -> None:
+    """Refuse a range whose limits are no numbers."""
+    for name, allowed in ranges.items():
+        limits = [x for x in (allowed.low, allowed.high) if x is not None]
+        plain = [x for x in limits if not isinstance(x, str | bytes) and np.ndim(x) == 0]
+        if len(plain) < len(limits) or any(np.isnan(float(x)) for x in plain):
+            raise ValueError(
+                message(
+                    f"a limit of the range of {name} is no number.",
+                    where,
+                    "Values are compared with it.",
+                    "Write for example Range(0*ms, 100*ms).",
+                )
+            )
 
 
 def check_rate_term(target, *strengths: float, where: str) -> None:

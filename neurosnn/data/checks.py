@@ -10,9 +10,18 @@ import numbers
 import numpy as np
 from brian2.units import Hz, Quantity, get_dimensions, ms, second
 
+from neurosnn.core.texts import check_plain_text
 from neurosnn.core.values import check_whole
 
 _TIME = get_dimensions(second)
+
+
+def plain_names(names, field, *, where):
+    """Names of classes, speakers or trials as a tuple, if people can read all of them."""
+    names = tuple(str(name) for name in names)
+    for name in names:
+        check_plain_text(name, field=f"one of {field}", where=where, longest=1000)
+    return names
 
 
 def seconds(value, name, *, where, zero_ok=False):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from brian2.units import Quantity, ms, second
 
-from neurosnn.data.checks import frozen, integers, seconds
+from neurosnn.core.texts import check_plain_text
+from neurosnn.data.checks import frozen, integers, plain_names, seconds
 from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 
@@ -131,7 +132,8 @@ class FrameTrials(TrialSet):
                 f"through the network. Check how the features were made (log of zero?)."
             )
         n_trials = len(offsets) - 1
-        class_names = tuple(str(c) for c in self.class_names)
+        class_names = plain_names(self.class_names, "class_names", where=where)
+        check_plain_text(self.name, field="name", where=type(self).__name__, longest=1000)
         labels = self.labels
         if labels is not None:
             labels = integers(labels, "labels", where=where, length=len(features))
@@ -147,7 +149,7 @@ class FrameTrials(TrialSet):
         speaker = self.speaker
         if speaker is not None:
             speaker = frozen(integers(speaker, "speaker", where=where, length=n_trials))
-        trial_names = tuple(str(t) for t in self.trial_names)
+        trial_names = plain_names(self.trial_names, "trial_names", where=where)
         if trial_names and len(trial_names) != n_trials:
             raise ValueError(
                 f"{where}: trial_names has {len(trial_names)} items where {n_trials} are needed. "
@@ -160,7 +162,7 @@ class FrameTrials(TrialSet):
             "labels": labels,
             "class_names": class_names,
             "speaker": speaker,
-            "speaker_names": tuple(str(s) for s in self.speaker_names),
+            "speaker_names": plain_names(self.speaker_names, "speaker_names", where=where),
             "trial_names": trial_names,
         }
         for key, value in values.items():

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurosnn.data.checks import frozen, integers
+from neurosnn.core.texts import check_plain_text
+from neurosnn.data.checks import frozen, integers, plain_names
 from neurosnn.data.trial_set import TrialSet
 
 
@@ -86,7 +87,8 @@ class Images(TrialSet):
                 f"would exceed their largest rate. Pass maximum={images.max()} or scale the images."
             )
         labels = integers(self.labels, "labels", where=where, length=len(images))
-        names = tuple(str(c) for c in self.class_names)
+        names = plain_names(self.class_names, "class_names", where=where)
+        check_plain_text(self.name, field="name", where=type(self).__name__, longest=1000)
         if labels.size and (labels.min() < 0 or (names and labels.max() >= len(names))):
             bad = int(labels.min()) if labels.min() < 0 else int(labels.max())
             raise ValueError(

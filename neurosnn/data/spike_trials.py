@@ -6,7 +6,15 @@ from typing import NamedTuple, Self
 import numpy as np
 from brian2.units import Quantity, ms, second
 
-from neurosnn.data.checks import choice, frozen, integers, positive_int, seconds
+from neurosnn.core.texts import check_plain_text
+from neurosnn.data.checks import (
+    choice,
+    frozen,
+    integers,
+    plain_names,
+    positive_int,
+    seconds,
+)
 from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 
@@ -156,7 +164,8 @@ class SpikeTrials(TrialSet):
         n_trials = len(offsets) - 1
         labels = integers(self.labels, "labels", where=where, length=n_trials)
         n_channels = positive_int(self.n_channels, "n_channels", where=where)
-        class_names = tuple(str(c) for c in self.class_names)
+        class_names = plain_names(self.class_names, "class_names", where=where)
+        check_plain_text(self.name, field="name", where=type(self).__name__, longest=1000)
         _check_labels(labels, class_names, where)
         _check_units(units, n_channels, offsets, where)
         longest = self.duration
@@ -177,7 +186,7 @@ class SpikeTrials(TrialSet):
             "durations": durations,
             "class_names": class_names,
             "speaker": speaker,
-            "speaker_names": tuple(str(s) for s in self.speaker_names),
+            "speaker_names": plain_names(self.speaker_names, "speaker_names", where=where),
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)

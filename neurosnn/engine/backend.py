@@ -361,7 +361,7 @@ class Engine:
             **{f"loss_{key}": x for key, x in getattr(self.loss, "constants", {}).items()},
             **batch.arrays,
             **self._weights(),
-            **neuron_values(self.parts, self._index, self.net.learned, *per_trial),
+            **neuron_values(self.parts, self._index, self.net.learned, *per_trial, batch.n_trials),
             **buffers,
             **numbers,
         }

@@ -20,7 +20,6 @@ class LayerCode:
 
     index: int
     name: str
-    model: str
     spiking: bool
     states: tuple[str, ...]
     channels: tuple[str, ...]
@@ -61,7 +60,24 @@ class LayerCode:
     margin: list = field(default_factory=list)
     crossing: str = ""
     time_gradient: str = ""
+    last_spike_adjoint: str = ""
+    margin_last_spike: str = ""
     release_gradient: str = ""
+    release_crossing: str = ""
+    release_slope: str = ""
+    release_last_spike: str = ""
+    release_margin: list = field(default_factory=list)
+
+    @property
+    def reads_last_spike(self) -> bool:
+        """Whether what is computed at a spike needs the time of the spike before."""
+        texts = [self.crossing, *(text for _, text in self.at_spike)]
+        return any("u_lastspike" in text for text in texts)
+
+    @property
+    def releases(self) -> bool:
+        """Whether the ends of refractory periods have an effect of their own."""
+        return bool(self.at_release or self.release_margin)
 
     @property
     def stored(self) -> list:

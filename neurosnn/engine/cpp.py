@@ -9,14 +9,12 @@ from collections.abc import Callable
 from brian2.parsing.rendering import CPPNodeRenderer
 
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.symbolic import SinceSpike
+from neurosnn.core.symbolic import MARK, SinceSpike
 
 __all__ = ["OWN", "Hoister", "c_type", "render"]
 
-#: Prefix of the model's own names in the generated file, where they cannot clash with others.
+#: Prefix of all names of a model in the generated file, where no other name begins so.
 OWN = "u_"
-#: Names that the generated file defines itself.
-GENERATED = ("since_spike", "not_refractory", "spiked", "accepted_input")
 #: Brian2 functions and their C++ names in the generated file.
 FUNCTIONS = {
     "abs": "fabs",
@@ -43,6 +41,8 @@ FUNCTIONS = {
     "tanh": "tanh",
     "timestep": "timestep_",
 }
+#: Operators that round down as Brian2's C++ does.
+FLOORED = {ast.Mod: "mod_", ast.FloorDiv: "floordiv_"}
 INTEGER_FUNCTIONS = ("int", "timestep")
 LONGEST_PRODUCT = 4
 
@@ -68,12 +68,15 @@ class _Renderer(CPPNodeRenderer):
             if isinstance(power, ast.Constant) and power.value in range(2, LONGEST_PRODUCT + 1):
                 return f"power_<{power.value}>({self.scalar}({base}))"
             return f"std::pow({self.scalar}({base}), {self.scalar}({self.render_node(power)}))"
+        if type(node.op) in FLOORED:
+            left, right = self.render_node(node.left), self.render_node(node.right)
+            return f"{FLOORED[type(node.op)]}({left}, {right})"
         return super().render_BinOp(node)
 
     def render_Name(self, node):
-        if node.id in GENERATED or node.id.startswith(("scalar_", "array_")):
-            return node.id
-        return "INFINITY" if node.id == "inf" else OWN + node.id
+        if node.id.startswith(MARK):
+            return node.id.removeprefix(MARK)
+        return OWN + node.id
 
     def render_Call(self, node):
         name = node.func.id
@@ -109,7 +112,9 @@ def c_type(node: ast.expr, integers: set[str] = frozenset()) -> str:
         return "int" if node.id in integers else "real"
     if isinstance(node, ast.Call):
         return "int" if node.func.id in INTEGER_FUNCTIONS else "real"
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult):
+    if isinstance(node, ast.BinOp) and isinstance(
+        node.op, ast.Add | ast.Sub | ast.Mult | ast.Mod | ast.FloorDiv
+    ):
         types = {c_type(node.left, integers), c_type(node.right, integers)}
         return "real" if "real" in types else "int"
     return "real"
@@ -172,7 +177,8 @@ class Hoister:
             store = {"scalar": self.scalars, "array": self.arrays}.get(kind)
             if store is not None:
                 name = store.setdefault(ast.unparse(node), f"{kind}_{len(store)}")
-                return ast.Name(id=name if kind == "scalar" else f"{name}[j]", ctx=ast.Load())
+                name = name if kind == "scalar" else f"{name}[j]"
+                return ast.Name(id=MARK + name, ctx=ast.Load())
         node = copy.copy(node)
         for field, value in ast.iter_fields(node):
             if isinstance(node, ast.Call) and field == "func":

@@ -28,7 +28,15 @@ from neurosnn.model import NeuronModel
 __all__ = ["derivation_key", "read_derivation", "write_derivation"]
 
 #: Fields of a model that hold values, or texts for people.
-NOT_DERIVED_FROM = ("parameters", "initial", "ranges", "sources", "eligibility_bounds", "reference")
+NOT_DERIVED_FROM = (
+    "parameters",
+    "initial",
+    "ranges",
+    "sources",
+    "eligibility_bounds",
+    "reference",
+    "dt",
+)
 
 
 def derivation_key(models: dict[str, NeuronModel], **settings: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.symbolic import evaluate
 from neurosnn.engine.codegen import ConnectionCode, LayerCode
 from neurosnn.losses import FirstSpike
@@ -76,27 +77,69 @@ def neuron_values(
     learned: dict[str, np.ndarray],
     parameters: dict,
     initial: dict,
+    n_trials: int = 0,
 ) -> dict[str, np.ndarray | int]:
     """Sizes, parameters and initial values of all layers; some may differ from trial to trial."""
     values: dict[str, np.ndarray | int] = {}
+    _check_names(index, parameters, "parameters")
+    _check_names(index, initial, "states")
     for name, part in parts.items():
         k, n, model = index[name].index, part.n, part.model
         values[f"n_{k}"] = n
         current = {key: learned.get(f"{name}.{key}", x) for key, x in model.parameters.items()}
         for key, value in current.items():
+            size = 1 if key in index[name].shared else n
             array = np.asarray(value, dtype=float)
             if (name, key) in parameters:
-                array = np.asarray(parameters[name, key], dtype=float)
-                values[f"stride_{k}_{key}"] = array[0].size
+                array = _of_each_trial(parameters[name, key], n_trials, size, f"{name}.{key}")
+                values[f"stride_{k}_{key}"] = size
+            else:
+                array = np.broadcast_to(array, (size,))
             values[f"p_{k}_{key}"] = np.ascontiguousarray(array).reshape(-1)
         for state in model.states:
             if (name, state) in initial:
-                array = np.asarray(initial[name, state], dtype=float)
+                array = _of_each_trial(initial[name, state], n_trials, n, f"{name}.{state}")
                 values[f"initstride_{k}_{state}"] = n
             else:
                 array = np.broadcast_to(_initial_value(model, current, state, n), (n,))
             values[f"init_{k}_{state}"] = np.ascontiguousarray(array, dtype=float)
     return values
+
+
+def _check_names(index: dict[str, LayerCode], given: dict, kind: str) -> None:
+    """Refuse a value of each trial for what no layer has."""
+    for layer, name in given:
+        known = getattr(index[layer], kind) if layer in index else ()
+        if name not in known:
+            raise ValueError(
+                message(
+                    f"there is no '{name}' among the {kind} of '{layer}'.",
+                    "Engine.simulate",
+                    "Its values would have no effect.",
+                    did_you_mean(name, known) if layer in index else did_you_mean(layer, index),
+                )
+            )
+
+
+def _of_each_trial(value: Any, n_trials: int, size: int, name: str) -> np.ndarray:
+    """Values (n_trials, size) of what differs from trial to trial; C++ reads exactly so many."""
+    array = np.asarray(value, dtype=float)
+    column = array[:, None] if array.ndim == 1 else array
+    if column.shape not in ((n_trials, 1), (n_trials, size)):
+        raise ValueError(
+            message(
+                f"{name} has shape {array.shape}.",
+                "Engine.simulate",
+                f"There are {n_trials} trials, and {size} values of it in each.",
+                "Pass one value for each trial"
+                + (
+                    f", or an array {n_trials, size}."
+                    if size > 1
+                    else "; for one value a neuron, give the model an array."
+                ),
+            )
+        )
+    return np.broadcast_to(column, (n_trials, size))
 
 
 def _initial_value(model: Any, parameters: dict, state: str, n: int) -> np.ndarray | float:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import ast
 
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
-from brian2.utils.stringtools import get_identifiers
+from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.step import OPEN, SPIKED, model_code
-from neurosnn.core.symbolic import statements
+from neurosnn.core.symbolic import MARK, SINCE_SPIKE, statements
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type
 from neurosnn.model import NeuronModel
 
 __all__ = ["Translator", "product_sum"]
 
-INTEGERS = {"since_spike", SPIKED, OPEN, "not_refractory"}
+#: Brian2's ``not_refractory`` in the generated file; without refractoriness a model may have its own.
+NOT_REFRACTORY = f"{MARK}not_refractory"
+
+INTEGERS = {SINCE_SPIKE, SPIKED, OPEN, NOT_REFRACTORY}
 
 
 class Translator:
@@ -48,7 +51,6 @@ class Translator:
         self.layer = LayerCode(
             index=index,
             name=name,
-            model=model.name,
             spiking=model.spikes,
             states=model.states,
             channels=model.inputs,
@@ -59,7 +61,9 @@ class Translator:
             output=model.states[0],
             units=list(units.items()),
         )
-        self.layer.update = self.lines(code.update + "\n" + code.step, code.conditional)
+        start = word_substitute(code.start, {"not_refractory": OPEN})
+        update = "\n".join([start, code.update, code.step])
+        self.layer.update = self.lines(update, code.conditional)
         if model.spikes:
             self.layer.threshold = self.expression(code.threshold)
             self.layer.refractory = self.expression(code.refractory) if code.refractory else ""
@@ -67,7 +71,13 @@ class Translator:
 
     def expression(self, text: str) -> str:
         """A Brian2 expression as C++."""
-        return self.hoister.expression(text)
+        return self.hoister.expression(self._marked(text))
+
+    def _marked(self, text: str) -> str:
+        """With the names that Brian2 gives a refractory model as those of the generated file."""
+        if self.model.refractory is False:
+            return text
+        return word_substitute(text, {"not_refractory": NOT_REFRACTORY})
 
     def lines(self, text: str, conditional: tuple[str, ...]) -> list[str]:
         """Brian2 statements as C++; `conditional` variables keep their value while refractory."""
@@ -75,11 +85,15 @@ class Translator:
         for variable, expression in statements(text):
             value = self.expression(expression)
             if variable in self.model.states:
+                if self.model.brian_equations[variable].var_type == "integer":
+                    value = f"int_({value})"
                 if variable in conditional:
-                    value = f"not_refractory ? real({value}) : {OWN}{variable}"
+                    flag = NOT_REFRACTORY.removeprefix(MARK)
+                    value = f"{flag} ? real({value}) : {OWN}{variable}"
                 out.append(f"{OWN}{variable} = {value};")
             else:
-                kind = c_type(ast.parse(expression, mode="eval").body, INTEGERS)
+                tree = ast.parse(self._marked(expression), mode="eval").body
+                kind = c_type(tree, INTEGERS)
                 declaration = "" if variable in local else f"{kind} "
                 local.add(variable)
                 self.varying.add(variable)
@@ -88,8 +102,11 @@ class Translator:
 
     def entry(self, key: str, text: str, values: list, stored: list) -> str:
         """A coefficient: a constant of the trial, or the name of one kept for every step."""
-        if self.hoister.is_fixed(text):
+        if self.hoister.is_fixed(self._marked(text)):
             return self.expression(text)
+        key = f"c_{key}"
+        while key in self.layer.stored:  # states a, a_b, b and b_c make a_b_c twice
+            key += "_"
         values.append((key, self.expression(text)))
         stored.append(key)
         return key
@@ -125,8 +142,8 @@ def _units(model: NeuronModel, code) -> dict[str, str]:
     names = get_identifiers(text) - set(model.brian_equations.names) - set(FUNCTIONS)
     units = {name: repr(float(DEFAULT_UNITS[name])) for name in names if name in DEFAULT_UNITS}
     constants = {
-        name: repr(float(DEFAULT_CONSTANTS[name].value))
+        name: repr(float(DEFAULT_CONSTANTS[name].value)).replace("inf", "INFINITY")
         for name in names
-        if name in DEFAULT_CONSTANTS and name != "inf"
+        if name in DEFAULT_CONSTANTS
     }
     return dict(sorted({**units, **constants}.items()))

@@ -21,6 +21,12 @@ from brian2.units.fundamentalunits import (
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.statements import plain_code, without_comments
+from neurosnn.core.texts import (
+    check_equations_text,
+    check_expression_text,
+    check_statements_text,
+)
 from neurosnn.core.values import unit_name
 
 #: Names that Brian2 defines in every group of neurons.
@@ -29,6 +35,7 @@ GROUP_NAMES = {"t": second.dim, "dt": second.dim, "i": DIMENSIONLESS, "N": DIMEN
 
 def parse_equations(text: str, *, where: str) -> Equations:
     """Parse Brian2 equations; Brian2's own complaint is passed on with the place it belongs to."""
+    check_equations_text(text, where=where)
     try:
         return Equations(text)
     except (EquationError, SyntaxError, ValueError, TypeError) as error:
@@ -103,7 +110,7 @@ class Namespace:
     def resolve(self, code: str, *, field: str, local: Iterable[str] = ()) -> dict:
         """The variables, functions, constants and units used in `code`, or an error on a name."""
         found = dict(self.variables)
-        for name in get_identifiers(code):
+        for name in get_identifiers(without_comments(code)):
             if name in found or name in local:
                 continue
             if name in DEFAULT_FUNCTIONS:
@@ -129,6 +136,7 @@ class Namespace:
 
     def dimensions_of(self, expression: str, *, field: str) -> Dimension:
         """Physical dimensions of an expression; an inconsistent one is refused."""
+        check_expression_text(expression, field=field, where=self.where)
         variables = self.resolve(expression, field=field)
         try:
             return parse_expression_dimensions(expression, variables)
@@ -151,6 +159,7 @@ class Namespace:
 
     def check_condition(self, expression: str, *, field: str) -> None:
         """Refuse a condition that is not true or false."""
+        check_expression_text(expression, field=field, where=self.where)
         variables = self.resolve(expression, field=field)
         try:
             boolean = is_boolean_expression(expression, variables)
@@ -170,13 +179,14 @@ class Namespace:
 
     def check_statements(self, code: str, *, field: str) -> None:
         """Refuse statements with unknown names or inconsistent units."""
+        check_statements_text(code, field=field, where=self.where)
         if not code.strip():
             return
         try:
             created, _, _ = analyse_identifiers(code, self.variables)
         except (SyntaxError, ValueError, TypeError) as error:
             raise self._inconsistent(code, field, error) from error
-        variables = self.resolve(code, field=field, local=created)
+        variables = self.resolve(plain_code(code), field=field, local=created)
         try:
             check_units_statements(code, variables)
         except (DimensionMismatchError, SyntaxError, TypeError, ValueError) as error:

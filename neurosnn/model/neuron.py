@@ -8,17 +8,27 @@ from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, Equations
+from brian2.core.namespace import get_local_namespace
+from brian2.equations.equations import (
+    DIFFERENTIAL_EQUATION,
+    PARAMETER,
+    SUBEXPRESSION,
+    Equations,
+)
 from brian2.groups.neurongroup import NeuronGroup
+from brian2.groups.subgroup import Subgroup
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.statements import plain_code, without_comments
+from neurosnn.core.texts import check_texts
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range
+from neurosnn.model.from_group import fields_of_group
 from neurosnn.model.namespace import Namespace, parse_equations
-from neurosnn.model.neuron_checks import check_parameters, check_strings
-from neurosnn.model.plain_data import fields_of_group, plain_fields, read_plain_fields
+from neurosnn.model.neuron_checks import check_dt, check_parameters, check_strings
+from neurosnn.model.plain_data import plain_fields, read_plain_fields
 from neurosnn.model.registry import remember
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
@@ -62,7 +72,9 @@ class NeuronModel:
         a spike is a spike. The surrogate is then the derivative of the carried value, which the
         reset may use in a linear way.
     parameters : mapping of str to Quantity or float or array
-        Values of all parameters; an array gives every neuron its own value.
+        Values of all parameters. One number is the value of all neurons, and is learned as one; an
+        array gives every neuron its own, learned neuron by neuron. A declaration in the equations,
+        such as ``tau : second (constant)``, changes nothing of this.
     ranges : mapping of str to Range
         Allowed values of a parameter.
     sources : mapping of str to str
@@ -72,6 +84,8 @@ class NeuronModel:
     eligibility_bounds : mapping of str to float
         Eligibility vectors that are clipped to [-bound, bound] after each step (van der Veen 2022
         needs this for the Izhikevich neuron); a clipped trace has no factored form.
+    dt : Quantity (second), optional
+        The only time step that the model may run with; None: any.
     name : str, optional
         Name used in messages and plots.
     reference : str, optional
@@ -117,6 +131,7 @@ class NeuronModel:
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     initial: Mapping[str, Quantity | float | str] = dataclasses.field(default_factory=dict)
     eligibility_bounds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    dt: Quantity | None = None
     name: str = "NeuronModel"
     reference: str = ""
 
@@ -128,6 +143,14 @@ class NeuronModel:
             if isinstance(value, str):
                 value = (value,)
             object.__setattr__(self, field, tuple(value))
+        check_texts(
+            self,
+            code=("equations", "threshold", "reset", "step", "surrogate"),
+            mappings=("parameters", "ranges", "initial", "eligibility_bounds"),
+            where=type(self).__name__,
+        )
+        for field in ("threshold", "surrogate"):  # Brian2 reads comments of statements only
+            object.__setattr__(self, field, without_comments(getattr(self, field)))
         check_parameters(self)
         check_strings(self)
 
@@ -147,10 +170,24 @@ class NeuronModel:
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """Variables that change during a run: those with dynamics first, then the declared ones."""
+        """Variables that keep a value from step to step: with dynamics, declared, and `held`."""
         own = [eq for eq in self.brian_equations.values() if eq.varname not in self.parameters]
         dynamic = [eq.varname for eq in own if eq.type == DIFFERENTIAL_EQUATION]
-        return tuple(dynamic + [eq.varname for eq in own if eq.type == PARAMETER])
+        declared = [eq.varname for eq in own if eq.type == PARAMETER]
+        return (*dynamic, *declared, *self.held)
+
+    @cached_property
+    def held(self) -> tuple[str, ...]:
+        """Subexpressions ``(constant over dt)``, in the order of their computation.
+
+        Brian2 makes a variable of each, zero before the first step, and computes it at the very
+        start of every step: threshold and reset read that value.
+        """
+        return tuple(
+            eq.varname
+            for eq in self.brian_equations.ordered
+            if eq.type == SUBEXPRESSION and "constant over dt" in eq.flags
+        )
 
     @property
     def spikes(self) -> bool:
@@ -163,8 +200,8 @@ class NeuronModel:
         return {name: eq.dim for name, eq in self.brian_equations.items()}
 
     def per_neuron(self, name: str) -> bool:
-        """Whether a parameter has a value for each neuron instead of one for all."""
-        return "shared" not in self.brian_equations[name].flags
+        """Whether a parameter is given a value for each neuron; how it is declared plays no part."""
+        return bool(np.ndim(self.parameters[name]))
 
     @cached_property
     def namespace(self) -> Namespace:
@@ -201,7 +238,7 @@ class NeuronModel:
         dtype : dtype, optional
             Floating-point type of the states, Brian2's default if None.
         dt : Quantity (second), optional
-            Time step, that of Brian2's default clock if None.
+            Time step, the model's or that of Brian2's default clock if None.
 
         Returns
         -------
@@ -212,9 +249,12 @@ class NeuronModel:
         Raises
         ------
         ValueError
-            If a parameter is an array whose length is not `n`.
+            If a parameter or an initial value is an array whose length is not `n`, or for another
+            `dt` than the model's.
         """
-        for key, value in self.parameters.items():
+        if dt is not None:
+            check_dt(self, dt, where=f"{self.name}.group")
+        for key, value in (*self.parameters.items(), *self.initial.items()):
             if np.ndim(value) and np.shape(value) != (n,):
                 raise ValueError(
                     message(
@@ -228,16 +268,17 @@ class NeuronModel:
             n,
             self.brian_equations,
             threshold=self.threshold or None,
-            reset=self.reset if self.threshold else None,
+            reset=plain_code(self.reset) if self.threshold else None,
             refractory=self.refractory,
             method=self.method,
             namespace={},
             name=name,
             dtype=dtype,
-            dt=dt,
+            dt=self.dt if dt is None else dt,
         )
         if self.step.strip():
-            group.run_regularly(self.step, when="groups", order=1, name=f"{group.name}_step")
+            code = plain_code(self.step)
+            group.run_regularly(code, when="groups", order=1, name=f"{group.name}_step")
         for key, value in (*self.parameters.items(), *self.initial.items()):
             setattr(group, key, value)
         remember(group, self)
@@ -274,17 +315,37 @@ class NeuronModel:
         return dataclasses.replace(self, parameters={**self.parameters, **values})
 
     @classmethod
-    def from_group(cls, group: NeuronGroup, **fields) -> NeuronModel:
-        """Read a model from an existing NeuronGroup.
+    def from_group(
+        cls,
+        group: NeuronGroup | Subgroup,
+        *,
+        namespace: Mapping | None = None,
+        level: int = 0,
+        synapses=None,
+        **fields,
+    ) -> NeuronModel:
+        """Read a model from an existing NeuronGroup, all of it.
+
+        Constants of the equations, variables that nothing changes and the names of the script become
+        parameters; all other variables are states, with their present values as initial values.
 
         Parameters
         ----------
-        group : NeuronGroup
-            Its equations, threshold, reset, refractoriness and integration method are read;
-            constants of the equations and of the group's namespace become parameters.
+        group : NeuronGroup or Subgroup
+            The neurons; of a subgroup the values of its slice are read.
+        namespace : mapping, optional
+            Where names are looked up that neither the group nor its own namespace knows; the local and
+            global variables of the caller if None, as ``Network.run`` does it.
+        level : int, optional
+            How many frames further out the caller is, as for ``Network.run``.
+        synapses : Synapses, PoissonInput, Network or iterable of them, optional
+            What reaches the group: the variables that arriving spikes add to become ``inputs``. All
+            such objects that exist if None. If none is found, the only state of the model is its
+            input; a model with several has none, and says so where spikes would reach it.
         **fields
-            What a NeuronGroup does not know: ``inputs``, ``surrogate``, ``spike_gradient``,
-            ``step``, ``reference``.
+            What a NeuronGroup does not know: ``surrogate``, ``spike_gradient``, ``ranges``,
+            ``sources``, ``reference``; ``inputs`` where no synapse shows them. Values of
+            ``parameters`` and ``initial`` are added to those of the group.
 
         Returns
         -------
@@ -294,9 +355,26 @@ class NeuronModel:
         Raises
         ------
         ValueError
-            If the group has events other than spikes, or no fixed integration method.
+            With the name of what cannot come along: events other than spikes, another schedule,
+            ``run_regularly`` elsewhere than between state update and threshold, linked variables,
+            TimedArrays and functions of the script, unknown names, neurons that have spiked.
+        TypeError
+            If `group` is no Brian2 object.
+
+        Examples
+        --------
+        >>> from brian2 import NeuronGroup, ms
+        >>> from neurosnn import NeuronModel
+        >>> tau = 20*ms
+        >>> group = NeuronGroup(2, "dv/dt = (I - v)/tau : 1\\nI : 1", threshold="v > 1", reset="v = 0")
+        >>> group.I = [1.5, 2]
+        >>> model = NeuronModel.from_group(group)
+        >>> model.method, model.parameters["tau"], model.parameters["I"]
+        ('exact', 20. * msecond, array([1.5, 2. ]))
         """
-        return cls(**{**fields_of_group(group), **fields})
+        if namespace is None:
+            namespace = get_local_namespace(level=level + 1)
+        return cls(**fields_of_group(group, namespace, synapses, fields))
 
     def to_dict(self) -> dict:
         """The model as plain strings and numbers, for files and for comparison."""

@@ -9,24 +9,26 @@ import sympy
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
 from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.allunits import second
-from brian2.units.fundamentalunits import get_dimensions
+from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.statements import split_statements, without_comments
 from neurosnn.core.symbolic import expand, symbol, to_symbolic
-from neurosnn.core.values import Range, check_value, unit_name
+from neurosnn.core.values import Range, check_ranges, check_value, unit_name
 from neurosnn.model.namespace import GROUP_NAMES, check_names, parse_equations
 
 if TYPE_CHECKING:
     from neurosnn.model.neuron import NeuronModel
 
-__all__ = ["check_parameters", "check_strings"]
+__all__ = ["check_dt", "check_inputs", "check_parameters", "check_strings"]
 
 NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
 
 
 def check_parameters(model: NeuronModel) -> None:
     """Every parameter has a value of the right unit, in its range, and is used."""
+    check_ranges(model.ranges, where=model.name)
     for name, value in model.parameters.items():
         check_value(name, value, model.ranges.get(name), where=model.name)
         if np.ndim(value) > 1:
@@ -60,6 +62,15 @@ def check_parameters(model: NeuronModel) -> None:
                     f"Give {name} the unit of its declaration.",
                 )
             )
+        if name in own.names and "shared" in own[name].flags and np.ndim(model.parameters[name]):
+            raise ValueError(
+                message(
+                    f"{name} is declared (shared) and given {np.size(model.parameters[name])} values.",
+                    model.name,
+                    "A shared parameter has one value for all neurons.",
+                    f"Give {name} one value, or declare it without (shared).",
+                )
+            )
     undefined = [
         eq.varname
         for eq in own.ordered
@@ -74,20 +85,45 @@ def check_parameters(model: NeuronModel) -> None:
                 f"Pass parameters={{'{undefined[0]}': value}}.",
             )
         )
-    used = " ".join(
-        [model.equations, model.threshold, model.reset, model.step, model.surrogate]
-        + [value for value in (model.refractory, *model.initial.values()) if isinstance(value, str)]
-    )
+    strings = [model.equations, model.threshold, model.reset, model.step, model.surrogate]
+    strings += [v for v in (model.refractory, *model.initial.values()) if isinstance(v, str)]
+    used = get_identifiers(" ".join(map(without_comments, strings)))
     for name in model.parameters:
-        if name not in get_identifiers(used):
+        if name not in used:
             raise ValueError(
                 message(
                     f"the parameter '{name}' is not used in any string.",
                     model.name,
                     "A value without effect is usually a misspelt name.",
-                    did_you_mean(name, get_identifiers(used)),
+                    did_you_mean(name, used),
                 )
             )
+
+
+def check_dt(model: NeuronModel, dt: Quantity, *, where: str) -> None:
+    """Refuse another time step than the one that a model is meant for."""
+    if model.dt is not None and not np.isclose(float(model.dt), float(dt), rtol=1e-12, atol=0):
+        raise ValueError(
+            message(
+                f"the time step is {dt}, that of the model {model.name} {model.dt}.",
+                where,
+                "With another time step its neurons would spike at other times.",
+                f"Pass dt={model.dt}, or change the model: dataclasses.replace(model, dt=None).",
+            )
+        )
+
+
+def check_inputs(model: NeuronModel, *, where: str) -> None:
+    """Refuse a model that spikes cannot reach."""
+    if not model.inputs:
+        raise ValueError(
+            message(
+                f"the model {model.name} has no inputs.",
+                where,
+                "Spikes must have a variable to add to.",
+                "Name it in the model or at from_group, for example inputs=('v',).",
+            )
+        )
 
 
 def check_strings(model: NeuronModel) -> None:
@@ -164,6 +200,8 @@ def check_strings(model: NeuronModel) -> None:
                     "Declare it with a unit, for example 'I : 1'.",
                 )
             )
+    if model.dt is not None:
+        check_value("dt", model.dt, Range(0 * second), where=model.name)
     for name, bound in model.eligibility_bounds.items():
         check_value(f"the eligibility bound of {name}", bound, Range(0), where=model.name)
     if model.surrogate:
@@ -205,7 +243,7 @@ def _check_exact(model: NeuronModel) -> None:
     written_out = {
         equation.varname: equation.expr.code
         for equation in equations.ordered
-        if equation.type == SUBEXPRESSION
+        if equation.type == SUBEXPRESSION and equation.varname not in model.held
     }
     for equation in equations.ordered:
         if equation.type != DIFFERENTIAL_EQUATION:
@@ -228,14 +266,17 @@ def _check_exact(model: NeuronModel) -> None:
 
 def _check_writes(model: NeuronModel, field: str) -> None:
     """Statements may change states only."""
-    for line in getattr(model, field).splitlines():
-        name = line.split("=")[0].strip(" +-*/%")
-        if name in GROUP_NAMES or name in model.parameters:
+    computed = model.brian_equations.subexpr_names
+    for statement in split_statements(getattr(model, field)):
+        name = statement.variable
+        if name in GROUP_NAMES or name in model.parameters or name in computed:
             raise ValueError(
                 message(
-                    f"{field} writes to '{name}': {line.strip()!r}.",
+                    f"{field} writes to '{name}': {str(statement)!r}.",
                     model.name,
-                    "It does not change during a run.",
+                    "Its equation says what it is."
+                    if name in computed
+                    else "It does not change during a run.",
                     "Write to a state; a new one is declared in the equations, for example 'x : 1'.",
                 )
             )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 import numpy as np
 from brian2.equations.equations import (
     DIFFERENTIAL_EQUATION,
@@ -11,12 +9,15 @@ from brian2.equations.equations import (
     SUBEXPRESSION,
     EquationError,
 )
+from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.values import Range, check_value, unit_name
+from neurosnn.core.statements import assigned, without_comments
+from neurosnn.core.texts import check_texts
+from neurosnn.core.values import Range, check_ranges, check_value, unit_name
 from neurosnn.model.namespace import check_names, parse_equations
 
 PAIRINGS = ("all", "nearest")
@@ -55,6 +56,13 @@ def check_rule(rule) -> None:
     TypeError
         If a parameter is not a number.
     """
+    check_texts(
+        rule,
+        code=("equations", "on_pre", "on_post", "step", "transmission"),
+        mappings=("parameters", "ranges", "requires", "requires_pre"),
+        where=type(rule).__name__,
+    )
+    check_ranges(rule.ranges, where=rule.name)
     _check_choices(rule)
     _check_equations(rule)
     _check_values(rule)
@@ -67,6 +75,7 @@ def _check_choices(rule):
         ("delay_placement", DELAY_PLACEMENTS),
         ("step_slot", SLOTS),
         ("spike_slot", SLOTS),
+        ("method", tuple(StateUpdateMethod.stateupdaters)),
     ):
         value = getattr(rule, field)
         if value not in allowed:
@@ -143,9 +152,8 @@ def _check_values(rule):
             "The weight would be fixed.",
             "Swap or move the bounds.",
         )
-    used = get_identifiers(
-        " ".join([rule.equations, rule.transmission, rule.on_pre, rule.on_post, rule.step])
-    )
+    strings = [rule.equations, rule.transmission, rule.on_pre, rule.on_post, rule.step]
+    used = get_identifiers(" ".join(map(without_comments, strings)))
     for name in rule.constants:
         if name not in used:
             raise refuse(
@@ -192,15 +200,15 @@ def _check_strings(rule):
     for field in ("on_pre", "on_post", "step"):
         code = getattr(rule, field)
         names.check_statements(code, field=field)
-        assigned = _assigned(code)
-        for name in assigned & set(rule.constants):
+        written = assigned(code)
+        for name in written & set(rule.constants):
             raise refuse(
                 rule,
                 f"{field} assigns to the parameter '{name}'.",
                 "Parameters are constant.",
                 "Declare it in the equations if it is to change.",
             )
-        changed |= assigned
+        changed |= written
     if "w" not in changed:
         raise refuse(
             rule,
@@ -222,12 +230,3 @@ def _check_strings(rule):
                 "Its value is up to date only when a spike arrives.",
                 f"Flag the equation of '{name}' as (clock-driven).",
             )
-
-
-def _assigned(code: str) -> set[str]:
-    """The names that statements assign to."""
-    return {
-        node.id
-        for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }

@@ -12,7 +12,7 @@ from neurosnn.core.messages import message
 if TYPE_CHECKING:
     from neurosnn.model.neuron import NeuronModel
 
-__all__ = ["model_of", "owner_of", "remember"]
+__all__ = ["made_by", "model_of", "owner_of", "remember"]
 
 _MODELS: WeakKeyDictionary[Any, NeuronModel] = WeakKeyDictionary()
 
@@ -20,6 +20,11 @@ _MODELS: WeakKeyDictionary[Any, NeuronModel] = WeakKeyDictionary()
 def remember(group: Any, model: NeuronModel) -> None:
     """Note the model that a group was made from, for as long as the group lives."""
     _MODELS[group] = model
+
+
+def made_by(group: Any) -> NeuronModel | None:
+    """The model that a group was made from, None if no model made it."""
+    return _MODELS.get(group)
 
 
 def owner_of(group: Any) -> Any:

@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurosnn.core.texts import check_identifier
+
 __all__ = ["ChannelSynapses", "Connection"]
+
+#: Some names are made of those of two layers; they become names of files.
+LONGEST = 240
 
 
 class ChannelSynapses(NamedTuple):
@@ -61,6 +66,11 @@ class Connection:
     dt : float
         Time step in seconds, in which `delay` counts.
 
+    Raises
+    ------
+    ValueError
+        If a name is no identifier.
+
     Examples
     --------
     >>> from neurosnn import equations, Input, Layer, Readout, SpikingNetwork
@@ -86,6 +96,11 @@ class Connection:
     dimensions: Any
     learned_delay: np.ndarray | None = None
     dt: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in ("name", "source", "target"):
+            name = getattr(self, field)
+            check_identifier(name, field=f"the {field}", where="Connection", longest=LONGEST)
 
     @property
     def delay(self) -> np.ndarray:

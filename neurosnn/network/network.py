@@ -14,6 +14,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.values import Range, check_value
+from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Readout
 from neurosnn.network.wiring import checked_parameters, connect, learned_values, table
@@ -112,6 +113,8 @@ class SpikingNetwork:
             )
         self.dt, self.seed = dt, int(seed)
         self.input, self.layers, self.readout = _sort_parts(parts)
+        for part in (*self.layers, self.readout):
+            check_dt(part.model, dt, where="SpikingNetwork")
         self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
         self.drawn = connections is None
         self.connections: Mapping[str, Connection] = MappingProxyType(

@@ -10,9 +10,11 @@ from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.texts import check_identifier
 from neurosnn.core.values import Range, check_value
 from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
+from neurosnn.model.neuron_checks import check_inputs
 
 __all__ = ["Input", "Layer", "Readout"]
 
@@ -134,7 +136,9 @@ class Layer:
     learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        where = f"Layer {self.name}" if self.name else "Layer"
+        where = "Layer" if self.name is None else f"Layer {self.name}"
+        if self.name is not None:
+            check_identifier(self.name, field="the name", where=where)
         _check_model(self.model, where=where)
         _check_count("n", self.n, where=where)
         _check_flag("recurrent", self.recurrent, where=where)
@@ -145,15 +149,6 @@ class Layer:
                     where,
                     "A layer sends spikes.",
                     "Give the model a threshold, or use it as Readout(n, model=...).",
-                )
-            )
-        if self.name is not None and not (isinstance(self.name, str) and self.name.isidentifier()):
-            raise ValueError(
-                message(
-                    f"the name must be an identifier, got {self.name!r}.",
-                    where,
-                    "It becomes the name of a Brian2 group.",
-                    "Use letters, digits and underscores, for example name='layer_4'.",
                 )
             )
         _check_lengths(self.model, self.n, where=where)
@@ -319,15 +314,7 @@ def _check_model(model: Any, *, where: str) -> None:
                 fix,
             )
         )
-    if not model.inputs:
-        raise ValueError(
-            message(
-                f"the model {model.name} has no inputs.",
-                where,
-                "Spikes must have a variable to add to.",
-                "Name it in the model, for example inputs=('v',).",
-            )
-        )
+    check_inputs(model, where=where)
 
 
 def _check_lengths(model: NeuronModel, n: int, *, where: str) -> None:

@@ -20,6 +20,8 @@ from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.names import FreeNames
+from neurosnn.core.statements import without_comments
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
 from neurosnn.model.registry import remember
@@ -251,7 +253,7 @@ def _with_output(net: SpikingNetwork) -> NeuronModel:
 def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, str]:
     """The model without spikes between trials, and the code that sets its initial state."""
     strings = [model.equations, model.threshold, model.reset, model.step, str(model.refractory)]
-    text = "\n".join(strings).replace("t - lastspike", "lastspike")
+    text = "\n".join(map(without_comments, strings)).replace("t - lastspike", "lastspike")
     if "t" in get_identifiers(text):
         raise ValueError(
             message(
@@ -270,14 +272,18 @@ def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, st
         kind = model.brian_equations[name].var_type
         if isinstance(value, str):
             code.append(f"{name} = {value}")
-        elif kind != "float":
+        elif kind != "float" and not np.ndim(value):
             code.append(f"{name} = {bool(value) if kind == 'boolean' else int(value)}")
         else:
             flags = "constant" if np.ndim(value) else "constant, shared"
             unit = model.dimensions[name]
-            declared.append(f"{name}_initial : {si_unit(unit)} ({flags})")
+            declared.append(
+                f"{name}_initial : {si_unit(unit) if kind == 'float' else kind} ({flags})"
+            )
             values[f"{name}_initial"] = value if name in model.initial else Quantity(0.0, dim=unit)
             code.append(f"{name} = {name}_initial")
+    # Brian2 has computed these for the step already, from what the last trial has left
+    code += [f"{name} = {model.brian_equations[name].expr.code}" for name in model.held]
     threshold = model.threshold
     longest = int(schedule.n_steps.max())
     if threshold and schedule.period > longest:
@@ -291,6 +297,11 @@ def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, st
     return changed, "\n".join(code)
 
 
+def weight_name(synapses: Synapses) -> str:
+    """What the weight of synapses of a network that does not learn is called."""
+    return FreeNames({*synapses.source.variables, *synapses.target.variables})("w")
+
+
 def _synapses(
     net: SpikingNetwork, connection: Connection, groups: dict, order: int, dt: Any, dtype: Any
 ) -> list[Synapses]:
@@ -300,7 +311,7 @@ def _synapses(
         net.readout.model if connection.target == "readout" else net.layer(connection.target).model
     )
     # a model may have a variable called w itself, as the AdEx neuron does
-    weight = "weight" if "w" in {*source.variables, *target.variables} else "w"
+    weight = FreeNames({*source.variables, *target.variables})("w")
     real_valued = connection.source == "input" and net.input.real_valued
     sent = f"{weight}*x_pre" if real_valued else weight
     if connection.source not in ("input", "readout"):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import zipfile
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurosnn.core.files import write_arrays
+from neurosnn.core.files import (
+    INFORMATION,
+    Damaged,
+    members,
+    read_information,
+    read_member,
+    write_arrays,
+)
 from neurosnn.core.messages import message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.model import NeuronModel
@@ -25,10 +29,8 @@ __all__ = ["load_network", "save_network", "versions"]
 
 FORMAT, VERSION = "neurosnn network", 1
 MAX_BYTES = 8 * 2**30
-INFORMATION = "information.json"
-MAX_TEXT = 64 * 2**20
-# Brian2 and sympy evaluate powers of numbers: 9**9**9**9 would never come to an end.
-TOWER = re.compile(r"\*\*[\s(+-]*[\d.eE]+[\s)]*\*\*|\*\*[\s(+-]*\d{4}")
+#: Largest number of neurons or channels of a part: a file of a few bytes can claim any.
+MAX_NEURONS = 2**24
 
 
 def versions() -> dict[str, str]:
@@ -124,46 +126,31 @@ class _Refused(Exception):
 
 
 def _read(path: Path, archive: zipfile.ZipFile) -> SpikingNetwork:
-    entries = {}
-    for entry in archive.infolist():
-        if entry.filename in entries:
-            raise _Refused(path, f"holds two arrays named {entry.filename!r}")
-        entries[entry.filename] = entry
-    if INFORMATION not in entries or entries[INFORMATION].file_size > MAX_TEXT:
-        raise _Refused(path, f"has no {INFORMATION}, or one that is too large")
-    with archive.open(entries[INFORMATION]) as file:
-        data = json.loads(file.read(MAX_TEXT).decode())
+    try:
+        entries = members(archive)
+        data = read_information(archive, entries)
+    except Damaged as error:
+        raise _Refused(path, str(error).removeprefix("it ")) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _Refused(path, f"is not in the format {FORMAT!r}")
     if data["version"] != VERSION:
         raise _Refused(
             path, f"has format version {data['version']!r}, this program reads {VERSION}"
         )
-    for string in _strings(data):
-        if TOWER.search(string):
-            raise _Refused(path, f"holds a power that cannot be computed: {string[:80]!r}")
     wanted = _wanted(path, data)
     strange = sorted(set(entries) - {f"{name}.npy" for name in wanted} - {INFORMATION})
     if strange:
         raise _Refused(path, f"holds something unknown: {strange[0]!r}")
     arrays = {}
-    limit = MAX_BYTES
     for name, (dtype, shape, optional) in wanted.items():
-        if f"{name}.npy" not in entries:
-            if optional:
-                continue
+        if f"{name}.npy" in entries:
+            try:
+                arrays[name] = read_member(archive, entries[f"{name}.npy"], dtype, shape)
+            except Damaged as error:
+                raise _Refused(path, str(error).removeprefix("it ")) from error
+        elif not optional:
             raise _Refused(path, f"lacks the array {name!r}")
-        arrays[name] = _array(path, archive, entries[f"{name}.npy"], dtype, shape, limit=limit)
-        limit -= arrays[name].nbytes
     return _build(path, data, arrays)
-
-
-def _strings(data: Any) -> Iterator[str]:
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, dict | list):
-        for value in data.values() if isinstance(data, dict) else data:
-            yield from _strings(value)
 
 
 def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
@@ -171,12 +158,15 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
     n_in, n_out = _count(path, data["input"]["n"]), _count(path, data["readout"]["n"])
     sizes = [_count(path, layer["n"]) for layer in data["layers"]]
     several = len(sizes) > 1
-    shapes, sparse = {}, {}
+    shapes: dict[str, tuple[int, int]] = {}
+    sparse: dict[str, bool] = {}
+    connectivity: dict[str, float] = {}
     for k, (layer, n) in enumerate(zip(data["layers"], sizes, strict=True), start=1):
         own = {"input" if k == 1 else f"forward{k}": (n_in if k == 1 else sizes[k - 2], n)}
         if layer["recurrent"]:
             own[f"recurrent{k}" if several else "recurrent"] = (n, n)
         sparse |= dict.fromkeys(own, layer["connectivity"] < 1)
+        connectivity |= dict.fromkeys(own, layer["connectivity"])
         shapes |= own | {f"readout{k}" if several else "readout": (n, n_out)}
     if set(data["synapses"]) != {name for name, is_sparse in sparse.items() if is_sparse}:
         raise _Refused(path, "disagrees with itself about which connections are sparse")
@@ -186,6 +176,9 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
             number = data["synapses"][name]
             if type(number) is not int or not 0 <= number <= math.prod(shape):
                 raise _Refused(path, f"has a number of synapses that is none: {number!r:.80}")
+            # The synapses are drawn before they are replaced by those of the file.
+            if not connectivity[name] * math.prod(shape) <= 4 * number + 100_000:
+                raise _Refused(path, f"disagrees with itself about how many synapses '{name}' has")
             wanted[f"{name}.w"] = (np.float64, (number,), False)
             wanted[f"{name}.pre"] = wanted[f"{name}.post"] = (np.int32, (number,), False)
             continue
@@ -213,40 +206,9 @@ def _learned(part: dict, name: str, n: int) -> dict[str, tuple[Any, tuple[int, .
 
 
 def _count(path: Path, value: Any) -> int:
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value <= MAX_NEURONS:
         raise _Refused(path, f"has a number of neurons that is none: {value!r:.80}")
     return value
-
-
-def _array(path, archive, entry, dtype, shape, *, limit) -> np.ndarray:
-    """One array; its header is compared with what it must be before any memory is reserved."""
-    with archive.open(entry) as file:
-        major, _ = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if major == 1
-            else np.lib.format.read_array_header_2_0
-        )
-        found_shape, fortran, found = read(file)
-        if found != np.dtype(dtype) or fortran:
-            raise _Refused(path, f"holds {entry.filename!r} as {found}, not {np.dtype(dtype)}")
-        if found_shape != shape:
-            raise _Refused(path, f"holds {entry.filename!r} with shape {found_shape}, not {shape}")
-        n_bytes = math.prod(found_shape) * found.itemsize
-        if not 0 <= n_bytes <= min(limit, entry.file_size):
-            raise _Refused(path, f"claims {n_bytes} bytes in {entry.filename!r}")
-        array = np.empty(found_shape, dtype)
-        view = memoryview(array).cast("B") if n_bytes else memoryview(b"")
-        done = 0
-        while done < n_bytes:
-            block = file.read(min(n_bytes - done, 2**22))
-            if not block:
-                raise _Refused(path, f"ends within {entry.filename!r}")
-            view[done : done + len(block)] = block
-            done += len(block)
-        if file.read(1):
-            raise _Refused(path, f"holds more than {entry.filename!r} should")
-    return array
 
 
 def _build(path: Path, data: dict, arrays: dict[str, np.ndarray]) -> SpikingNetwork:

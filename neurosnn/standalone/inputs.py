@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from brian2.units.allunits import second
 
-from neurosnn.core.files import atomic_file
+from neurosnn.core.files import UNREADABLE, atomic_file
 from neurosnn.core.messages import message
 from neurosnn.core.units import from_plain, to_plain
+from neurosnn.core.values import Range, check_value
 from neurosnn.losses import readout_losses as losses
 from neurosnn.rules.eprop import EProp
-from neurosnn.standalone.results import MANIFEST, VERSION
+from neurosnn.standalone.results import MANIFEST, RESULT, VERSION
 from neurosnn.standalone.sources import Learning, data_arrays, network_like
 
 __all__ = ["describe_learning", "write_inputs"]
@@ -136,7 +138,18 @@ def _manifest(project: Path) -> dict[str, Any]:
             raise ValueError("another format or version")
         if manifest["network"] is None:
             raise ValueError("it was made by a function: write its .npy files yourself")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for entry in manifest["inputs"]:
+            if not RESULT.fullmatch(entry["file"]):
+                raise ValueError(f"{entry['file']!r} is not a file of inputs")
+        times, network = manifest["trials"], network_like(manifest["network"])
+        numbers = (times["period"], times["longest"], network.input.n, network.readout.n)
+        if not isinstance(network.input.real_valued, bool):
+            raise ValueError("it does not say what its input is")
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise ValueError("its times or sizes are no numbers")
+        check_value("dt", network.dt, Range(0 * second), where="manifest.json")
+        _learning_of(manifest["learning"])
+    except (*UNREADABLE, OSError) as error:
         raise ValueError(
             message(
                 f"{project} is not an exported network ({error}).",

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from neurosnn.core.messages import message
+from neurosnn.core.messages import message, printable
 from neurosnn.network.storage import versions
 from neurosnn.standalone.results import MANIFEST, VERSION
 from neurosnn.standalone.tables import cpp_tables, manifest_tables, timed_rows
 
-__all__ = ["finish", "harden", "read_from_files"]
+__all__ = ["count_delays_by_own_clock", "finish", "harden", "read_from_files"]
 
 LICENCES = {
     "brian2": "brianlib/, code_objects/ and the other C++ files made from Brian2's templates: CeCILL 2.1,\n"
@@ -52,7 +52,9 @@ def finish(
     harden(folder, wanted)
     timed = list(source.timed.values())
     read_from_files(folder, source, timed)
-    title = f"{name}: {text.splitlines()[0]}"
+    if cuda:
+        count_delays_by_own_clock(folder)
+    title = printable(f"{name}: {text.splitlines()[0]}")
     _write(folder / f"program.{'cu' if cuda else 'cpp'}", _program(folder, timed, cuda))
     _write(folder / "tables.h", cpp_tables(source, target, title, cuda))
     (folder / "neurosnn").mkdir()
@@ -265,6 +267,19 @@ def read_from_files(folder: Path, source: Any, timed: list[Any]) -> None:
             )
 
 
+def count_delays_by_own_clock(folder: Path) -> None:
+    """Let CUDA synapses wait for their delay by the clock of their own steps.
+
+    brian2cuda always asks the default clock, which may be absent, stand still or go faster.
+    """
+    for path in folder.glob("code_objects/*.cu"):
+        text = path.read_text(encoding="utf-8")
+        if "defaultclock.timestep[0] >= " in text:
+            clock = re.search(r"bid_offset,\s*(\w+)\.timestep\[0\],", text)[1]
+            own = rf"{clock}.timestep[0] >= \1"
+            _substitute(path, [(r"defaultclock\.timestep\[0\] >= (\w+_delay\b)", own)])
+
+
 def _program(folder: Path, timed: list[Any], cuda: bool) -> str:
     """All of the program as one file, which compiles many times faster than Brian2's many files.
 
@@ -293,7 +308,12 @@ def _program(folder: Path, timed: list[Any], cuda: bool) -> str:
         header = path.with_suffix(".h").read_text(encoding="utf-8")
         for kernel in re.findall(r"__global__ void (\w+)\(", header):
             kernels[kernel] = f"unit_{k}"
-    for name in ("network", "objects", "synapses_classes", "rand", "run", "main"):
+    library = sorted(
+        path.stem for path in folder.glob(f"brianlib/*.{suffix}")
+    )  # from Brian2 2.10 on
+    files = [f"brianlib/{name}" for name in library]
+    files += ["network", "objects", "synapses_classes", "rand", "run", "main"]
+    for name in files:
         if (folder / f"{name}.{suffix}").exists():
             lines.append(f'#include "{name}.{suffix}"')
     return "\n".join(lines) + "\n"

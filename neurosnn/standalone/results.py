@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +12,15 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_or_create_dimension
 
+from neurosnn.core.files import UNREADABLE, read_npy
 from neurosnn.core.messages import message
 from neurosnn.network.simulation import Schedule
 
 __all__ = ["MANIFEST", "VERSION", "Results", "TrialSpikes", "read_results"]
 
 MANIFEST, VERSION = "neurosnn export", 2
+#: Name of a file of results: in the folder, wherever else a manifest may point.
+RESULT = re.compile(r"[A-Za-z_][\w.]*\.npy", flags=re.ASCII)
 
 
 class TrialSpikes(NamedTuple):
@@ -92,7 +96,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         arrays = {entry["file"][:-4]: _read(folder, entry) for entry in manifest["results"]}
         return _results(manifest, settings, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, OverflowError) as error:
+    except (*UNREADABLE, OSError, ZeroDivisionError) as error:
         raise ValueError(
             message(
                 f"the results in {folder} cannot be read ({error}).",
@@ -134,10 +138,10 @@ def _results(manifest: dict, settings: dict, arrays: dict[str, Any]) -> Results:
 
 def _read(folder: Path, entry: dict) -> Any:
     name, dtype, shape = entry["file"], np.dtype(entry["dtype"]), entry["shape"]
-    if not isinstance(name, str) or os.path.basename(name) != name or dtype.kind not in "fiub":
+    if not RESULT.fullmatch(name) or dtype.kind not in "fiub":
         raise ValueError(f"{name!r} is not a file of results")
     with (folder / name).open("rb") as file:
-        values = np.lib.format.read_array(file, allow_pickle=False)
+        values = read_npy(file, os.fstat(file.fileno()).st_size, name)
         if file.read(1):
             raise ValueError(f"{name} holds more than it should")
     fits = values.ndim == len(shape) and all(

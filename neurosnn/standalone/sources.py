@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.engine.batches import read_batch
-from neurosnn.network.simulation import Schedule, build, read_inputs
+from neurosnn.network.simulation import Schedule, build, read_inputs, weight_name
 from neurosnn.rules.eprop.backend import per_step_errors
 from neurosnn.rules.eprop.network import times_of_trials
 from neurosnn.standalone.tables import Output, Value, limits_of
@@ -122,7 +122,7 @@ def network_source(net: Any, inputs: Any, schedule: Schedule) -> Source:
         "several": several,
     }
     values = list(_parameters(net, groups, (*(layer.name for layer in net.layers), "readout")))
-    values += _weights(net, synapses)
+    values += _weights(net, synapses, weight_name)
     values.append(Value(groups["readout"], "b", "readout.b"))
     return Source(
         network=network,
@@ -150,18 +150,24 @@ def learning_source(net: Any, inputs: Any, learning: Learning, targets: Any) -> 
     schedule, readout = training.schedule, training.groups["readout"]
     several = len(schedule.n_steps) > 1
     values = list(_parameters(net, training.groups, [layer.name for layer in net.layers]))
-    values += _weights(net, training.synapses, saved=True)
+    names = training.names
+    values += _weights(net, training.synapses, lambda _: names("w"), saved=True)
     for name, synapses in training.synapses.items():
-        if "B" in synapses[0].variables:
+        if names("B") in synapses[0].equations.names:
             source = net.connections[name].source
             shape = net.connections[name].shape
             file = f"feedback.{source}"
-            values.append(Value(synapses[0], "B", file, matrix=shape, saved=True))
+            values.append(Value(synapses[0], names("B"), file, matrix=shape, saved=True))
     values.append(Value(readout, "b", "readout.b"))
     monitor = training.record
     outputs = [
-        _output(monitor, "loss", "sum over the outputs: loss of the trial before", net.readout.n),
-        _output(monitor, "correct", "sum: right decisions in the trial before", net.readout.n),
+        Output(monitor, names(name), f"{monitor.name}.{name}", meaning, net.readout.n)
+        for name, meaning in (
+            ("loss", "sum over the outputs: loss of the trial before"),
+            ("correct", "sum: right decisions in the trial before"),
+        )
+    ]
+    outputs += [
         Output(readout, "b", "readout.b", "biases at the end"),
     ]
     generators = [g for g in (training.groups["input"],) if isinstance(g, SpikeGeneratorGroup)]
@@ -266,13 +272,18 @@ def _parameters(net: Any, groups: Mapping[str, Any], names: Any) -> Iterator[Val
                 yield Value(group, variable, f"{name}.{variable}", settable=True, limits=limits)
 
 
-def _weights(net: Any, synapses: Mapping[str, list], *, saved: bool = False) -> Iterator[Value]:
+def _weights(
+    net: Any,
+    synapses: Mapping[str, list],
+    weight: Callable[[Any], str],
+    *,
+    saved: bool = False,
+) -> Iterator[Value]:
     for name, connection in net.connections.items():
         for one in synapses[name]:
-            weight = "weight" if "weight" in one.variables else "w"
             yield Value(
                 one,
-                weight,
+                weight(one),
                 f"{name}.w",
                 matrix=connection.shape,
                 sign=connection.sign,

@@ -70,12 +70,23 @@ def plain_unit(dimensions: Any) -> str:
 def _text(value: str | None) -> str:
     if value is None:
         return "nullptr"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + escaped.replace("\n", "\\n") + '"'
+    return '"' + "".join(_character(byte) for byte in value.encode()) + '"'
+
+
+def _character(byte: int) -> str:
+    """A byte of a C++ string: itself, or three octal digits, which no other digit can follow."""
+    plain = 32 <= byte < 127 and chr(byte) not in '"\\?'
+    return chr(byte) if plain else f"\\{byte:03o}"
 
 
 def _number(value: float) -> str:
-    return "HUGE_VAL" if value == math.inf else "-HUGE_VAL" if value == -math.inf else repr(value)
+    return (
+        "HUGE_VAL"
+        if value == math.inf
+        else "-HUGE_VAL"
+        if value == -math.inf
+        else repr(float(value))
+    )
 
 
 def _array(device: Any, variable: Any) -> tuple[str, bool]:
@@ -237,7 +248,8 @@ def cpp_tables(source: Any, device: Any, title: str, cuda: bool) -> str:
         variable = output.group.variables[output.variable]
         raw = device.get_array_filename(variable).rsplit("/", 1)[-1]
         dtype = np.dtype(variable.dtype).newbyteorder("<").str
-        results.append(f'{{"{output.file}", "{raw}", "{dtype}", {output.columns}}}')
+        fields = [_text(output.file), _text(raw), _text(dtype), str(int(output.columns))]
+        results.append("{" + ", ".join(fields) + "}")
     generators = [_generator(group, device, cuda) for group in source.generators]
     timed = [_timed(a, file, *source.rows_of(file), cuda) for file, a in source.timed.items()]
     parts = [

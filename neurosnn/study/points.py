@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.core.files import atomic_file
-from neurosnn.core.messages import message
+from neurosnn.core.files import UNREADABLE, atomic_file
+from neurosnn.core.messages import message, printable
+from neurosnn.core.texts import check_plain_text
 from neurosnn.core.units import from_plain, to_plain
 
 __all__ = ["Distribution", "Point", "PointFiles", "decode", "encode"]
@@ -120,7 +121,13 @@ class PointFiles:
             record = json.loads(path.read_text(encoding="utf-8"))
             if record["status"] not in ("done", "failed"):
                 raise KeyError("status")
-        except (ValueError, KeyError, TypeError) as error:
+            float(record["seconds"])
+            record["error"] = "\n".join(map(printable, record["error"].split("\n")))
+            for part in ("parameters", "result"):
+                for name, value in record[part].items():
+                    check_plain_text(name, field="a name", where=key, longest=1000)
+                    decode(value)
+        except (*UNREADABLE, OSError) as error:
             raise ValueError(
                 message(
                     f"this result cannot be read ({error!r}).",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosnn.core.messages import message
+from neurosnn.core.texts import check_plain_text
 from neurosnn.study.points import Point, PointFiles, encode
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def compute(function: Callable[..., Any], point: Point, folder: str) -> dict[str
                     "Return for example {'accuracy': 0.9}.",
                 )
             )
+        for name in result:
+            check_plain_text(name, field="the name of a result", where=repr(point), longest=1000)
         record["result"] = {name: encode(value, f"result {name}") for name, value in result.items()}
     except Exception:
         record |= {"status": "failed", "error": traceback.format_exc()}

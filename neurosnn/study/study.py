@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurosnn.core.messages import message
+from neurosnn.core.texts import check_plain_text
 from neurosnn.study.points import Distribution, Point, PointFiles, encode
 from neurosnn.study.table import StudyMeans, StudyTable
 
@@ -190,6 +191,8 @@ class Study:
                     "Write for example seeds=range(5).",
                 )
             )
+        for name in parameters:
+            check_plain_text(name, field="the name of a parameter", where=_WHERE, longest=1000)
         self.function, self.parameters = function, dict(parameters)
         self.files = PointFiles(Path(folder))
         self.points = [

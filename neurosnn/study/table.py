@@ -13,7 +13,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.files import atomic_file
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message, printable
 from neurosnn.core.units import si_unit
 from neurosnn.study.points import decode
 
@@ -240,7 +240,10 @@ class StudyTable:
 
     def __repr__(self) -> str:
         shown = [name for name in self.columns if name not in ("error", "seconds", "status")]
-        cells = [shown, *([_short(row.get(name)) for name in shown] for row in self.rows[:20])]
+        cells = [
+            shown,
+            *([printable(_short(row.get(name))) for name in shown] for row in self.rows[:20]),
+        ]
         widths = [max(len(row[k]) for row in cells) for k in range(len(shown))]
         lines = [
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))

@@ -82,13 +82,15 @@ FUNCTIONS |= {
 }
 
 
+_floor = FUNCTIONS["floor"]
+
 OPERATORS: dict[type, Callable] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
-    ast.FloorDiv: lambda a, b: a // b,
-    ast.Mod: lambda a, b: a % b,
+    ast.FloorDiv: lambda a, b: _floor(a / b),
+    ast.Mod: lambda a, b: a - b * _floor(a / b),
     ast.Pow: lambda a, b: a**b,
     ast.Gt: lambda a, b: a > b,
     ast.GtE: lambda a, b: a >= b,
@@ -99,16 +101,21 @@ OPERATORS: dict[type, Callable] = {
 }
 
 
+def _truth(a):
+    """A condition, or a state that is true or false, as a truth value."""
+    return a != 0 if _tensor(a) and a.dtype != torch.bool else a
+
+
 def _and(a, b):
-    return a & b if _tensor(a) or _tensor(b) else a and b
+    return _truth(a) & _truth(b) if _tensor(a) or _tensor(b) else a and b
 
 
 def _or(a, b):
-    return a | b if _tensor(a) or _tensor(b) else a or b
+    return _truth(a) | _truth(b) if _tensor(a) or _tensor(b) else a or b
 
 
 def _not(a):
-    return ~a if _tensor(a) else not a
+    return ~_truth(a) if _tensor(a) else not a
 
 
 class Translator:

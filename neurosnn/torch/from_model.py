@@ -13,8 +13,10 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.step import refuse_unknown
+from neurosnn.core.statements import assigned
 from neurosnn.core.values import Range, check_value
 from neurosnn.model import NeuronModel
+from neurosnn.model.neuron_checks import check_dt, check_inputs
 from neurosnn.torch.neuron import TorchNeuron
 from neurosnn.torch.transforms import Transform, default_for, named
 
@@ -91,11 +93,13 @@ def to_torch(
     20. * msecond
     """
     check_value("dt", dt, Range(0 * second), where="to_torch")
+    check_dt(model, dt, where="to_torch")
+    check_inputs(model, where="to_torch")
     changes: dict[str, Any] = {}
     if surrogate is not None:
         changes = {"surrogate": surrogate, "parameters": _still_used(model, surrogate)}
     if detach_reset is not None and model.spikes:
-        written = {line.split("=")[0].strip(" +-*/") for line in model.reset.splitlines()}
+        written = assigned(model.reset)
         follow = () if detach_reset else tuple(n for n in model.states if n in written)
         changes["spike_gradient"] = follow
     if changes:

@@ -11,13 +11,13 @@ from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus.step import (
-    margin_of,
     model_code,
+    pseudo_derivative,
     refuse_noise,
     refuse_undifferentiable,
     transmitted_slopes,
 )
-from neurosnn.core.symbolic import statements
+from neurosnn.core.symbolic import SINCE_SPIKE, statements
 from neurosnn.model import NeuronModel
 from neurosnn.torch.expressions import TYPE, Translator
 from neurosnn.torch.transforms import Transform, free_value
@@ -69,6 +69,13 @@ def _with_open_flag(line: tuple[str, str]) -> tuple[str, str]:
     return variable, word_substitute(text, {"not_refractory": "True"})
 
 
+def _full(value: Any, like: torch.Tensor) -> torch.Tensor:
+    """A value as a tensor of the shape and type of a state."""
+    if not isinstance(value, torch.Tensor):
+        return torch.full_like(like, value)
+    return value.to(like.dtype).expand_as(like)
+
+
 class TorchNeuron(torch.nn.Module):
     """Neurons of one model; made by :func:`~neurosnn.torch.to_torch`.
 
@@ -97,11 +104,12 @@ class TorchNeuron(torch.nn.Module):
             set(model.parameters) - set(changing), model.name
         )
         self._conditional = frozenset(code.conditional)
+        self._start = translator.lines(code.start)
+        # the new value, and what Brian2 calculates it from
+        closed = {prefix + name for name in code.conditional for prefix in ("_", "_BA_")}
         update = [
             # such a variable is written only where the flag is 1; with 0 the unused value may be 0/0
-            _with_open_flag(line)
-            if line[0].endswith(tuple(f"_{v}" for v in code.conditional))
-            else line
+            _with_open_flag(line) if line[0] in closed else line
             for line in statements(code.update)
         ]
         self._update = [
@@ -113,17 +121,20 @@ class TorchNeuron(torch.nn.Module):
         self._slopes: dict[str, Callable] = {}
         if model.spikes:
             self._threshold = translator.expression(code.threshold)
-            self._margin = translator.expression(margin_of(code.threshold, model.name))
-            self._psi = translator.expression(code.surrogate)
+            margin, psi = pseudo_derivative(model, code)
+            self._margin = translator.expression(margin)
+            self._psi = translator.expression(psi)
             if model.transmits:
                 slopes = transmitted_slopes(model)
                 self._slopes = {name: translator.expression(slopes[name]) for name in slopes}
         self._initial = [
-            (name, translator.expression(value) if isinstance(value, str) else float(value))
+            (name, translator.expression(value) if isinstance(value, str) else np.asarray(value))
             for name, value in model.initial.items()
         ]
-        text = " ".join([code.refractory, code.update, code.step, code.threshold, code.surrogate])
-        self._counts = "lastspike" in text + code.reset
+        text = " ".join(
+            [code.start, code.refractory, code.update, code.step, code.threshold, code.surrogate]
+        )
+        self._counts = model.refractory is not False and "lastspike" in text + code.reset
         #: Called with the new value of a state when the update or the step code assigns it.
         self.observers: dict[str, Callable[[torch.Tensor, dict], None]] = {}
         for name, value in model.parameters.items():
@@ -182,7 +193,10 @@ class TorchNeuron(torch.nn.Module):
         zero = torch.zeros_like(like)
         values = dict.fromkeys(self.model.states, zero)
         for name, value in self._initial:
-            value = value(environment | values) if callable(value) else value
+            if isinstance(value, np.ndarray):
+                value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+            else:
+                value = value(environment | values)
             values[name] = zero + value
         free = None
         if self._refractory is not None:
@@ -275,6 +289,9 @@ class TorchNeuron(torch.nn.Module):
         free = state.free
         if self._refractory is not None:
             environment["not_refractory"] = free
+        for name, function in self._start:
+            values[name] = environment[name] = _full(function(environment), values[name])
+        if self._refractory is not None:
             free = self._refractory(environment)
             environment["not_refractory"] = free
         for name, function in self._update:
@@ -282,9 +299,7 @@ class TorchNeuron(torch.nn.Module):
             if name in values:
                 if name in self._conditional:
                     value = torch.where(free, value, values[name])
-                elif not isinstance(value, torch.Tensor):
-                    value = torch.full_like(values[name], value)
-                values[name] = value
+                value = values[name] = _full(value, values[name])
                 if name in self.observers:
                     self.observers[name](value, environment)
             environment[name] = value
@@ -310,7 +325,7 @@ class TorchNeuron(torch.nn.Module):
         return sent, (values, free, since, state.step, fired)
 
     def _note_spikes(self, environment: dict, since: torch.Tensor) -> None:
-        environment["since_spike"] = steps = since.to(environment[TYPE])
+        environment[SINCE_SPIKE] = steps = since.to(environment[TYPE])
         environment["lastspike"] = environment["t"] - steps * float(self.dt)
 
     def receive(self, x: tuple, sent: torch.Tensor, pending: tuple, constants: dict) -> State:
@@ -333,7 +348,7 @@ class TorchNeuron(torch.nn.Module):
                 environment[name] = function(environment)
             # the spike as the gradient sees it, which adds exactly zero
             follows = sent - sent.detach() if sent.requires_grad else None
-            for name in {name for name, _ in self._reset} & values.keys():
+            for name in [name for name in dict(self._reset) if name in values]:
                 old, new = values[name], environment[name]
                 values[name] = torch.where(fired, new, old)
                 if follows is not None and name in self.model.spike_gradient:

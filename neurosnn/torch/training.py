@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import numbers
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,8 +17,8 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value
 from neurosnn.torch.learner import Judged, TorchLearner, as_array
 from neurosnn.training.base import hold_out
-from neurosnn.training.callbacks import EarlyStopping
-from neurosnn.training.checkpoint import TrainingState, describe, fingerprint
+from neurosnn.training.callbacks import Callback, EarlyStopping, as_callbacks
+from neurosnn.training.checkpoint import TrainingState, describe, fingerprint, refuse_damaged
 from neurosnn.training.history import History
 from neurosnn.training.loop import Fit
 
@@ -93,6 +95,7 @@ def fit(
     validation: Sets | float | None = None,
     learning_rate: float = 1e-3,
     half_period: int = 64,
+    minutes: float | None = None,
     seed: int = 0,
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     callbacks: Any = (),
@@ -114,7 +117,7 @@ def fit(
     net : Module
         Takes a batch, returns what `loss` takes.
     train : (x, labels)
-        Tensors with trials along the first axis.
+        Tensors with trials along the first axis, on the device of the net.
     loss : callable
         ``loss(output, labels)``, one number, the mean over the trials.
     epochs : int
@@ -127,6 +130,10 @@ def fit(
         At the start.
     half_period : int
         Epochs from the highest to the lowest learning rate.
+    minutes : float, optional
+        End after this time even if epochs are left, and the last one is not whole, with a learning
+        rate that falls to 0 over it instead of over `half_period` (less the first update, which may
+        compile). What comes out then depends on the speed of the machine.
     seed : int
         Order of the trials, dropout and augmentation, all drawn from torch's generator; weights are as
         the net comes.
@@ -153,12 +160,14 @@ def fit(
     Raises
     ------
     ValueError
-        If there are fewer trials than a batch has; for a checkpoint of another training.
+        If there are fewer trials than a batch has, or `minutes` is not positive; for a checkpoint of
+        another training.
     FloatingPointError
         If the loss or its gradient is not finite; weights are those before the batch.
     OSError
         The checkpoint cannot be written; the one before it is kept.
     """
+    clock = [] if minutes is None else [_Clock(minutes)]
     learner = _Classifier(
         net,
         train,
@@ -166,7 +175,7 @@ def fit(
         validation=validation,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        half_period=half_period,
+        half_period=None if clock else half_period,
         seed=seed,
         augment=augment,
     )
@@ -174,7 +183,7 @@ def fit(
     return Fit(
         learner,
         epochs=epochs,
-        callbacks=callbacks,
+        callbacks=[*clock, *as_callbacks(callbacks, where="fit")],
         checkpoint=checkpoint,
         resume=resume,
         early_stopping=best if early_stopping is None else early_stopping,
@@ -193,14 +202,15 @@ class _Classifier(TorchLearner):
         validation: Sets | float | None,
         batch_size: int,
         learning_rate: float,
-        half_period: int,
+        half_period: int | None,
         seed: int,
         augment: Callable[[torch.Tensor], torch.Tensor] | None,
     ):
         super().__init__(
             net, where="fit", batch_size=batch_size, learning_rate=learning_rate, seed=seed
         )
-        check_value("half_period", half_period, Range(0), where="fit")
+        if half_period is not None:
+            check_value("half_period", half_period, Range(0), where="fit")
         self.loss, self.augment, self.half_period = loss, augment, half_period
         self.x, self.labels = train
         self.held_out: Any = validation
@@ -219,11 +229,17 @@ class _Classifier(TorchLearner):
                     "Pass a smaller batch_size=.",
                 )
             )
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, T_max=half_period
-        )
+        self.schedule = None
+        if half_period is not None:
+            self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+                self.optimizer, T_max=half_period
+            )
 
     # -- an epoch ---------------------------------------------------------------------------
+
+    def n_trials(self, epoch: int) -> int:
+        """All of them."""
+        return len(self.labels)
 
     def batches(self) -> list[np.ndarray]:
         """Whole batches of trials in a new order."""
@@ -257,6 +273,8 @@ class _Classifier(TorchLearner):
 
     def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
         """The learning rate of the next epoch."""
+        if self.schedule is None:
+            return
         with warnings.catch_warnings():
             # In a training that goes on, the updates of this epoch may have been another process's.
             warnings.filterwarnings("ignore", "Detected call of .lr_scheduler.step")
@@ -267,13 +285,19 @@ class _Classifier(TorchLearner):
     def state(self) -> TrainingState:
         """With the position in the schedule."""
         state = super().state()
-        state.progress["schedule"] = self.schedule.state_dict()
+        state.progress["schedule"] = self.schedule.state_dict() if self.schedule else None
         return state
 
     def restore(self, state: TrainingState, path: Any) -> None:
         """With the position in the schedule."""
+        with refuse_damaged(path):
+            position = state.progress["schedule"]
+            known = set(self.schedule.state_dict()) if self.schedule else set()
+            if set(position or ()) != known:
+                raise ValueError("the position in the schedule is none")
         super().restore(state, path)
-        self.schedule.load_state_dict(state.progress["schedule"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(position)
 
     def settings(self) -> dict[str, str]:
         """With loss, schedule, augmentation, and which trials there are."""
@@ -293,3 +317,28 @@ class _Classifier(TorchLearner):
             return f"{len(labels)} trials {fingerprint(as_array(x), as_array(labels))}"
 
         return of(self.x, self.labels), of(*self.held_out) if self.validates else "None"
+
+
+class _Clock(Callback):
+    """Ends a training after the given minutes, with a learning rate that falls to 0 over them."""
+
+    def __init__(self, minutes: float):
+        check_value("minutes", minutes, Range(0), where="fit")
+        self.begin = time.perf_counter()
+        self.end, self.first = self.begin + 60 * minutes, 0.0
+
+    def batch_end(self, trainer: TorchLearner, result: Mapping[str, float]) -> bool:
+        """The rate of the next update: from 1 to 0 of the first one along half a cosine."""
+        now = time.perf_counter()
+        self.first = self.first or now
+        share = (now - self.first) / max(self.end - self.first, 1e-9)
+        factor = (1 + math.cos(math.pi * min(share, 1.0))) / 2
+        trainer.optimizer.param_groups[0]["lr"] = trainer.start_rate * factor
+        return self._over()
+
+    def epoch_end(self, trainer: TorchLearner, row: Mapping[str, float]) -> bool:
+        """Whether no update should follow."""
+        return self._over()
+
+    def _over(self) -> bool:
+        return time.perf_counter() >= self.end

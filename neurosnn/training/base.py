@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from neurosnn.core.values import check_whole
-from neurosnn.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from neurosnn.training.checkpoint import (
+    TrainingState,
+    check_random_state,
+    load_checkpoint,
+    refuse_damaged,
+    save_checkpoint,
+)
 from neurosnn.training.history import History
 from neurosnn.training.learner import Learner
 from neurosnn.training.updates import Updates
@@ -92,12 +98,18 @@ class BaseTrainer(ABC):
 
     def _restore(self, state: TrainingState, path: Any) -> None:
         """Take over a ``state``; ``path`` is for messages."""
-        self._updates.overwrite(state.weights, state.optimizer, path)
         progress, guard = state.progress, self._updates.guard
-        guard.count, guard.largest = progress["updates"], dict(progress["largest"])
-        self.epoch, self.history = progress["epoch"], History(progress["history"])
-        counts = progress.get("counts", {})
-        self.counts = {name: np.asarray(values) for name, values in counts.items()}
+        with refuse_damaged(path):
+            updates, largest = int(progress["updates"]), dict(progress["largest"])
+            epoch, history = int(progress["epoch"]), History(progress["history"])
+            counts = {
+                name: np.asarray(values, dtype=np.int64)
+                for name, values in progress.get("counts", {}).items()
+            }
+            check_random_state(self.random, progress["random"])
+        self._updates.overwrite(state.weights, state.optimizer, path)
+        guard.count, guard.largest = updates, largest
+        self.epoch, self.history, self.counts = epoch, history, counts
         self.random.bit_generator.state = progress["random"]
 
 
@@ -117,12 +129,16 @@ class ArrayLearner(Learner):
     def __init__(self, trainer: Any, *, where: str, n_trials: int, batch_size: int):
         check_whole("batch_size", batch_size, 1, where=where)
         self.trainer, self.where = trainer, where
-        self.n_trials, self.batch_size = n_trials, int(batch_size)
+        self._n_trials, self.batch_size = n_trials, int(batch_size)
+
+    def n_trials(self, epoch: int) -> int:
+        """The same in every epoch."""
+        return self._n_trials
 
     def batches(self) -> list[np.ndarray]:
         """All trials in a new order."""
-        order = self.trainer.random.permutation(self.n_trials)
-        return np.split(order, np.arange(self.batch_size, self.n_trials, self.batch_size))
+        order = self.trainer.random.permutation(self._n_trials)
+        return np.split(order, np.arange(self.batch_size, self._n_trials, self.batch_size))
 
     def learning_rate(self, moment: float) -> float:
         """As the schedule has it."""

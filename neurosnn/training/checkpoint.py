@@ -7,6 +7,7 @@ settings. Numbers are stored exactly, so the resumed training ends bit-equal to 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,19 +15,24 @@ import platform
 import re
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurosnn.core.files import read_arrays, write_arrays
-from neurosnn.core.messages import message
+from neurosnn.core.files import UNREADABLE, read_arrays, write_arrays
+from neurosnn.core.messages import message, printable
+from neurosnn.core.texts import check_plain_text
 
 __all__ = ["Checkpoint", "TrainingState", "load_checkpoint", "save_checkpoint"]
 
 _FORMAT = "neurosnn training 1"
+#: Longest description of a setting, in characters.
+LONGEST = 1_000_000
+#: Fields that models did not have at first: with these values they are what they were.
+_LATER = {"dt": None}
 #: Another value of these changes rounding at most.
 _MAY_DIFFER = ("backend", "device", "threads")
 
@@ -170,17 +176,39 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TrainingState:
             )
         )
     blocks: dict[str, dict[str, np.ndarray]] = {block: {} for block in _BLOCKS}
-    for key, value in arrays.items():
-        block, _, name = key.partition("/")
-        if name:
-            blocks[block][name] = value
-    return TrainingState(
-        **blocks,
-        order=arrays["order"],
-        progress=information["progress"],
-        settings=information["settings"],
-        versions=information["versions"],
-    )
+    with refuse_damaged(path):
+        for key, value in arrays.items():
+            block, _, name = key.partition("/")
+            if name:
+                blocks[block][name] = value
+        described = {name: dict(information[name]) for name in ("progress", "settings", "versions")}
+        for name, text in (*described["settings"].items(), *described["versions"].items()):
+            check_plain_text(text, field=name, where=str(path), lines=True, longest=LONGEST)
+        order = arrays["order"]
+        if order.ndim != 1 or order.dtype.kind not in "iu":
+            raise ValueError("the order of the trials is no list of numbers")
+    return TrainingState(**blocks, order=order, **described)
+
+
+def check_random_state(random: np.random.Generator, state: Any) -> None:
+    """Raise what the generator would if it took over the state of a file; it is left as it is."""
+    type(random.bit_generator)().state = state
+
+
+@contextlib.contextmanager
+def refuse_damaged(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What a damaged file makes the reading of it raise, as one error with the file's name."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise ValueError(
+            message(
+                f"this checkpoint cannot be read ({type(error).__name__}: {error}).",
+                str(path),
+                "It is damaged, or was changed.",
+                "Name another file, or pass resume=False to replace it.",
+            )
+        ) from error
 
 
 def check_same_training(
@@ -196,8 +224,8 @@ def check_same_training(
             continue
         if name in _MAY_DIFFER:
             warnings.warn(
-                f"{path}: this training ran with {name} {was}, now it is {is_now}. Its results agree "
-                "with an uninterrupted one up to rounding.",
+                printable(f"{path}: this training ran with {name} {was}, now it is {is_now}. ")
+                + "Its results agree with an uninterrupted one up to rounding.",
                 stacklevel=5,
             )
             continue
@@ -216,8 +244,8 @@ def check_same_training(
     ]
     if changed:
         warnings.warn(
-            f"{path}: written with other versions ({', '.join(changed)}). Results agree with an "
-            "uninterrupted training up to rounding.",
+            printable(f"{path}: written with other versions ({', '.join(changed)}). ")
+            + "Results agree with an uninterrupted training up to rounding.",
             stacklevel=5,
         )
 
@@ -236,6 +264,17 @@ def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
                 "Build the same, name another file, or pass resume=False to start anew.",
             )
         )
+    for name, array in values.items():
+        fits = np.can_cast(array.dtype, target[name].dtype, "same_kind")
+        if not fits or not np.all(np.isfinite(array) | (array == target[name])):
+            raise ValueError(
+                message(
+                    f"{what} '{name}' holds values of another kind, or that are not finite.",
+                    str(path),
+                    "The file is damaged, or the training had failed.",
+                    "Name another file, or pass resume=False to start anew.",
+                )
+            )
     for name, array in values.items():
         np.copyto(target[name], array)
 
@@ -261,7 +300,15 @@ def fingerprint(*things: Any) -> str:
 
 def network_fingerprint(net: Any) -> str:
     """Of all that is not learned: models, sizes, time step, synapses, delays."""
-    models = [part.model.to_dict() for part in (*net.layers, net.readout) if hasattr(part, "model")]
+    models = [
+        {
+            name: value
+            for name, value in part.model.to_dict().items()
+            if name not in _LATER or value != _LATER[name]
+        }
+        for part in (*net.layers, net.readout)
+        if hasattr(part, "model")
+    ]
     wiring = [
         np.asarray(array)
         for connection in net.connections.values()

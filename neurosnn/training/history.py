@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, drawable, message
+from neurosnn.core.texts import check_plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +37,11 @@ class History:
     rows : iterable of mapping, optional
         The rows, oldest first.
 
+    Raises
+    ------
+    TypeError
+        If a value is no number.
+
     Examples
     --------
     >>> history = History([{"epoch": 1, "loss": 2.31, "accuracy": 0.125, "rate.hidden": 12.5}])
@@ -52,6 +58,18 @@ class History:
 
     def __init__(self, rows: Iterable[Mapping[str, float]] = ()):
         self.rows: list[dict[str, float]] = [dict(row) for row in rows]
+        for row in self.rows:
+            for name, value in row.items():
+                check_plain_text(name, field="the name of a column", where="History")
+                if not isinstance(value, int | float | np.number):
+                    raise TypeError(
+                        message(
+                            f"{name} is {value!r}.",
+                            "History",
+                            "A row holds one number a column.",
+                            "Pass numbers.",
+                        )
+                    )
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add the ``row`` of one more epoch."""
@@ -144,5 +162,5 @@ class History:
             ax.legend()
         labels = {"accuracy": "accuracy [%]", "learning_rate": "learning rate"}
         rate = f"firing rate of {quantity[5:]} [Hz]" if quantity.startswith("rate.") else quantity
-        ax.set(xlabel="epoch", ylabel=labels.get(quantity, rate))
+        ax.set(xlabel="epoch", ylabel=labels.get(quantity, drawable(rate)))
         return ax

@@ -56,6 +56,10 @@ class Learner(ABC):
     # -- an epoch ---------------------------------------------------------------------------
 
     @abstractmethod
+    def n_trials(self, epoch: int) -> int:
+        """Of how many trials :meth:`batches` would draw after so many epochs."""
+
+    @abstractmethod
     def batches(self) -> list[np.ndarray]:
         """Draw the order of an epoch: the numbers of the trials of each batch."""
 
@@ -96,7 +100,7 @@ class Learner(ABC):
 
     @abstractmethod
     def use(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Take ``weights`` of before, as the best ones."""
+        """Take ``weights`` that :attr:`weights` gave earlier: the best ones."""
 
     @property
     @abstractmethod

@@ -15,10 +15,12 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import check_whole
 from neurosnn.training.callbacks import EarlyStopping, as_callbacks
 from neurosnn.training.checkpoint import (
+    TrainingState,
     as_checkpoint,
     check_same_training,
     describe,
     load_checkpoint,
+    refuse_damaged,
     save_checkpoint,
 )
 from neurosnn.training.history import History
@@ -130,11 +132,13 @@ class Fit:
                 shown = learner.row(self.totals) if bars.bars else {}
                 bars.batch(sizes[k], batch.spikes, shown)
                 for callback in self.callbacks:
-                    callback.batch_end(trainer, batch.values)
+                    self.stopped = bool(callback.batch_end(trainer, batch.values)) or self.stopped
+            if self.stopped:
+                break
             if self.batch < len(batches) and self._due():
                 self._save()
         # Of the last batch, which a training that goes on may have done before.
-        self._end_epoch(trainer.epoch + (len(batches) - 1) / len(batches), bars)
+        self._end_epoch(trainer.epoch + (self.batch - 1) / len(batches), bars)
 
     def _end_epoch(self, moment: float, bars: Progress) -> None:
         learner, trainer = self.learner, self.trainer
@@ -229,17 +233,40 @@ class Fit:
                 )
             )
         check_same_training(path, state, self._settings(), self.learner.state().versions)
+        with refuse_damaged(path):
+            fit = dict(state.progress["fit"])
+            for name in ("first", "batch", "stale", "epochs"):
+                if type(fit[name]) is not int or fit[name] < 0:
+                    raise ValueError(f"{name} is no whole number from 0")
+            best_value, stopped = fit["best_value"], bool(fit["stopped"])
+            best_value = None if best_value is None else float(best_value)
+            batches, totals = self._read_batches(state, fit), _arrays(fit["totals"])
+            if fit["batch"]:
+                self.learner.row(totals)
         self.learner.restore(state, path)
-        fit = state.progress["fit"]
-        self.first, self.batch, self.totals = fit["first"], fit["batch"], _arrays(fit["totals"])
-        self.best, self.best_value, self.stale = state.best, fit["best_value"], fit["stale"]
+        self.first, self.batch = fit["first"], fit["batch"]
+        self.batches, self.totals = batches, totals
+        self.best, self.best_value, self.stale = state.best, best_value, fit["stale"]
         # More epochs than before are a wish to go on.
-        self.stopped = fit["stopped"] and fit["epochs"] == self.epochs
-        if len(state.order):
-            size = int(state.settings["batch_size"])  # of files that do not have the sizes
-            equal = np.arange(size, len(state.order), size)
-            cuts = np.cumsum(fit["sizes"])[:-1] if "sizes" in fit else equal
-            self.batches = np.split(state.order, cuts)
+        self.stopped = stopped and fit["epochs"] == self.epochs
+
+    def _read_batches(
+        self, state: TrainingState, fit: Mapping[str, Any]
+    ) -> list[np.ndarray] | None:
+        """The order of a running epoch, which must be one of the trials that there are."""
+        order, size = state.order, int(state.settings["batch_size"])
+        if not len(order):
+            return None
+        # Files of before there were sizes have batches of one size.
+        sizes = fit.get("sizes") or [len(order[k : k + size]) for k in range(0, len(order), size)]
+        if any(type(n) is not int or n < 1 for n in sizes) or sum(sizes) != len(order):
+            raise ValueError("the sizes of the batches are none")
+        n_trials = self.learner.n_trials(int(state.progress["epoch"]))
+        if len(np.unique(order)) < len(order) or order.min() < 0 or order.max() >= n_trials:
+            raise ValueError("the order of the trials is none")
+        if fit["batch"] > len(sizes):
+            raise ValueError("more batches are done than there are")
+        return np.split(order, np.cumsum(sizes)[:-1])
 
     def _settings(self) -> dict[str, str]:
         return {**self.learner.settings(), "early_stopping": describe(self.early_stopping)}
@@ -281,7 +308,10 @@ def _plain(totals: Any) -> Any:
 
 
 def _arrays(totals: Any) -> Any:
-    """Totals from what :func:`_plain` made of them."""
+    """Totals from what :func:`_plain` made of them; what is no number is an error."""
     if isinstance(totals, Mapping):
-        return {name: _arrays(value) for name, value in totals.items()}
-    return np.asarray(totals) if isinstance(totals, list) else totals
+        return {str(name): _arrays(value) for name, value in totals.items()}
+    array = np.asarray(totals)
+    if array.dtype.kind not in "iuf":
+        raise ValueError("the totals are no numbers")
+    return array if isinstance(totals, list) else totals

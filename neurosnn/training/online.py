@@ -15,7 +15,7 @@ from neurosnn.engine.batches import read_batch
 from neurosnn.losses import as_loss
 from neurosnn.network.simulation import read_inputs
 from neurosnn.rules.eprop.backend import check_rule, feedback_of, per_step_errors
-from neurosnn.rules.eprop.network import RECORD, UPDATE, LearningNetwork
+from neurosnn.rules.eprop.network import RECORD, UPDATE, LearningNetwork, network_names
 from neurosnn.rules.eprop.synapses import add_variables
 from neurosnn.rules.eprop.traces import GRADIENT, unit_text
 from neurosnn.training.constraints import Constraints
@@ -125,8 +125,9 @@ class OnlineTraining:
             learned += [f"feedback.{layer.name}" for layer in net.layers]
         learned += ["readout.b"] if net.readout.bias else []
         self.optimizer.start({name: np.zeros(1) for name in learned})  # refuses wrong names
+        self.names = network_names(net)
         code = {
-            name: _Updates(self.optimizer, net, connection, adaptive)
+            name: _Updates(self.optimizer, net, connection, adaptive, self.names)
             for name, connection in net.connections.items()
         }
         self._learning = built = LearningNetwork(
@@ -151,10 +152,10 @@ class OnlineTraining:
                 self._at_trial_ends(synapses, updates.statements)
         readout = self.groups["readout"]
         if net.readout.bias:
-            self._at_trial_ends(readout, _bias_statements(self.optimizer, readout))
+            self._at_trial_ends(readout, _bias_statements(self.optimizer, readout, self.names))
         self.record = StateMonitor(
             readout,
-            ("loss", "correct"),
+            (self.names("loss"), self.names("correct")),
             record=True,
             clock=built.trial_clock,
             when="start",
@@ -164,7 +165,7 @@ class OnlineTraining:
         self.network.add(self.record)
 
     def _at_trial_ends(self, obj: Any, statements: str) -> None:
-        obj.namespace.update(self._times)
+        obj.namespace.update({self.names(name): times for name, times in self._times.items()})
         self._learning.at_trials(obj, statements, UPDATE, "update")
 
     def run(self) -> None:
@@ -174,12 +175,12 @@ class OnlineTraining:
     @property
     def losses(self) -> np.ndarray:
         """Loss of each trial, with the weights it was simulated with."""
-        return np.array(self.record.loss_)[:, 1:].sum(axis=0)
+        return np.array(getattr(self.record, self.names("loss") + "_"))[:, 1:].sum(axis=0)
 
     @property
     def accuracy(self) -> float:
         """Share of the labelled steps in which the largest output was right; nan for a signal."""
-        correct = np.array(self.record.correct_)[:, 1:].sum()
+        correct = np.array(getattr(self.record, self.names("correct") + "_"))[:, 1:].sum()
         return float(correct / self._decisions) if "rivals" in self.network else float("nan")
 
     @property
@@ -201,7 +202,7 @@ class OnlineTraining:
                 array = np.zeros(connection.w.shape)
                 pairs = zip(self.synapses[name], connection.by_channel(), strict=True)
                 for synapses, (_, _, _, where) in pairs:
-                    array[where] = synapses.variables[variable].get_value()
+                    array[where] = synapses.variables[self.names(variable)].get_value()
                 values[key] = array
         if self.net.readout.bias:
             values["readout.b"] = np.array(self.groups["readout"].variables["b"].get_value())
@@ -211,7 +212,7 @@ class OnlineTraining:
 class _Updates:
     """Equations and statements by which the synapses of a connection learn."""
 
-    def __init__(self, optimizer: Any, net: Any, connection: Any, adaptive: bool):
+    def __init__(self, optimizer: Any, net: Any, connection: Any, adaptive: bool, names: Any):
         name, dimensions = f"{connection.name}.w", connection.dimensions
         variables = [*update_variables(optimizer)]
         statements = [
@@ -240,21 +241,21 @@ class _Updates:
                     suffix="_B",
                 )
             )
-        self.equations = "\n".join(f"{variable} : 1" for variable in variables)
-        self.statements = "\n".join([NOW, *statements, f"{GRADIENT} *= (1 - now)"])
+        self.equations = names.code("\n".join(f"{variable} : 1" for variable in variables))
+        self.statements = names.code("\n".join([NOW, *statements, f"{GRADIENT} *= (1 - now)"]))
 
 
-def _bias_statements(optimizer: Any, readout: Any) -> str:
+def _bias_statements(optimizer: Any, readout: Any, names: Any) -> str:
     """Updates of the bias, whose gradient G_b is in SI values."""
     own = update_variables(optimizer, "_b")
-    add_variables(readout, dict.fromkeys(own, DIMENSIONLESS))
+    add_variables(readout, dict.fromkeys(map(names, own), DIMENSIONLESS))
     dimensions = readout.variables["b"].dim
     unit = unit_text(dimensions)
     gradient = "G_b" if unit == "1" else f"G_b/({unit})"
     update = update_statements(
         optimizer, "readout.b", weight="b", gradient=gradient, dimensions=dimensions, suffix="_b"
     )
-    return f"{NOW}\n{update}\nG_b *= (1 - now)"
+    return names.code(f"{NOW}\n{update}\nG_b *= (1 - now)")
 
 
 def times_of_batches(n_trials: int, batch_size: int) -> dict[str, np.ndarray]:

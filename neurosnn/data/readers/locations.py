@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurosnn.core.messages import message
 from neurosnn.data.checks import extra
 
 ENVIRONMENT = "NEUROSNN_DATA"
@@ -71,7 +72,7 @@ def need(path, names, *, where, how):
 
 def bad_file(path, what, why, fix):
     """The ValueError for a file that is not what it should be."""
-    return ValueError(f"{path}: {what}. {why} {fix}")
+    return ValueError(message(f"{what}.", str(path), why, fix))
 
 
 def read_bytes(path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurosnn.calculus.step import PSI, step_map
-from neurosnn.core.symbolic import differentiate, to_string, to_symbolic
+from neurosnn.core.symbolic import MARK, differentiate, to_string, to_symbolic
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.translate import Translator, product_sum
 
@@ -49,7 +49,8 @@ def add_eprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
     margin = {}
     if model.spikes:
         layer.at_reset = [
-            (key, translator.expression(text)) for key, text in slopes.at_reset.items()
+            (key.removeprefix(MARK), translator.expression(text))
+            for key, text in slopes.at_reset.items()
         ]
         jump = {
             row: translator.entry(f"Z_{row}", text, *before) for row, text in slopes.jump.items()

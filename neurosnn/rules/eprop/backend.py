@@ -153,7 +153,7 @@ class OnlineBackend:
             array = np.zeros(connection.w.shape)
             pairs = zip(learning.synapses[name], connection.by_channel(), strict=True)
             for synapses, (_, _, _, where) in pairs:
-                array[where] = synapses.variables[GRADIENT].get_value()
+                array[where] = synapses.variables[learning.names(GRADIENT)].get_value()
             gradient[f"{name}.w"] = array / n_trials
             if (
                 connection.target == "readout"
@@ -161,7 +161,7 @@ class OnlineBackend:
             ):
                 gradient[f"feedback.{connection.source}"] = array / n_trials
         if "readout.b" in self.net.parameters:
-            bias = learning.groups["readout"].variables["G_b"].get_value()
+            bias = learning.groups["readout"].variables[learning.names("G_b")].get_value()
             gradient["readout.b"] = np.array(bias) / n_trials
         return gradient
 

@@ -16,6 +16,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus.filters import model_filter
+from neurosnn.core.names import FreeNames
 from neurosnn.model import NeuronModel
 from neurosnn.network.simulation import (
     Inputs,
@@ -35,11 +36,12 @@ from neurosnn.rules.eprop.traces import (
     SUM,
     SURROGATE,
     TRACE,
+    eprop_names,
     online_equations,
     unit_text,
 )
 
-__all__ = ["Errors", "LearningNetwork", "times_of_trials"]
+__all__ = ["Errors", "LearningNetwork", "network_names", "times_of_trials"]
 
 #: Orders in slot "start" of the first step of a trial, when the trial before it is finished.
 RECORD, RATE_ERROR, FINISH, UPDATE, RESTART = -6, -5, -4, -3, -1
@@ -63,6 +65,15 @@ class Errors(NamedTuple):
     kind: str
     weight: np.ndarray
     target: np.ndarray
+
+
+def network_names(net: Any) -> FreeNames:
+    """Names of what online e-prop adds to a network, which no model of it has."""
+    taken = set(net.readout.model.brian_equations.names)
+    for layer in net.layers:
+        taken |= eprop_names(layer.model).taken
+    # the bias and the output belong to the readout, whose own model may not have them
+    return FreeNames(taken - {"b", "output"})
 
 
 class LearningNetwork:
@@ -100,6 +111,8 @@ class LearningNetwork:
         Time to simulate: the trials and one step that finishes the last one.
     trial_clock : Clock
         Ticks when a trial begins.
+    names : FreeNames
+        ``names("G")`` is what the variable G is called, should a model have a G.
     """
 
     def __init__(
@@ -116,6 +129,7 @@ class LearningNetwork:
     ):
         self.net, self.rule, self.dtype = net, rule, dtype
         self.schedule, self.feedback = given.schedule, feedback
+        self.names = network_names(net)
         self.filter = model_filter(net.readout.model, net.dt)
         self.dt = _own_dt(net)
         self.trial_clock = Clock(self.schedule.period * net.dt, name="trial_clock*")
@@ -129,7 +143,11 @@ class LearningNetwork:
         for layer in net.layers:
             group = self._group(layer.model, layer.n, layer.name)
             threshold, known = group.events["spike"], group.variables
-            prepare(group, online_equations(layer.model, threshold=threshold, known=known))
+            taken = self.names.taken
+            prepare(
+                group,
+                online_equations(layer.model, threshold=threshold, known=known, taken=taken),
+            )
             self._count(group)
             self.groups[layer.name] = group
         model = _with_output(net)
@@ -165,26 +183,32 @@ class LearningNetwork:
 
     def _count(self, group: NeuronGroup) -> None:
         """Filtered spikes for the readout's weights, and rates; nothing counts after a trial."""
-        filtered = [f"zbar{state}" for state in self.filter.states]
-        counted = dict.fromkeys((*filtered, "n_spikes", "rate_error"), DIMENSIONLESS)
-        add_variables(group, counted)
-        group.namespace["within_trial"] = self.times["within_trial"]
+        names = self.names
+        filtered = self.filter.variables("zbar", names).values()
+        n_spikes, flag = names("n_spikes"), names(FLAG)
+        add_variables(
+            group, dict.fromkeys((*filtered, n_spikes, names("rate_error")), DIMENSIONLESS)
+        )
+        group.namespace[names("within_trial")] = self.times["within_trial"]
         values = {
-            name: repr(self.filter.transition[key]) for key, name in self.filter.factors.items()
+            names(name): repr(self.filter.transition[key])
+            for key, name in self.filter.factors.items()
         }
-        update = word_substitute(self.filter.update("zbar", FLAG), values)
+        update = word_substitute(self.filter.update("zbar", flag, names), values)
+        counted = f"{SURROGATE} *= within_trial(t)\nn_spikes += {FLAG}*within_trial(t)"
         group.run_regularly(
-            f"{SURROGATE} *= within_trial(t)\nn_spikes += {FLAG}*within_trial(t)\n{update}",
+            f"{names.code(counted)}\n{update}",
             when="after_thresholds",
             order=NEURONS + 1,
             name=f"{group.name}_count",
         )
         if self.rule.rate_strength > 0:
-            group.namespace["trial_seconds"] = self.times["trial_seconds"]
+            group.namespace[names("trial_seconds")] = self.times["trial_seconds"]
             strength, target = float(self.rule.rate_strength), float(self.rule.rate_target)
             error = f"(n_spikes/trial_seconds(t) - {target!r})/trial_seconds(t)"
-            self.at_trials(group, f"rate_error = {strength!r}*{error}", RATE_ERROR, "rate")
-        zeros = "\n".join(f"{name} = 0" for name in (*filtered, "n_spikes", FLAG))
+            code = names.code(f"rate_error = {strength!r}*{error}")
+            self.at_trials(group, code, RATE_ERROR, "rate")
+        zeros = "\n".join(f"{name} = 0" for name in (*filtered, n_spikes, flag))
         self.at_trials(group, zeros, RESTART, "recount")
 
     def _measure(self, unit: str, errors: Errors) -> list[Any]:
@@ -193,10 +217,10 @@ class LearningNetwork:
         names: tuple[str, ...] = ("err", "G_b", "loss", "correct")
         if errors.kind == "cross_entropy_per_step":
             names += ("denominator", "n_larger")
-        add_variables(readout, dict.fromkeys(names, DIMENSIONLESS))
+        add_variables(readout, dict.fromkeys(map(self.names, names), DIMENSIONLESS))
         dt = self.schedule.dt
-        readout.namespace["step_weight"] = TimedArray(errors.weight, dt=dt, name="step_weight*")
-        readout.namespace["target"] = TimedArray(errors.target, dt=dt, name="target*")
+        for name, values in (("step_weight", errors.weight), ("target", errors.target)):
+            readout.namespace[self.names(name)] = TimedArray(values, dt=dt, name=f"{name}*")
         made: list[Any] = []
         if errors.kind == "mean_square":
             code = f"""
@@ -212,8 +236,10 @@ class LearningNetwork:
             """
         else:
             code = "err = target(t, i)"
-        readout.run_regularly(f"{code}\nG_b += err", when="end", order=ERROR, name="readout_error")
-        self.at_trials(readout, "loss = 0\ncorrect = 0\nerr = 0", RESTART, "forget")
+        code = self.names.code(f"{code}\nG_b += err")
+        readout.run_regularly(code, when="end", order=ERROR, name="readout_error")
+        zeros = self.names.code("loss = 0\ncorrect = 0\nerr = 0")
+        self.at_trials(readout, zeros, RESTART, "forget")
         return made
 
     def _rivals(self, unit: str) -> Synapses:
@@ -222,8 +248,10 @@ class LearningNetwork:
         rivals = Synapses(
             readout,
             readout,
-            f"""denominator_post = exp({_number("(output_pre - output_post)", unit)}) : 1 (summed)
-            n_larger_post = int(output_pre > output_post) : 1 (summed)""",
+            self.names.code(
+                f"""denominator_post = exp({_number("(output_pre - output_post)", unit)}) : 1 (summed)
+                n_larger_post = int(output_pre > output_post) : 1 (summed)"""
+            ),
             clock=readout.clock,
             namespace={},
             name="rivals",
@@ -237,42 +265,44 @@ class LearningNetwork:
 
     def _readout(self, connection: Any, order: int, equations: str) -> list[Synapses]:
         """Weights of the readout, which also carry its error back to the layer."""
-        unit = unit_text(connection.dimensions)
+        names, unit = self.names, unit_text(connection.dimensions)
         back = self.feedback.get(connection.source)
         weight = _number("w", unit) if back is None else "B"
         synapses = Synapses(
             self.groups[connection.source],
             self.groups["readout"],
-            f"""w : {unit}
-            {"" if back is None else "B : 1"}
-            {GRADIENT} : {unit_text(DIMENSIONLESS / connection.dimensions)}
-            {equations}
-            {LEARNING_SIGNAL}_pre = {weight}*err_post : 1 (summed)""",
-            on_pre=f"{self.net.readout.model.inputs[0]}_post += w",
+            names.code(
+                f"""w : {unit}
+                {"" if back is None else "B : 1"}
+                {GRADIENT} : {unit_text(DIMENSIONLESS / connection.dimensions)}
+                {equations}
+                {LEARNING_SIGNAL}_pre = {weight}*err_post : 1 (summed)"""
+            ),
+            on_pre=f"{self.net.readout.model.inputs[0]}_post += {names('w')}",
             clock=self.groups["readout"].clock,
             order=order,
             namespace={},
             name=connection.synapses_name,
             dtype=self.dtype,
         )
-        updater = synapses.summed_updaters[f"{LEARNING_SIGNAL}_pre"]
+        updater = synapses.summed_updaters[f"{names(LEARNING_SIGNAL)}_pre"]
         updater.when, updater.order = "end", SIGNAL
         synapses.run_regularly(
-            f"{GRADIENT} += {_number('err_post*zbar_pre', unit)}",
+            names.code(f"{GRADIENT} += {_number('err_post*zbar_pre', unit)}"),
             when="end",
             order=OUTPUT_GRADIENT,
             name=f"{synapses.name}_gradient",
         )
         ((_, i, j, where),) = connection.by_channel()
         synapses.connect(i=i, j=j)
-        synapses.w = Quantity(connection.w[where], dim=connection.dimensions)
+        setattr(synapses, names("w"), Quantity(connection.w[where], dim=connection.dimensions))
         if back is not None:
-            synapses.B = back[i, j]
+            setattr(synapses, names("B"), back[i, j])
         return [synapses]
 
     def _hidden(self, connection: Any, order: int, equations: str) -> list[Synapses]:
         """Weights with eligibility traces, one Synapses for each input variable that is used."""
-        net, model = self.net, self.net.layer(connection.target).model
+        net, model, names = self.net, self.net.layer(connection.target).model, self.names
         real_valued = connection.source == "input" and net.input.real_valued
         same = np.ptp(connection.delay) == 0
         made = []
@@ -287,25 +317,26 @@ class LearningNetwork:
                 target=model.inputs[channel],
                 readout_filter=net.readout.model,
                 amplitude="x" if real_valued else "",
-                equations=equations,
+                equations=names.code(equations),
                 order=order,
                 name=connection.synapses_name + ("_inhibitory" if channel else ""),
                 dtype=self.dtype,
+                taken=names.taken,
             )
-            synapses.w = Quantity(connection.w[where], dim=connection.dimensions)
+            setattr(synapses, names("w"), Quantity(connection.w[where], dim=connection.dimensions))
             if not same:
                 synapses.delay = connection.delay[i] * net.dt
-            if "dale" in synapses.variables:
-                synapses.dale = connection.sign[i]
+            if names("dale") in synapses.equations.names:
+                setattr(synapses, names("dale"), connection.sign[i])
             traces = (ARRIVED, TRACE, FILTERED, SUM, "eps_")
             zeros = [
                 f"{name} = 0*{unit_text(equation.dim)}"
                 for name, equation in synapses.equations.items()
-                if name.startswith(traces)
+                if name.removeprefix("neurosnn_").startswith(traces)
             ]
             self.at_trials(synapses, "\n".join(zeros), RESTART, "restart")
             if self.rule.rate_strength > 0:
-                finish = f"{GRADIENT} += rate_error_post*{SUM}"
+                finish = names.code(f"{GRADIENT} += rate_error_post*{SUM}")
                 self.at_trials(synapses, finish, FINISH, "rate")
             made.append(synapses)
         return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from brian2.equations.equations import Equations
@@ -43,8 +43,9 @@ def eprop_synapses(
     order: int = 0,
     name: str = "synapses*",
     dtype: Any = None,
+    taken: Iterable[str] = (),
 ) -> Synapses:
-    """See `EProp.synapses`."""
+    """See `EProp.synapses`; `taken` are names that the variables of the rule must not have."""
     owner = owner_of(post)
     if model is None:
         model = model_of(post, where="EProp.synapses")
@@ -65,6 +66,7 @@ def eprop_synapses(
         rate=rule.rate_strength > 0,
         threshold=owner.events.get("spike", ""),
         known=owner.variables,
+        taken=taken,
     )
     prepare(owner, code)
     if owner is not post:
@@ -120,7 +122,10 @@ def prepare(group: Any, code: OnlineEquations) -> None:
     wanted = dict(code.neuron_variables)
     for variable, dimensions in code.neuron_variables.items():
         if variable in group.variables:
-            if variable == LEARNING_SIGNAL and group.variables[variable].dim is dimensions:
+            if (
+                variable == code.names(LEARNING_SIGNAL)
+                and group.variables[variable].dim is dimensions
+            ):
                 del wanted[variable]
                 continue
             raise ValueError(

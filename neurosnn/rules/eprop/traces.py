@@ -9,6 +9,7 @@ from typing import Any
 
 from brian2.core.functions import DEFAULT_FUNCTIONS
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
+from brian2.equations.equations import PARAMETER
 from brian2.units.allunits import amp, farad, hertz, ohm, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS
 from brian2.utils.stringtools import get_identifiers, word_substitute
@@ -19,24 +20,26 @@ from neurosnn.calculus.step import (
     PSI,
     SPIKED,
     StepMap,
-    margin_of,
     model_code,
+    pseudo_derivative,
     simplify,
     step_map,
 )
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.symbolic import symbol, to_string, to_symbolic
+from neurosnn.core.names import FreeNames
+from neurosnn.core.symbolic import MARK, symbol, to_string, to_symbolic
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import unit_name
 from neurosnn.model import NeuronModel
+from neurosnn.model.neuron_checks import check_inputs
 
-__all__ = ["OnlineEquations", "online_equations", "unit_text"]
+__all__ = ["OnlineEquations", "eprop_names", "online_equations", "unit_text"]
 
 #: Names that mean the same in neurons and in synapses.
 KNOWN = {"dt", *DEFAULT_FUNCTIONS, *DEFAULT_UNITS, *DEFAULT_CONSTANTS}
 
 #: Variables of the neurons and of the synapses besides those of the neuron's model.
-LEARNING_SIGNAL, SURROGATE, FLAG = "L", PSI, SPIKED
+LEARNING_SIGNAL, SURROGATE, FLAG = "L", PSI, "spiked"
 #: Not "e" for the trace: that is a constant of Brian2.
 ARRIVED, GRADIENT, TRACE, FILTERED, SUM = "pre_in", "G", "etrace", "ebar", "etrace_sum"
 
@@ -73,6 +76,8 @@ class OnlineEquations:
         Names of the components of the eligibility vector.
     constants : mapping of str to float
         Values of the shared constants of the synapses.
+    names : FreeNames
+        ``names("G")`` is what G is called here: ``neurosnn_G`` if the neurons have a G of their own.
     """
 
     name: str
@@ -85,6 +90,7 @@ class OnlineEquations:
     step: str
     eligibility: tuple[str, ...]
     constants: Mapping[str, float] = field(default_factory=dict)
+    names: FreeNames = field(default_factory=FreeNames)
 
     def __str__(self) -> str:
         declared = "\n".join(
@@ -114,6 +120,7 @@ def online_equations(
     rate: bool = False,
     threshold: str | None = None,
     known: Iterable[str] | None = None,
+    taken: Iterable[str] = (),
 ) -> OnlineEquations:
     """Write down online e-prop for a neuron model.
 
@@ -133,6 +140,8 @@ def online_equations(
         Condition of the group, if it is not that of the model.
     known : iterable of str, optional
         Variables of the group; a parameter that is none stands in the namespace of the group.
+    taken : iterable of str, optional
+        Names, besides those of the model, that no variable of e-prop may have.
 
     Returns
     -------
@@ -142,7 +151,7 @@ def online_equations(
     Raises
     ------
     ValueError
-        If the model has no such input, cannot be differentiated, or uses a name that e-prop needs.
+        If the model has no such input, or cannot be differentiated.
     """
     if not model.spikes:
         raise ValueError(
@@ -153,6 +162,7 @@ def online_equations(
                 "Choose a spiking neuron; the weights of a readout need no trace.",
             )
         )
+    check_inputs(model, where="EProp")
     channel = model.inputs[0] if channel is None else channel
     if channel not in model.inputs:
         raise ValueError(
@@ -163,36 +173,67 @@ def online_equations(
                 did_you_mean(channel, model.inputs),
             )
         )
-    return _Writer(model, step_map(model), threshold, known).write(
+    names = eprop_names(model, taken)
+    return _Writer(model, step_map(model), threshold, known, names).write(
         channel, readout_filter, amplitude, rate
     )
+
+
+def eprop_names(model: NeuronModel, taken: Iterable[str] = ()) -> FreeNames:
+    """Names of the variables of e-prop that no variable of the model has."""
+    own = set(model.brian_equations.names)
+    if LEARNING_SIGNAL in own and _is_signal(model):
+        own.remove(LEARNING_SIGNAL)
+    return FreeNames(own | set(taken))
+
+
+def _is_signal(model: NeuronModel) -> bool:
+    """Whether a model declares the learning signal itself: a number that its own dynamics do not read."""
+    equation = model.brian_equations[LEARNING_SIGNAL]
+    if equation.type != PARAMETER or equation.dim is not DIMENSIONLESS:
+        return False
+    read = [eq.expr.code for eq in model.brian_equations.values() if eq.expr is not None]
+    read += [model.threshold, model.reset, model.step, model.surrogate, str(model.refractory)]
+    parameters = LEARNING_SIGNAL in model.parameters
+    return not parameters and LEARNING_SIGNAL not in get_identifiers(" ".join(read))
 
 
 class _Writer:
     """Collects the variables and statements of one neuron model."""
 
-    def __init__(self, model: NeuronModel, slopes: StepMap, threshold: str | None, known):
+    def __init__(self, model, slopes: StepMap, threshold: str | None, known, own: FreeNames):
+        self.own = own
         self.model, self.slopes, self.code = model, slopes, model_code(model)
         self.threshold = self.code.threshold if threshold is None else threshold
         inside = set(model.parameters) if known is None else set(known)
         self.shared = {p for p in model.parameters if p in inside and not model.per_neuron(p)}
         self.fixed = {p for p in model.parameters if p in inside}
         self.names = model.namespace
-        self.variables: dict[str, Any] = {LEARNING_SIGNAL: DIMENSIONLESS, FLAG: DIMENSIONLESS}
+        self.flag, self.psi = own(FLAG), own(SURROGATE)
+        self.variables: dict[str, Any] = {
+            own(LEARNING_SIGNAL): DIMENSIONLESS,
+            self.flag: DIMENSIONLESS,
+        }
+        #: What the names of the step map become in the neurons.
+        self.renamed = {SPIKED: self.flag}
         self.before: list[str] = []
         self.after: list[str] = []
 
     def write(self, channel, readout_filter, amplitude, rate) -> OnlineEquations:
         slopes, model = self.slopes, self.model
         margin_dim = self.names.dimensions_of(
-            margin_of(self.code.threshold, model.name), field="threshold"
+            pseudo_derivative(model, self.code)[0], field="threshold"
         )
         self.check_surrogate(margin_dim)
         if model.refractory is False:
             spiked = f"int({self.threshold})"
         else:
             spiked = "int(timestep(t - lastspike, dt) == 0)"
-        self.after += [f"{FLAG} = {spiked}", f"{SURROGATE} = {slopes.psi}"]
+        self.after += [f"{self.flag} = {spiked}", f"{self.psi} = {slopes.psi}"]
+        for name, text in slopes.at_reset.items():
+            self.renamed[name] = self.new_variable(
+                name.removeprefix(MARK), self.names.dimensions_of(text, field=name)
+            )
         margin = {
             state: self.coefficient(
                 f"margin_{state}",
@@ -208,7 +249,7 @@ class _Writer:
             for column in slopes.states:
                 entry = to_symbolic(slopes.transition.get((row, column), "0"))
                 if row in slopes.jump and column in margin:
-                    at_spike = to_symbolic(slopes.jump[row]) * symbol(SURROGATE)
+                    at_spike = to_symbolic(slopes.jump[row]) * symbol(self.psi)
                     entry += at_spike * margin[column].in_neuron
                 entry = simplify(entry)
                 if entry != 0:
@@ -229,11 +270,7 @@ class _Writer:
             )
             for (row, ch), text in slopes.drive.items()
         }
-        at_reset = []
-        for name, text in slopes.at_reset.items():
-            self.variables[name] = self.names.dimensions_of(text, field=name)
-            at_reset.append(f"{name} = {text}")
-        self.check_names()
+        at_reset = [f"{self.renamed[name]} = {text}" for name, text in slopes.at_reset.items()]
         start = {row: drive[row, channel] for row in slopes.states if (row, channel) in drive}
         return self.synapse_part(
             channel, jacobian, margin, start, readout_filter, amplitude, rate, "\n".join(at_reset)
@@ -242,17 +279,19 @@ class _Writer:
     def synapse_part(
         self, channel, jacobian, margin, start, readout_filter, amplitude, rate, at_reset
     ) -> OnlineEquations:
-        model = self.model
+        model, own = self.model, self.own
+        arrived_name, gradient, summed = own(ARRIVED), own(GRADIENT), own(SUM)
+        trace_name, signal = own(TRACE), own(LEARNING_SIGNAL)
         w_dim = model.dimensions[channel]
         alive = _reachable(set(start), {(col, row) for row, col in jacobian})
         alive &= _reachable(set(margin), set(jacobian))
         rows = [row for row in self.slopes.states if row in alive]
-        eps = {row: f"eps_{row}" for row in rows}
+        eps = {row: own(f"eps_{row}") for row in rows}
         expressions, depends = {}, {}
         for row in rows:
             terms = {col: jacobian[row, col] for col in rows if (row, col) in jacobian}
             parts = [entry.in_synapse * symbol(eps[col]) for col, entry in terms.items()]
-            parts += [start[row].in_synapse * symbol(ARRIVED)] if row in start else []
+            parts += [start[row].in_synapse * symbol(arrived_name)] if row in start else []
             text = to_string(sum(parts))
             if row in model.eligibility_bounds:
                 unit = unit_text(self.ratio(row, channel))
@@ -264,26 +303,27 @@ class _Writer:
         trace = to_string(
             sum(margin[row].in_synapse * symbol(eps[row]) for row in rows if row in margin)
         )
-        filtered = FILTERED if readout_filter else TRACE
-        step = [f"{GRADIENT} += {LEARNING_SIGNAL}_post*{filtered}"]
-        step += [in_place(expressions, depends), f"{ARRIVED} = 0"]
+        filtered = own(FILTERED)
+        step = [f"{gradient} += {signal}_post*{filtered if readout_filter else trace_name}"]
+        step += [in_place(expressions, depends, own), f"{arrived_name} = 0"]
         trace = trace if trace.isidentifier() else f"({trace})"
-        step += [f"{TRACE} = {SURROGATE}_post*{trace}"]
+        step += [f"{trace_name} = {self.psi}_post*{trace}"]
         e_unit = unit_text(DIMENSIONLESS / w_dim)
-        declared = [f"w : {unit_text(w_dim)}", f"{ARRIVED} : 1"]
+        declared = [f"{own('w')} : {unit_text(w_dim)}", f"{arrived_name} : 1"]
         declared += [f"{eps[row]} : {unit_text(self.ratio(row, channel))}" for row in rows]
-        declared += [f"{TRACE} : {e_unit}"]
+        declared += [f"{trace_name} : {e_unit}"]
         constants = {}
         if readout_filter:
-            declared += [f"{FILTERED}{state} : {e_unit}" for state in readout_filter.states]
-            step += [readout_filter.update(FILTERED, TRACE)]
+            names = readout_filter.variables(FILTERED, own)
+            declared += [f"{name} : {e_unit}" for name in names.values()]
+            step += [readout_filter.update(FILTERED, trace_name, own)]
             for key, name in readout_filter.factors.items():
-                constants[name] = readout_filter.transition[key]
+                constants[own(name)] = readout_filter.transition[key]
             declared += [f"{name} : 1 (shared, constant)" for name in constants]
-        declared += [f"{GRADIENT} : {e_unit}"]
+        declared += [f"{gradient} : {e_unit}"]
         if rate:
-            declared += [f"{SUM} : {e_unit}"]
-            step += [f"{SUM} += {TRACE}"]
+            declared += [f"{summed} : {e_unit}"]
+            step += [f"{summed} += {trace_name}"]
         sent = f"*{amplitude}_pre" if amplitude else ""
         arrived = f"{amplitude}_pre" if amplitude else "1"
         return OnlineEquations(
@@ -293,10 +333,11 @@ class _Writer:
             after_thresholds="\n".join(self.after),
             before_resets=at_reset,
             synapse="\n".join(declared),
-            on_pre=f"{channel}_post += w{sent}\n{ARRIVED} += {arrived}",
+            on_pre=f"{channel}_post += {own('w')}{sent}\n{arrived_name} += {arrived}",
             step="\n".join(step),
             eligibility=tuple(eps.values()),
             constants=MappingProxyType(constants),
+            names=own,
         )
 
     def ratio(self, row: str, channel: str) -> Any:
@@ -306,16 +347,24 @@ class _Writer:
 
     def coefficient(self, name, expression, above, below, statements) -> _Coefficient:
         """A coefficient that is written out if it is cheap, else computed once per neuron."""
-        text = to_string(expression)
+        text = word_substitute(to_string(expression), self.renamed)
         used = get_identifiers(text) - KNOWN
         if used <= self.shared or (used <= self.fixed and "(" not in text):
             expression = to_symbolic(text)
             in_synapse = expression.xreplace({symbol(key): symbol(f"{key}_post") for key in used})
             return _Coefficient(expression, in_synapse)
-        self.variables[name] = above / below
+        name = self.new_variable(name, above / below)
         now = text if statements is self.after else self.at_start_of_step(text)
         statements.append(f"{name} = {now}")
         return _Coefficient(symbol(name), symbol(f"{name}_post"))
+
+    def new_variable(self, name: str, dimensions: Any) -> str:
+        """A variable of the neurons that nothing else has the name of."""
+        name = self.own(name)
+        while name in self.variables:  # states a, a_b, b and b_c make a_b_c twice
+            name = self.own(f"neurosnn_{name}")
+        self.variables[name] = dimensions
+        return name
 
     def at_start_of_step(self, text: str) -> str:
         """An expression of the step map with the flags as they are in slot "before_groups"."""
@@ -326,7 +375,7 @@ class _Writer:
 
     def check_surrogate(self, margin_dim):
         found = self.names.dimensions_of(self.slopes.psi, field="surrogate")
-        self.variables[SURROGATE] = found
+        self.variables[self.psi] = found
         if found * margin_dim is not DIMENSIONLESS:
             raise ValueError(
                 message(
@@ -335,19 +384,6 @@ class _Writer:
                     self.model.name,
                     "A spike is a number, so its derivative by the margin has the inverse unit.",
                     "Divide the surrogate by a width, for example clip(1 - abs(v - v_th)/width, 0, 1)/width.",
-                )
-            )
-
-    def check_names(self):
-        taken = set(self.model.brian_equations.names) & (set(self.variables) - {LEARNING_SIGNAL})
-        if taken:
-            name = sorted(taken)[0]
-            raise ValueError(
-                message(
-                    f"the model has a variable '{name}'.",
-                    self.model.name,
-                    "E-prop adds a variable of this name to each neuron.",
-                    "Choose another name in the model.",
                 )
             )
 

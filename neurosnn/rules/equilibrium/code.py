@@ -8,10 +8,10 @@ from typing import Any
 
 import sympy
 from brian2.equations.equations import SUBEXPRESSION
-from brian2.parsing.statements import parse_statement
-from brian2.utils.stringtools import deindent, get_identifiers, word_substitute
+from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.core.messages import message
+from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import symbol, to_string, to_symbolic
 from neurosnn.engine.cpp import render
 from neurosnn.engine.translate import Translator
@@ -154,18 +154,18 @@ def spike_code(
     for here, there, code in (("pre", "post", rule.on_pre), ("post", "pre", rule.on_post)):
         transmits = models[there].inputs[0] if here == "pre" or back else ""
         statements, names = [], set()
-        for variable, operation, expression in _statements(code):
-            expression = _expanded(expression, models)
+        for statement in split_statements(code):
+            variable, operation, expression = statement._replace(
+                expression=_expanded(statement.expression, models)
+            )
             _collect(parameters, expression, models)
             names |= get_identifiers(expression)
             if variable == SUM and operation == "+=":
                 statements.append((SUM, _rendered(expression)))
             elif variable in rule.brian_equations.names and variable not in ("w", SUM):
                 memory.append(variable)
-                full = (
-                    expression if operation == "=" else f"{variable} {operation[0]} ({expression})"
-                )
-                statements.append((variable, _rendered(full)))
+                value = Statement(variable, operation, expression).value
+                statements.append((variable, _rendered(value)))
             else:
                 raise _cannot(rule, f"{variable} {operation} {expression}")
         for state in names:
@@ -219,9 +219,12 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
     """
     _check(rule)
     parameters = _parameters(rule)
-    ((variable, operation, change),) = _statements(rule.on_pre)
+    statements = split_statements(rule.on_pre)
+    if len(statements) != 1 or statements[0][:2] != (SUM, "+=") or rule.on_post.strip():
+        raise _cannot(rule, rule.on_pre)
+    change = statements[0].expression
     inputs = [key for key in rule.requires_pre if f"{key}_pre" in get_identifiers(change)]
-    if len(inputs) != 1 or variable != SUM or operation != "+=" or rule.on_post.strip():
+    if len(inputs) != 1:
         raise _cannot(rule, rule.on_pre)
     value = symbol(f"{inputs[0]}_pre")
     parts = [sympy.simplify(to_symbolic(text) / value) for text in (change, rule.transmission)]
@@ -241,17 +244,14 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
     )
 
 
-def _statements(code: str) -> list[tuple[str, str, str]]:
-    lines = [line.strip() for line in deindent(code).splitlines() if line.strip()]
-    return [parse_statement(line)[:3] for line in lines]
-
-
 def _expanded(expression: str, models: dict) -> str:
     """With the subexpressions of both neurons written out, for example a_post."""
     for side, model in models.items():
         equations = model.brian_equations
         definitions = {
-            eq.varname: eq.expr.code for eq in equations.ordered if eq.type == SUBEXPRESSION
+            eq.varname: eq.expr.code
+            for eq in equations.ordered
+            if eq.type == SUBEXPRESSION and eq.varname not in model.held
         }
         renamed = {name: f"{name}_{side}" for name in equations.names}
         for name, text in definitions.items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from neurosnn.calculus.hybrid import hybrid_map
-from neurosnn.core.symbolic import substitute, to_string, to_symbolic
+from neurosnn.calculus.hybrid import MOVES, Release, hybrid_map
+from neurosnn.core.symbolic import substitute, symbol, to_string, to_symbolic
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.translate import Translator, product_sum
 
@@ -50,8 +50,26 @@ def add_eventprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
         (channel, product_sum(f"mu_{row}*{q}" for (row, c), q in slope.items() if c == channel))
         for channel in model.inputs
     ]
+    layer.input_gradient = [
+        (
+            channel,
+            f"mu_{channel}*{translator.entry(f'open_{channel}', MOVES, *arrival)}"
+            if channel in slopes.gated
+            else f"mu_{channel}",
+        )
+        for channel in model.inputs
+    ]
     if not model.spikes:
         return translator.finish()
+    layer.last_spike_adjoint = " - ".join(
+        [
+            "",
+            *(
+                f"lam_{row}*{translator.entry(f'M_{row}_lastspike', text, *before)}"
+                for row, text in slopes.last_spike.items()
+            ),
+        ]
+    )
 
     def at_spike(key: str, text: str) -> str:
         layer.at_spike.append((key, translator.expression(text)))
@@ -59,8 +77,9 @@ def add_eventprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
 
     reset = {name: to_symbolic(text) for name, text in slopes.reset.items()}
     flow_before = {name: at_spike(f"before_{name}", text) for name, text in slopes.flow.items()}
+    after = {**reset, "lastspike": symbol("t")}
     flow_after = {
-        name: at_spike(f"after_{name}", to_string(substitute(_resting(text, model), reset)))
+        name: at_spike(f"after_{name}", to_string(substitute(_resting(text, model), after)))
         for name, text in slopes.flow.items()
     }
     kept = {
@@ -76,15 +95,19 @@ def add_eventprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
     layer.time_gradient = product_sum(
         [f"mu_{name}*{flow_after[name]}" for name in states]
         + [f"(-nu_{name}*{flow_before[name]})" for name in states]
+        + [
+            f"(-mu_{name}*{at_spike(f'rate_{name}', text)})"
+            for name, text in slopes.reset_rate.items()
+        ]
     )
     layer.margin = list(margin.items())
     layer.spike_gradient = product_sum(f"{g}*{flow_before[name]}" for name, g in margin.items())
-    if slopes.held:
-        held = [name for name in slopes.held if name in states]
-        layer.at_release = [
-            (f"release_{name}", translator.expression(slopes.flow[name])) for name in held
-        ]
-        layer.release_gradient = product_sum(f"mu_{name}*release_{name}" for name in held)
+    if slopes.margin_rate != "0":
+        layer.spike_gradient += f" + {at_spike('g_t', slopes.margin_rate)}"
+    if slopes.margin_last_spike != "0":
+        layer.margin_last_spike = at_spike("g_lastspike", slopes.margin_last_spike)
+    at_spike("room", to_string(-substitute(to_symbolic(slopes.crossing), after)))
+    _add_release(translator, slopes.release)
     for parameter in learn:
         direct = (layer.coefficients, layer.stored_parameter)
         terms = [
@@ -95,9 +118,27 @@ def add_eventprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
     return translator.finish()
 
 
+def _add_release(translator: Translator, release: Release | None) -> None:
+    """The end of a refractory period; one that is fixed at the spike moves with the spike alone."""
+    if release is None or not (release.jump or release.margin):
+        return
+    layer = translator.layer
+    layer.at_release = [
+        (f"release_{name}", translator.expression(text)) for name, text in release.jump.items()
+    ]
+    layer.release_gradient = product_sum(f"mu_{name}*release_{name}" for name in release.jump)
+    if release.margin:
+        layer.release_crossing = translator.expression(release.crossing)
+        layer.release_slope = translator.expression(release.slope)
+        layer.release_last_spike = translator.expression(release.last_spike)
+        layer.release_margin = [
+            (name, translator.expression(text)) for name, text in release.margin.items()
+        ]
+
+
 def _resting(text: str, model) -> object:
     """The flow right after a spike: at rest if the model is refractory then."""
     flow = to_symbolic(text)
     if model.refractory is False:
         return flow
-    return flow.xreplace({to_symbolic("int(not_refractory)"): to_symbolic("0")})
+    return flow.xreplace({to_symbolic(MOVES): to_symbolic("0")})

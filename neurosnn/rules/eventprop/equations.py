@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import sympy
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
-from neurosnn.calculus.hybrid import hybrid_map
+from neurosnn.calculus.hybrid import MOVES, HybridMap, hybrid_map
 from neurosnn.core.symbolic import differentiate, substitute, symbol, to_string, to_symbolic
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
 
 __all__ = ["AdjointEquations", "adjoint_equations"]
-
-REST = "int(not_refractory)"
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,8 @@ class AdjointEquations:
     Attributes
     ----------
     dynamics : str
-        Differential equations between spikes.
+        Differential equations between spikes; of ``feedback`` too if they read the time of the last
+        spike.
     spike : str
         What happens at a spike of the neuron itself; names of states are their values in the
         forward pass just before it, and ``feedback`` is what the spike's arrivals have collected.
@@ -36,8 +35,12 @@ class AdjointEquations:
         delay grows by minus weight times feedback.
     parameters : dict of str to str
         Integrands of the gradients of parameters, over the whole trial.
+    waited : str
+        What happens instead at a spike that was above the threshold before its refractory period
+        ended: it crosses nothing, and its time is that of the end.
     release : str
-        What happens at the end of a refractory period, with the states of the forward pass then.
+        What happens at the end of a refractory period, with the states of the forward pass then;
+        ``waiting`` comes from a spike that has waited for it.
     slope : str
         The slope of the margin at a spike, as it stands in `spike`. On a time grid the engine takes the
         secant of the margin over the step where that is steeper.
@@ -48,6 +51,7 @@ class AdjointEquations:
     feedback: dict[str, str]
     gradient: dict[str, str]
     parameters: dict[str, str]
+    waited: str = ""
     release: str = ""
     slope: str = ""
 
@@ -55,6 +59,8 @@ class AdjointEquations:
         lines = ["# reverse time, between spikes", self.dynamics]
         if self.spike:
             lines += ["# spike of the neuron", self.spike]
+        if self.waited:
+            lines += ["# or, if it has waited for the end of its refractory period", self.waited]
         if self.release:
             lines += ["# end of its refractory period", self.release]
         for name, text in self.feedback.items():
@@ -103,61 +109,107 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
     flow = {name: to_symbolic(text) for name, text in hybrid.flow.items()}
     lam = {name: symbol(f"lam_{name}") for name in states}
 
-    def total(terms) -> sympy.Expr:
-        return sympy.expand(sum(terms, sympy.S.Zero))
-
     dynamics = "\n".join(
         f"dlam_{column}/dt = "
-        f"{to_string(total(lam[row] * differentiate(flow[row], column) for row in states))}"
+        f"{to_string(_total(lam[row] * differentiate(flow[row], column) for row in states))}"
         f" : {_inverse(model, column)}"
         for column in states
     )
-    spike = rise = ""
-    if model.spikes:
-        free, resting = to_symbolic(REST), to_symbolic("0")
-        reset = {name: to_symbolic(text) for name, text in hybrid.reset.items()}
-        slope = {key: to_symbolic(text) for key, text in hybrid.reset_slope.items()}
-        before = {name: f.xreplace({free: sympy.S.One}) for name, f in flow.items()}
-        still = resting if model.refractory is not False else sympy.S.One
-        after = {name: substitute(f.xreplace({free: still}), reset) for name, f in flow.items()}
-        kept = {
-            column: total(lam[row] * slope.get((row, column), 0) for row in states)
-            for column in states
-        }
-        margin = {name: to_symbolic(text) for name, text in hybrid.margin.items()}
-        shift = total(
-            [lam[name] * after[name] - kept[name] * before[name] for name in states]
-            + [symbol("feedback")]
-        )
-        rise = to_string(sum(g * before[name] for name, g in margin.items()))
-        lines = [f"shift = ({to_string(shift)})/({rise})"]
-        lines += [
-            f"lam_{name} = {to_string(kept[name] + margin.get(name, 0) * symbol('shift'))}"
-            for name in states
-            if kept[name] != lam[name] or name in margin
-        ]
-        spike = "\n".join(lines)
-    ends = total(
-        lam[name] * flow[name].xreplace({to_symbolic(REST): sympy.S.One})
-        for name in hybrid.held
-        if name in states
-    )
+    drift = _total(-lam[row] * differentiate(flow[row], "lastspike") for row in states)
+    if drift != 0:
+        dynamics += f"\ndfeedback/dt = {to_string(drift)} : Hz"
+    spike, waited, rise = _at_spike(hybrid, flow, lam) if model.spikes else ("", "", "")
     slopes = {key: to_symbolic(text) for key, text in hybrid.input_slope.items()}
     return AdjointEquations(
         dynamics=dynamics,
         spike=spike,
         feedback={
-            channel: to_string(total(lam[row] * slopes.get((row, channel), 0) for row in states))
+            channel: to_string(_total(lam[row] * slopes.get((row, channel), 0) for row in states))
             for channel in model.inputs
         },
-        gradient={channel: f"lam_{channel}" for channel in model.inputs},
+        gradient={
+            channel: f"lam_{channel}" + f"*{MOVES}" * (channel in hybrid.gated)
+            for channel in model.inputs
+        },
         parameters={
-            name: to_string(total(lam[row] * differentiate(flow[row], name) for row in states))
+            name: to_string(_total(lam[row] * differentiate(flow[row], name) for row in states))
             for name in learn
         },
-        release=f"feedback += {to_string(ends)}" if ends != 0 else "",
+        waited=waited,
+        release=_at_release(hybrid, lam),
         slope=rise,
     )
+
+
+def _total(terms) -> sympy.Expr:
+    return sympy.expand(sum(terms, sympy.S.Zero), power_exp=False)
+
+
+def _at_spike(hybrid: HybridMap, flow: dict, lam: dict) -> tuple[str, str, str]:
+    """Code of a spike that crosses the threshold, of one that has waited, and the slope."""
+    states, feedback, shift = hybrid.states, symbol("feedback"), symbol("shift")
+    rests = hybrid.model.refractory is not False
+    free, still = to_symbolic(MOVES), sympy.S.Zero if rests else sympy.S.One
+    reset = {name: to_symbolic(text) for name, text in hybrid.reset.items()}
+    reset["lastspike"] = symbol("t")
+    slope = {key: to_symbolic(text) for key, text in hybrid.reset_slope.items()}
+    rate = {name: to_symbolic(text) for name, text in hybrid.reset_rate.items()}
+    margin = {name: to_symbolic(text) for name, text in hybrid.margin.items()}
+    before = {name: f.xreplace({free: sympy.S.One}) for name, f in flow.items()}
+    after = {name: substitute(f.xreplace({free: still}), reset) for name, f in flow.items()}
+    kept = {
+        column: _total(lam[row] * slope.get((row, column), 0) for row in states)
+        for column in states
+    }
+    worth = _total(
+        [
+            lam[name] * (after[name] - rate.get(name, 0)) - kept[name] * before[name]
+            for name in states
+        ]
+        + [feedback]
+    )
+    rise = to_string(
+        sum(g * before[name] for name, g in margin.items()) + to_symbolic(hybrid.margin_rate)
+    )
+    by_last_spike = to_symbolic(hybrid.margin_last_spike)
+
+    def jumps(shift) -> list[str]:
+        return [
+            f"lam_{name} = {to_string(kept[name] + margin.get(name, 0) * shift)}"
+            for name in states
+            if kept[name] + margin.get(name, 0) * shift != lam[name]
+        ]
+
+    lines = [f"shift = ({to_string(worth)})/({rise})", *jumps(shift)]
+    if by_last_spike != 0:
+        lines.append(f"feedback = {to_string(-by_last_spike * shift)}")
+    waited = ""
+    if hybrid.release is not None:
+        keeper = "waiting" if hybrid.release.margin else "feedback"
+        carried = [] if keeper == str(worth) else [f"{keeper} = {to_string(worth)}"]
+        waited = "\n".join([*carried, *jumps(sympy.S.Zero)])
+    return "\n".join(lines), waited, rise
+
+
+def _at_release(hybrid: HybridMap, lam: dict) -> str:
+    """Code of the end of a refractory period."""
+    release = hybrid.release
+    if release is None:
+        return ""
+    worth = _total(lam[name] * to_symbolic(text) for name, text in release.jump.items())
+    if not release.margin:
+        return f"feedback += {to_string(worth)}" if worth != 0 else ""
+    resting = to_symbolic(release.slope).xreplace({symbol("accepted_input"): sympy.S.Zero})
+    resting = resting.xreplace({to_symbolic("int(accepted_input)"): sympy.S.Zero})
+    lines = [f"wait = ({to_string(worth + symbol('waiting'))})/({to_string(resting)})"]
+    lines += [
+        f"lam_{name} += {to_string(to_symbolic(text) * symbol('wait'))}"
+        for name, text in release.margin.items()
+    ]
+    by_last_spike = to_symbolic(release.last_spike)
+    if by_last_spike != 0:
+        lines.append(f"feedback += {to_string(-by_last_spike * symbol('wait'))}")
+    return "\n".join(lines)
 
 
 def _inverse(model: NeuronModel, name: str) -> str:

@@ -27,12 +27,17 @@ class EventProp:
     spike of a neuron it jumps,
 
     .. math::
-        \lambda^- = R_h^T \lambda^+ + g_h\,\frac{\lambda^+ \cdot (f^+ - R_h f^-)
-        + \sum_j w_j\, \lambda_j \cdot \partial f_j/\partial x_j}{g_h \cdot f^-}
+        \lambda^- = R_h^T \lambda^+ + g_h\,\frac{\lambda^+ \cdot (f^+ - R_h f^- - R_t)
+        + \sum_j w_j\, \lambda_j \cdot \partial f_j/\partial x_j - \partial E/\partial t_{last}}
+        {g_h \cdot f^- + g_t}
 
     with the reset R, the threshold margin g and the flow f before and after. The sum runs over the
-    neurons that the spike reaches, with their adjoint at the time of arrival. The gradient of a
-    weight is the adjoint of the input variable, summed over the arrivals of presynaptic spikes.
+    neurons that the spike reaches, with their adjoint at the time of arrival. The last term holds all
+    that depends on the time of the spike until the next one: the end of the refractory period, and
+    strings that read ``lastspike``. A spike that has waited for the end of its refractory period with
+    the membrane above the threshold crosses nothing: what its time is worth goes to the spike before.
+    The gradient of a weight is the adjoint of the input variable, summed over the arrivals of
+    presynaptic spikes; those that a variable flagged ``unless refractory`` drops do not count.
 
     Parameters
     ----------
@@ -45,14 +50,16 @@ class EventProp:
         target. In their measure, a strength k on spike counts of trials of length T towards nu, it
         is ``c = k T**2`` and ``f_target = nu/T``.
     smallest_slope : float, optional
-        Lower limit of the slope (units of the margin per second) with which the membrane crosses the
-        threshold: a grazing spike has an unbounded gradient. The slope itself is the flow
-        ``g_h . f-`` at the end of the step, or the secant of the margin over the step if that is
+        Lower limit of the slope with which the membrane crosses the threshold, per second and in
+        units of the distance from the reset to the threshold (1 for a threshold of 1 and a reset to 0,
+        20 mV from -70 to -50 mV), so that it means the same in any unit: with 5, a membrane takes at
+        most 200 ms for this distance. A reset that leaves the membrane above the
+        threshold sets no limit. A grazing spike has an unbounded gradient. The slope itself is the flow
+        ``g_h . f- + g_t`` at the end of the step, or the secant of the margin over the step if that is
         steeper: the flow may be flat or even point downwards after the overshoot of a coarse step,
         the secant never does. Both agree to order dt, so small steps keep the exact gradient; a
         step of 1 ms keeps its size, and of its direction less (in a layer that reads images by
         latency, cosine 0.79 to the gradient at 0.02 ms for the mean output, 0.27 for its maximum).
-        For a model in volts choose a smaller number, by the scale of its threshold.
 
     Raises
     ------
