@@ -65,16 +65,18 @@ demo: $(STAMP)
 	@$(BIN)/python examples/demo.py
 
 # mypy cannot follow an editable install whose sub-packages live in other folders: it gets the installed
-# layout as links, and reads it from there (from here it would find ./neurosnn without equations).
+# layout as a copy, and reads it from there (from here it would find ./neurosnn without equations).
 lint: $(STAMP)
-	@echo "==> lint: ruff check, ruff format, mypy of the public signatures"
-	@rm -rf $(VENV)/typing && mkdir -p $(VENV)/typing/neurosnn
-	@ln -s $(CURDIR)/neurosnn/* $(CURDIR)/equations $(CURDIR)/analysis $(VENV)/typing/neurosnn/
+	@echo "==> lint: ruff check, ruff format, mypy of the public signatures, who imports whom"
+	@rm -rf $(VENV)/typing && mkdir -p $(VENV)/typing
+	@cp -R $(CURDIR)/neurosnn $(VENV)/typing/neurosnn
+	@cp -R $(CURDIR)/equations $(CURDIR)/analysis $(VENV)/typing/neurosnn/
 	@failed=0; \
 	$(BIN)/ruff check --output-format concise . || failed=1; \
 	$(BIN)/ruff format --check --output-format concise . || failed=1; \
 	cd $(VENV)/typing && $(BIN)/mypy --config-file $(CURDIR)/setup.cfg --cache-dir $(CURDIR)/.mypy_cache \
 	  $(MYPY_FLAGS) $(CURDIR)/tests/typing/*.py || failed=1; \
+	$(BIN)/lint-imports --no-cache $(CURDIR)/setup.cfg || failed=1; \
 	exit $$failed
 
 format: $(STAMP)

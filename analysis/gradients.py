@@ -277,7 +277,7 @@ def credit_curve(
     from neurosnn.data import SpikeTrials
 
     where, net = "credit_curve", trainer.net
-    if trainer.loss.kind != "cross_entropy_per_step":
+    if not trainer.loss.decides_steps:
         raise ValueError(
             message(
                 f"the loss is {trainer.loss!r}.",

@@ -10,6 +10,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.core.messages import message
 from neurosnn.core.statements import assigned, split_statements
 from neurosnn.model import PlasticityRule
+from neurosnn.rules.base import as_rule
 
 __all__ = ["COLUMNS", "Locality", "locality", "locality_table", "register_locality"]
 
@@ -67,31 +68,17 @@ COLUMNS = {
 #: What the strings of a PlasticityRule do not say, by its name. One synapse of equilibrium propagation
 #: acts in both directions with one weight: two one-way synapses would have to know each other's.
 _BEYOND_STRINGS = {"EqSpike": frozenset({"second_phase", "weight_transport"})}
-#: The exact gradients, of the hybrid system and of the step with its pseudo-derivative.
-BACKWARD = frozenset(
-    {
-        "pre_trace",
-        "post_state",
-        "neuron_error",
-        "weight_transport",
-        "backward_in_time",
-        "other_synapses",
-    }
-)
-_NEEDS: dict[str, frozenset[str]] = {
-    "eprop": frozenset({"pre_trace", "post_state", "neuron_error"}),
-    "eventprop": BACKWARD,
-    "bptt": BACKWARD,
-}
+#: Registered for rules that do not say it themselves, by the name of the rule.
+_NEEDS: dict[str, frozenset[str]] = {}
 
 
-def register_locality(method: str, needs: set[str]) -> None:
-    """Say what a rule of your own needs.
+def register_locality(name: str, needs: set[str]) -> None:
+    """Say what a rule of your own needs, if it has no property ``needs``.
 
     Parameters
     ----------
-    method : str
-        The attribute ``method`` of the rule.
+    name : str
+        The attribute ``name`` of the rule.
     needs : set of str
         Names of fields of :class:`Locality` that are true.
 
@@ -115,14 +102,13 @@ def register_locality(method: str, needs: set[str]) -> None:
                 f"Choose from {', '.join(Locality._fields)}.",
             )
         )
-    _NEEDS[method] = frozenset(needs)
+    _NEEDS[name] = frozenset(needs)
 
 
 def locality(rule: Any) -> Locality:
     """What the update of a synapse by a rule depends on.
 
-    For a PlasticityRule it is read from its strings, for a rule of a trainer from its kind and its
-    feedback.
+    For a PlasticityRule it is read from its strings; a rule of a trainer says it (``rule.needs``).
 
     Parameters
     ----------
@@ -160,24 +146,9 @@ def locality(rule: Any) -> Locality:
         }
         beyond = dict.fromkeys(_BEYOND_STRINGS.get(rule.name, ()), True)
         return Locality(**dict.fromkeys(Locality._fields, False) | found | beyond)
-    method = getattr(rule, "method", None)
-    if method not in _NEEDS:
-        raise TypeError(
-            message(
-                f"nothing is known about {rule!r}.",
-                "locality",
-                "What a rule needs cannot be read from its gradient.",
-                "Call analysis.register_locality(rule.method, {...}) first.",
-            )
-        )
-    needs = set(_NEEDS[method])
-    feedback = getattr(rule, "feedback", None)
-    if method == "eprop":
-        # "global" broadcasts one number to all neurons: a third factor.
-        if feedback == "symmetric":
-            needs.add("weight_transport")
-        if feedback == "global":
-            needs = (needs - {"neuron_error"}) | {"third_factor"}
+    needs = _NEEDS.get(getattr(rule, "name", ""))
+    if needs is None:
+        needs = as_rule(rule, where="locality").needs
     return Locality(**{name: name in needs for name in Locality._fields})
 
 

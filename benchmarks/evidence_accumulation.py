@@ -72,7 +72,7 @@ class Training:
         self.engine = Engine(
             self.net, rule, CrossEntropyPerStep(start=-RECALL), dtype=dtype, threads=threads
         )
-        self.engine.feedback["hidden"] = task.B
+        self.engine.backward.feedback["hidden"] = task.B
         self.batches = [
             _trials(spikes, target[:, -1].argmax(axis=1))
             for spikes, target in zip(task.spikes, task.target, strict=True)

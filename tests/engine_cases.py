@@ -125,15 +125,15 @@ CONSTANT_OVER_DT = NeuronModel(
     dv/dt = (I + 14*mV - v + 0.1*low)/tau : volt (unless refractory)
     dI/dt = -I/(5*ms) : volt
     high = 9*mV + 0.2*v + 0.1*low : volt (constant over dt)
-    low = -0.3*v*open : volt (constant over dt)
+    low = 0.3*(open*mV - v) : volt (constant over dt)
     open = int(not_refractory) : 1 (constant over dt)
     """,
-    threshold="v > high",
+    threshold="v > high + 0.1*low",
     reset="v = low - 1*mV",
     refractory="2*ms + 0.1*ms*high/mV",
     method="euler",
     inputs=("I",),
-    surrogate="0.3*clip(1 - abs(v - high)/(10*mV), 0, 1)/(10*mV)",
+    surrogate="0.3*clip(1 - abs(v - high - 0.1*low)/(20*mV), 0, 1)/(20*mV)",
     parameters={"tau": 10 * ms},
 )
 

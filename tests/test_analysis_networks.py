@@ -352,9 +352,9 @@ def test_locality_table_and_rules_of_ones_own():
     assert analysis.locality_table(rules, style="markdown").count("| yes") == 5
 
     class Mine:
-        method = "test_mine"
+        name = "test_mine"
 
-    with pytest.raises(TypeError, match="nothing is known about"):
+    with pytest.raises(TypeError, match="is an object of type Mine"):
         analysis.locality(Mine())
     with pytest.raises(ValueError, match="'pre' is not a column"):
         analysis.register_locality("test_mine", {"pre"})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+import shutil
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from brian2 import ms
 from engine_cases import MODELS, spike_trials
 
-from neurosnn import CrossEntropy, EProp, EventProp, equations
-from neurosnn.engine import Engine, backend, build, cache_folder, program
+import neurosnn
+from neurosnn import BPTT, CrossEntropy, EProp, EventProp, equations
+from neurosnn.engine import Engine, backend, build, cache_folder, derivation, program
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 
@@ -38,7 +43,7 @@ def no_derivation(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("derived again")
 
-    for name in ("step_map", "hybrid_map", "Translator", "network_source"):
+    for name in ("Translator", "network_source"):
         monkeypatch.setattr(backend, name, refuse)
 
 
@@ -107,9 +112,81 @@ CHANGES = {
 def test_every_string_of_a_model_counts(field):
     assert getattr(MODEL, field) != CHANGES[field]
     changed = dataclasses.replace(MODEL, **{field: CHANGES[field]})
-    keys = [derivation_key({"hidden": model}, rule="eprop") for model in (MODEL, changed)]
+    keys = [derivation_key({"hidden": model}, wiring="one") for model in (MODEL, changed)]
     assert keys[0] != keys[1]
-    assert derivation_key({"hidden": MODEL}, rule="eventprop") not in keys
+    assert derivation_key({"hidden": MODEL}, wiring="another") not in keys
+
+
+def test_the_rule_and_its_templates_count():
+    net = SpikingNetwork(Input(3), Layer(MODEL, 2), Readout(2), seed=1)
+    keys = {
+        derivation_key({"hidden": MODEL}, backward=rule.backward(net, None))
+        for rule in (EProp(), BPTT(), EventProp())
+    }
+    assert len(keys) == 3
+
+    class Changed(type(EProp().backward(net, None))):
+        templates: ClassVar[dict[str, str]] = {
+            **EProp().backward(net, None).templates,
+            "trial_surrogate.jinja": "//",
+        }
+
+    changed = Changed({}, {}, adaptive=False)
+    assert derivation_key({"hidden": MODEL}, backward=changed) not in keys
+
+
+def copied_package(tmp_path):
+    source = Path(neurosnn.__file__).parent
+    for folder in ("core", "model", "calculus", "losses", "engine", "cli", "training"):
+        shutil.copytree(source / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.pyc"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("calculus/step.py", True),
+        ("core/symbolic.py", True),
+        ("engine/cpp.py", True),
+        ("engine/layer.jinja", True),
+        ("losses/mean_square.py", True),
+        ("model/neuron.py", True),
+        ("cli/main.py", False),
+        ("training/trainer.py", False),
+        ("core/messages.py", False),
+    ],
+)
+def test_a_changed_file_gives_another_key_if_it_determines_code(tmp_path, file, counts):
+    folder = copied_package(tmp_path)
+    before = derivation.fingerprint(derivation.determining_files(folder))
+    path = folder / file
+    path.write_text(path.read_text() + "\n")
+    after = derivation.fingerprint(derivation.determining_files(folder))
+    assert (before != after) == counts
+
+
+def test_what_derives_code_imports_nothing_that_is_left_out():
+    """Neither messages nor checks change the code; all else that is imported is part of the key."""
+    folder = Path(neurosnn.__file__).parent
+    files = {file for file in derivation.determining_files() if file.suffix == ".py"}
+    harmless = {
+        "core/messages.py",
+        "core/values.py",
+        "core/files.py",
+        "core/__init__.py",
+        "__init__.py",
+    }
+    lacking = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("neurosnn"):
+                parts = node.module.split(".")[1:]
+                path = folder.joinpath(*parts)
+                found = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+                name = found.relative_to(folder).as_posix()
+                if found not in files and name not in harmless and not name.startswith("network"):
+                    lacking.add(f"{file.name}: {name}")
+    assert not lacking
 
 
 def test_refractoriness_and_parameters_by_neuron_count():
@@ -123,7 +200,7 @@ def test_refractoriness_and_parameters_by_neuron_count():
 
 
 def test_each_model_has_its_own_file():
-    keys = {derivation_key({"hidden": model}, rule="eprop") for model in MODELS.values()}
+    keys = {derivation_key({"hidden": model}, wiring="one") for model in MODELS.values()}
     assert len(keys) == len(MODELS)
 
 

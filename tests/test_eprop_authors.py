@@ -86,12 +86,13 @@ def losses(setting, n, backend):
     # Rates per step become rates in Hz: strength per Hz^2.
     rule = EProp(feedback="random", rate_strength=task.c_reg * 1e-6, rate_target=task.f_target / ms)
     runner = backend(net, rule, loss)
-    runner.feedback["hidden"] = task.B
+    kept = runner if isinstance(runner, OnlineBackend) else runner.backward
+    kept.feedback["hidden"] = task.B
     trainer = Trainer(net, rule, optimizer=optimizer, loss=loss, backend=runner)
     found = []
     for k in range(n):
         batch = _trials(task.spikes[k], np.argmax(task.target[k, :, -1], axis=1))
-        target = task.target[k] if loss.kind == "mean_square" else None
+        target = task.target[k] if loss.follows_signal else None
         last = k == n - 1
         found.append(
             runner.run(batch, target).loss if last else trainer.step(batch, target)["loss"]

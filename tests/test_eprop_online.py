@@ -120,7 +120,7 @@ def from_numpy(net, name, trials, rule, loss, target, oracle=eprop):
     if oracle is eprop:
         # Rates in spikes per step, and the sum over steps instead of seconds.
         options = {"feedback": feedback, "c_reg": rule.rate_strength * 1e6, "f_target": 0.01}
-    kind = "mse" if loss.kind == "mean_square" else "cross_entropy"
+    kind = "mse" if loss.follows_signal else "cross_entropy"
     weight = loss.step_weights([N_STEPS], net.dt)
     result, record = oracle(
         same, raster(trials, 0, N_STEPS), target, loss=kind, weight=weight, **options
@@ -252,7 +252,7 @@ def compared_with_engine(net, trials, loss, rule, targets=None):
     assert online.spikes == engine.spikes
     assert online.loss == pytest.approx(engine.loss, rel=1e-10)
     np.testing.assert_allclose(online.scores, engine.scores, rtol=1e-9, atol=1e-12)
-    if loss.kind != "mean_square":
+    if not loss.follows_signal:
         assert (online.correct, online.total) == (engine.correct, engine.total)
     assert difference(online.gradient, engine.gradient) < 1e-9
 

@@ -1,7 +1,7 @@
 """CUDA projects: generated without a GPU for every model and rule; one is compiled, by hand.
 
-No GPU was at hand: nothing here was ever run on one. The compilation takes minutes, needs nvcc 13 and the
-package nvidia-curand, and only runs if the environment variable NEUROSNN_NVCC is set::
+Nothing here runs on a GPU: ``tools/gpu_check_exports.py`` does that, by hand. The compilation takes minutes,
+needs nvcc 13 and the package nvidia-curand, and only runs if the environment variable NEUROSNN_NVCC is set::
 
     NEUROSNN_NVCC=1 pytest tests/test_export_cuda.py -k compiled
 """
@@ -9,6 +9,7 @@ package nvidia-curand, and only runs if the environment variable NEUROSNN_NVCC i
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import shutil
@@ -19,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brian2 import Network, NeuronGroup, SpikeMonitor, get_dimensions, ms, prefs
-from export_cases import equilibrium, every_neuron, plastic
-from reference.networks import N, network, spike_trials
-from test_export_learning import labelled
+from export_cases import equilibrium, every_neuron, make, plastic, run
+from reference.networks import N_IN, N, network, spike_trials
+from test_export_learning import labelled, same_learning
 
 from neurosnn import (
     Adam,
@@ -34,8 +35,10 @@ from neurosnn import (
     SpikingNetwork,
     equations,
     export,
+    read_results,
 )
 from neurosnn.core.units import si_unit
+from neurosnn.training.online import OnlineTraining
 
 CUDA = {"device": "cuda_standalone"}
 MODELS = {name: getattr(equations, name)() for name in equations.__all__}
@@ -53,6 +56,9 @@ def check(path):
         assert main.count(words) == 1, words
     assert main.index("neurosnn::start();") < main.index(".clear();\n        network")
     assert 'neurosnn::fail("Error writing outfile_' in objects
+    gap = re.search(r"#define Clock_epsilon (\S+)", (path / "network.cu").read_text())[1]
+    dt = json.loads((path / "manifest.json").read_text())["dt"]
+    assert float(gap) == pytest.approx(1e-4 * dt, rel=1e-12)
     program = (path / "program.cu").read_text()
     for file in path.glob("code_objects/*.cu"):
         assert f'#include "code_objects/{file.name}"' in program
@@ -117,6 +123,51 @@ def test_online_eprop_of_all_neurons_is_generated(tmp_path):
     }
     assert "timestep = neurosnn_rows::target() - 1;" in code["readout_error_codeobject"]
     assert code.keys() >= {f"hidden{k}_eprop_codeobject" for k in range(1, 7)}
+
+
+#: How Brian2's programs hold an array of synapses, and how brian2cuda frees it before we write results.
+HELD = r"(?:std::vector|thrust::host_vector)<\w+> (?:brian::)?(_dynamic_array_\w+);"
+FREED = "\n    {0}.clear();\n"
+
+
+@pytest.mark.cuda
+def test_the_arrays_of_synapses_are_freed_at_the_end(tmp_path):
+    """What the next test does to a C++ program is what brian2cuda does."""
+    net = SpikingNetwork(Input(N_IN), Layer(equations.LIF(), 4), Readout(2))
+    path = check(export(net, tmp_path / "net", rule=EProp(), inputs=labelled(2), **CUDA))
+    main, objects = (path / "main.cu").read_text(), (path / "objects.cu").read_text()
+    freeing = objects[objects.index("void _dealloc_arrays()") :]
+    names = re.findall(HELD, objects)
+    assert {f"_dynamic_array_input_synapses_{k}" for k in ("w", "_synaptic_post")} <= set(names)
+    assert all(FREED.format(name) in freeing for name in names)
+    # It drops indices on the GPU even before the first step; by then we have read them.
+    (dropped,) = re.findall(r"dev_dynamic_array_input_synapses__synaptic_pre\.clear", main)
+    assert main.index("neurosnn::start();") < main.index(dropped)
+
+
+@pytest.mark.standalone
+@pytest.mark.slow
+def test_weights_are_written_when_the_arrays_of_synapses_are_gone(tmp_path):
+    """As on a GPU, where the matrices of a program that learns were missing."""
+    net = SpikingNetwork(
+        Input(N_IN),
+        Layer(equations.ALIF(), 5, weight_scale=3.0, recurrent=True),
+        Readout(2),
+        seed=1,
+    )
+    trials, settings = labelled(2), {"optimizer": Adam(1e-2)}
+    path = export(net, tmp_path / "net", rule=EProp(), inputs=trials, **settings)
+    objects = (path / "objects.cpp").read_text()
+    names = re.findall(HELD, objects)
+    assert "_dynamic_array_input_synapses_w" in names
+    begin = "void _dealloc_arrays()\n{"
+    assert objects.count(begin) == 1
+    freeing = "".join(FREED.format(f"brian::{name}") for name in names)
+    (path / "objects.cpp").write_text(objects.replace(begin, begin + freeing))
+    run(make(path))
+    training = OnlineTraining(net, EProp(), trials, **settings)
+    training.run()
+    same_learning(read_results(path), training, net)
 
 
 @pytest.mark.cuda

@@ -10,7 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from brian2 import get_device, ms, prefs, set_device
+from brian2 import Network, NeuronGroup, StateMonitor, get_device, ms, prefs, second, set_device
 from export_cases import make, run
 from reference.networks import N, network, simulate, spike_trials, spikes
 
@@ -99,6 +99,25 @@ def test_what_optimization_and_fast_math_change(project, tmp_path):
     np.save(tmp_path / "fast" / "inputs" / "readout.b.npy", np.array([0.0, np.nan, 0.0]))
     with pytest.raises(AssertionError, match=r"readout.b.npy: value 1 is not finite"):
         run(tmp_path / "fast")
+
+
+def two_clocks():
+    """A slow clock looks at what a fast one counts, before it counts on."""
+    group = NeuronGroup(1, "n : 1\nseen : 1", dt=100 * ms, name="group")
+    group.run_regularly("seen = n", dt=700 * ms, when="start", name="look")
+    group.run_regularly("n += 1", when="end", name="count")
+    return Network(group, StateMonitor(group, "seen", record=True, name="states"))
+
+
+def test_clocks_meet_as_in_brian2_after_a_long_time(tmp_path):
+    """From 64 s on, 0.7 s * k and 0.1 s * 7k can be more than 1e-14 s apart."""
+    path = make(export(two_clocks, tmp_path / "clocks", duration=80 * second))
+    run(path)
+    network = two_clocks()
+    network.run(80 * second, namespace={})
+    found = read_results(path).arrays["states.seen"][:, 0]
+    np.testing.assert_array_equal(found, network["states"].seen[0])
+    assert found[-1] == 798
 
 
 def test_threads_are_openmp(tmp_path):

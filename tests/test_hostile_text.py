@@ -44,7 +44,7 @@ from neurosnn import (
 from neurosnn.cli.recipes import built_in, load_recipe
 from neurosnn.core.files import read_arrays, write_arrays
 from neurosnn.engine import program
-from neurosnn.network.storage import load_network, save_network
+from neurosnn.network.storage import save_network
 from neurosnn.standalone.tables import _text
 from neurosnn.training.checkpoint import check_same_training, load_checkpoint
 from neurosnn.training.history import History
@@ -178,7 +178,7 @@ def test_opening_a_file_runs_nothing(field, tmp_path):
         object.__setattr__(net.layers[0].model, name, value)
     save_network(net, tmp_path / "net.npz")
     with pytest.raises(ValueError, match="cannot be read as a network"):
-        Trainer(load_network(tmp_path / "net.npz"), BPTT())
+        Trainer(SpikingNetwork.load(tmp_path / "net.npz"), BPTT())
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_recipes(name, tmp_path):
     import tomllib
     from importlib import resources
 
-    text = resources.files("neurosnn").joinpath("templates", "recipes", f"{name}.toml").read_text()
+    text = resources.files("neurosnn.cli").joinpath("recipe_files", f"{name}.toml").read_text()
     recipe = tomllib.loads(text)
     train = types.SimpleNamespace(n_classes=2, n_channels=3)
 

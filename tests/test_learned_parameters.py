@@ -115,7 +115,7 @@ def test_gradient_is_that_of_the_engine_and_of_all_axons():
 
 @pytest.mark.parametrize("rule", [EventProp(), EProp()], ids=["eventprop", "eprop"])
 def test_the_trainer_moves_them_in_ms_and_within_their_ranges(rule):
-    learn = ("tau_m", "tau_s") + (("delay",) if rule.method == "eventprop" else ())
+    learn = ("tau_m", "tau_s") + (("delay",) if isinstance(rule, EventProp) else ())
     net = network(learn=learn)
     start = {name: value.copy() for name, value in net.learned.items()}
     optimizer = Adam(1e-3, factors={f"*.{key}": 300 for key in learn})

@@ -158,7 +158,7 @@ def test_equal_and_readable():
 
 @pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_per_step", "mean_square"])
 def test_names_stand_for_losses(name):
-    assert as_loss(name).kind == name
+    assert as_loss(name).name == name
     assert as_loss(as_loss(name)) == as_loss(name)
 
 

@@ -10,6 +10,7 @@ from brian2.utils.stringtools import word_substitute
 from engine_cases import CONSTANT_OVER_DT, GATED
 
 from neurosnn import EProp, EventProp, NeuronModel, equations
+from neurosnn.core.symbolic import differentiate, to_string, to_symbolic
 from neurosnn.data import SpikeTrials
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
@@ -361,3 +362,125 @@ class TestNames:
         assert "L_post" in EProp().equations(declared).step
         read = dataclasses.replace(declared, reset="v = L")
         assert "neurosnn_L_post" in EProp().equations(read).step
+
+
+class TestStrings:
+    """What Brian2 accepts in strings means the same here, or is refused when the model is made."""
+
+    def test_remainders_infinity_and_integers(self):
+        model = NeuronModel(
+            equations="""
+            dv/dt = (1.2 + 0.3*(k % 3) - 0.5*(w//0.5) + x - v)/tau : 1
+            dw/dt = -w/(30*ms) : 1
+            x : 1
+            k : integer
+            """,
+            threshold="v > 1 and v < inf",
+            reset="v = 0; w -= 0.7; k += 1; x = -0.2*((-k) % 3) - 0.01*((-k)//2) + 0.1*(w % 0.3)",
+            method="euler",
+            parameters={"tau": 20 * ms},
+        )
+        spikes = engine_spikes(model, 2)
+        assert len(spikes) > 20
+        assert spikes == brian2_spikes(model.group(2, dt=1 * ms))
+
+    @pytest.mark.parametrize(
+        ("text", "slope"),
+        [
+            ("sqrt(abs(v))", "sign(v)/(2*sqrt(abs(v)))"),
+            ("sqrt(v)", "1/(2*sqrt(v))"),
+            ("v % u", "1"),
+            ("v//u", "0"),
+        ],
+    )
+    def test_derivatives(self, text, slope):
+        assert to_string(differentiate(to_symbolic(text), "v")) == slope
+
+    def test_noise_is_checked_as_all_else(self):
+        parameters = {"tau": 20 * ms}
+        with pytest.raises(ValueError, match="unknown name 'undefined_name'"):
+            NeuronModel(
+                equations="dv/dt = -v/tau + undefined_name*volt*xi/tau**0.5 : 1",
+                parameters=parameters,
+                method="euler",
+            )
+        with pytest.raises(ValueError, match="inconsistent units"):
+            NeuronModel(equations="dv/dt = -v/tau + xi : 1", parameters=parameters, method="euler")
+        noisy = NeuronModel(
+            equations="dv/dt = -v/tau + 0.1*xi*tau**-0.5 : 1", parameters=parameters, method="euler"
+        )
+        group = noisy.group(2, dt=1 * ms)
+        Network(group).run(5 * ms, namespace={})
+        assert np.all(group.v[:] != 0)
+
+    def test_a_third_input_is_refused(self):
+        model = dataclasses.replace(
+            HELD, equations=HELD.equations + "\na : 1\nb : 1", inputs=("v", "a", "b")
+        )
+        with pytest.raises(ValueError, match="has 3 inputs, and 'input' has no synapses for b"):
+            network(model)
+
+    def test_clip_at_zero_in_volts_online(self):
+        model = NeuronModel(
+            equations="dv/dt = (20*mV + 0.2*clip(v, 0*mV, 5*mV) - v)/tau : volt",
+            threshold="v > 15*mV",
+            reset="v = 0*mV",
+            method="euler",
+            parameters={"tau": 20 * ms},
+            surrogate="clip(1 - abs(v - 15*mV)/(10*mV), 0, 1)/(10*mV)",
+        )
+        net, trials = driven(model), input_spikes()
+        online = OnlineBackend(net, EProp(), CrossEntropy()).run(trials, gradient=True)
+        engine = Engine(net, EProp(), CrossEntropy(), dtype="float64").run(trials, gradient=True)
+        assert online.spikes["hidden"] == engine.spikes["hidden"] > 20
+        for name, gradient in engine.gradient.items():
+            np.testing.assert_allclose(online.gradient[name], gradient, rtol=1e-9)
+
+
+FROM_OTHERS = NeuronModel(
+    equations="""
+    dv/dt = (1.2 - v)/tau : 1
+    dn/dt = (n_inf - n)/tau : 1
+    x : 1
+    n_inf = 1/(1 + exp(-v)) : 1
+    """,
+    threshold="v - 0.1*n > 1 + x",
+    reset="v = 0; n = 0",
+    method="euler",
+    initial={"n": "3*n_inf", "x": np.array([0.1, 0, 0.2, 0]), "v": "0.5*n*b + i*0.1 - x"},
+    parameters={"tau": 20 * ms, "b": 0.7},
+    surrogate="0.3*clip(1 - abs(v - 1), 0, 1)",
+)
+
+
+class TestInitialValues:
+    """They are assigned one by one, as Brian2 does, and see what those before have left."""
+
+    def test_from_subexpressions_and_other_states(self):
+        spikes = engine_spikes(FROM_OTHERS)
+        assert len(spikes) > 15
+        group = FROM_OTHERS.group(4, dt=1 * ms)
+        assert len(set(group.v[:])) == 4
+        assert spikes == brian2_spikes(group)
+
+    def test_gradient_goes_through_them(self):
+        """As through the same value written down."""
+        model = dataclasses.replace(
+            FROM_OTHERS, reset="v = 0", initial={"n": "3*n_inf", "v": "0.5*n*b"}
+        )
+        gradients = []
+        for neuron in (model, dataclasses.replace(model, initial={"n": 1.5, "v": "0.75*b"})):
+            engine = Engine(
+                network(neuron, 1, learn=("b",)), EProp(), CrossEntropy(), dtype="float64"
+            )
+            gradients.append(engine.run(no_spikes(60), gradient=True).gradient["hidden.b"])
+        assert gradients[0] != 0
+        np.testing.assert_allclose(*gradients, rtol=1e-9)
+
+    def test_an_array_that_a_learned_one_reads_is_refused(self):
+        net = network(
+            dataclasses.replace(FROM_OTHERS, initial={"x": [0.1, 0, 0.2, 0], "v": "x*b"}),
+            learn=("b",),
+        )
+        with pytest.raises(ValueError, match="'b' cannot be learned.*of x, which is an array"):
+            Engine(net, EProp(), CrossEntropy())

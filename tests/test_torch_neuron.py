@@ -128,6 +128,28 @@ def test_every_step_equals_stock_brian2(name):
         np.testing.assert_array_equal(neuron(sequence, ahead=True)[:-1].detach(), ours[1:])
 
 
+def test_initial_values_as_arrays_from_subexpressions_and_from_other_states():
+    model = NeuronModel(
+        equations="""
+        dv/dt = (1.2 - v)/tau : 1
+        dn/dt = (n_inf - n)/tau : 1
+        n_inf = 1/(1 + exp(-v)) : 1
+        """,
+        threshold="v - 0.1*n > 1",
+        reset="v = 0",
+        method="euler",
+        initial={"v": np.linspace(0, 0.9, N), "n": "3*n_inf + 0.1*i - v"},
+        parameters={"tau": 20 * ms},
+        surrogate="0.3*clip(1 - abs(v - 1), 0, 1)",
+    )
+    x = np.zeros((1, STEPS, N))
+    sent, states = in_brian2(model, x)
+    ours, our_states = in_torch(to_torch(model, dtype=torch.float64), x)
+    assert (sent.sum(0) > 1).all()
+    np.testing.assert_array_equal(ours, sent)
+    np.testing.assert_allclose(our_states["n"], states["n"], rtol=1e-11)
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].spikes])
 def test_derivative_of_a_spike_is_the_surrogate_as_brian2_computes_it(name):
     model = MODELS[name]

@@ -14,7 +14,7 @@ from neurosnn.data import FrameTrials
 from neurosnn.losses import CrossEntropy, MeanSquareError, as_loss
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.eprop import EProp
-from neurosnn.training import Trainer
+from neurosnn.training import Trainer, backends
 from neurosnn.training.optimizers import SGD, Adam
 from neurosnn.training.schedules import Exponential
 
@@ -378,36 +378,29 @@ def test_a_backend_must_give_all_gradients():
 
 
 def test_without_a_compiler_brian2_is_used_and_said(monkeypatch):
-    import sys
-    import types
-
     made = []
 
     class Stub:
-        def __init__(self, *arguments, **settings):
-            made.append((type(self).__name__, settings))
+        def __init__(self, name, settings):
+            made.append((name, *settings))
 
         def run(self, trials, targets=None, gradient=False):
             raise NotImplementedError
 
-    engine, online = type("Engine", (Stub,), {}), type("OnlineBackend", (Stub,), {})
-    modules = {"neurosnn.engine.backend": engine, "neurosnn.rules.eprop.backend": online}
-    for name, backend in modules.items():
-        module = types.ModuleType(name)
-        setattr(module, backend.__name__, backend)
-        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("engine", "brian2"):
+        make = lambda net, rule, loss, settings, name=name: Stub(name, settings)  # noqa: E731
+        monkeypatch.setitem(backends.BACKENDS, name, make)
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.warns(UserWarning, match="no C\\+\\+ compiler was found.*much slower"):
-        Trainer(make_net(), "rule")
+        Trainer(make_net(), EProp())
     net = make_net()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Trainer(net, "rule", backend="brian2")
+        Trainer(net, EProp(), backend="brian2")
         monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/" + name)
-        Trainer(net, "rule", dtype=np.float64, threads=3)
-    names = [name for name, _ in made]
-    assert names == ["OnlineBackend", "OnlineBackend", "Engine"]
-    assert made[-1][1] == {"dtype": "float64", "threads": 3}
+        Trainer(net, EProp(), dtype=np.float64, threads=3)
+    assert [name for name, *_ in made] == ["brian2", "brian2", "engine"]
+    assert made[-1] == ("engine", "float64", 3)
 
 
 @pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")

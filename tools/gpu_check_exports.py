@@ -8,8 +8,11 @@ that project is built and run here as well. A project that fails does not stop t
 
 After each project OUT/exports.json and OUT/exports.txt are written anew: whether it built and ran, its
 spikes, and the largest difference of each array from the C++ project's, relative to the largest value
-of the array. Spikes must be equal in number, time and neuron (in any order within a step), everything
-else to 1e-12. Networks must be alive: spikes in every layer, and weights that have changed.
+of the array. For a project that fails, exports.json also has the output of its commands, the values that
+differ most, and the files of its results with their sizes; the results of both are in OUT/failed/NAME.
+
+Spikes must be equal in number, time and neuron (in any order within a step), everything else to 1e-12.
+Networks must be alive: spikes in every layer, and weights that have changed.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import concurrent.futures
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -27,7 +31,9 @@ from pathlib import Path
 import numpy as np
 
 TOLERANCE = 1e-12
-LINES = 25
+LINES = 25  # of the output of a command in exports.txt
+LETTERS = 100_000  # in exports.json
+LARGEST = 4_000_000  # bytes of results that are kept
 
 
 def curand(folder):
@@ -44,7 +50,7 @@ def curand(folder):
 
 
 def command(arguments, folder, limit, libraries=""):
-    """Run a command with a time limit: whether it succeeded, the seconds, and the end of its output."""
+    """Run a command with a time limit: whether it succeeded, the seconds, and its output."""
     begin = time.perf_counter()
     paths = [path for path in (libraries, os.environ.get("LD_LIBRARY_PATH", "")) if path]
     process = subprocess.Popen(
@@ -64,7 +70,7 @@ def command(arguments, folder, limit, libraries=""):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         text, good = process.communicate()[0] + f"\nstopped after {limit} s", False
-    return good, time.perf_counter() - begin, "\n".join(text.splitlines()[-LINES:])
+    return good, time.perf_counter() - begin, text[-LETTERS:]
 
 
 def results(folder):
@@ -76,6 +82,31 @@ def results(folder):
             order = np.lexsort((i, t))
             arrays[f"{name}.i"], arrays[f"{name}.t"] = i[order], t[order]
     return arrays
+
+
+def largest(a, b, n=3):
+    """The values that differ most, and how many differ at all."""
+    gaps = np.abs(a.astype(float) - b.astype(float))
+    first = [np.unravel_index(k, gaps.shape) for k in np.argsort(-gaps, axis=None)[:n]]
+    pairs = [f"[{', '.join(map(str, at))}] {float(a[at])!r} for {float(b[at])!r}" for at in first]
+    return f", {np.count_nonzero(a != b)} of {a.size} values; " + ", ".join(pairs)
+
+
+def files(folder):
+    """Name and size of each file of the results, and of what a run that failed has left."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for top in folder.glob("*results*")
+        for path in sorted(top.rglob("*"))
+        if path.is_file()
+    }
+
+
+def keep(project, reference, out):
+    """Copy the results of both, if they are small."""
+    for kind, folder in (("cuda", project), ("cpp", reference)):
+        if (folder / "results").is_dir() and sum(files(folder).values()) <= LARGEST:
+            shutil.copytree(folder / "results", out / kind, dirs_exist_ok=True)
 
 
 def compare(found, wanted):
@@ -100,6 +131,7 @@ def compare(found, wanted):
         exact = event or a.dtype.kind in "iub"
         if not (np.array_equal(a, b) if exact else rows[name] <= TOLERANCE):
             wrong.append(f"{name} is off by {off:.3g} ({off / scale:.3g} of the largest value)")
+            wrong[-1] += largest(a, b)
     return rows, spikes, wrong
 
 
@@ -152,7 +184,7 @@ class Report:
         lines = [head, *(self.line(name) for name in self.rows)]
         for name, row in self.rows.items():
             if row.get("log"):
-                lines += ["", f"-- {name}", row["log"]]
+                lines += ["", f"-- {name}", *row["log"].splitlines()[-LINES:]]
         return "\n".join(lines)
 
 
@@ -162,32 +194,37 @@ def check(name, settings, arguments, libraries, running):
     row = {"state": "", "build": 0.0, "built": False}
 
     def build(folder, *more):
-        good, seconds, log = command(["make", *more], folder, settings.build)
-        return good, seconds, log
+        return command(["make", *more], folder, settings.build)
 
     def run(folder):
         with running:
             return command(["./run"], folder, settings.run, libraries)
 
+    def failed(state, **more):
+        keep(project, reference, settings.out / "failed" / name)
+        return row | {"state": state, "files": files(project), **more}
+
     if not (reference / "results").is_dir():
         good, _, log = build(reference)
         good, _, log = run(reference) if good else (good, 0, log)
         if not good:
-            return row | {"state": "no reference", "log": log}
+            return failed("no reference", log=log)
     ran = False
     if settings.keep and os.access(project / "run", os.X_OK):
-        ran, row["run"], row["kept"] = run(project)
+        ran, row["run"], log = run(project)
     if not ran:
         row["built"], row["build"], log = build(project, *arguments)
         if not row["built"]:
-            return row | {"state": "not built", "log": log}
+            return failed("not built", log=log)
         ran, row["run"], log = run(project)
         if not ran:
-            return row | {"state": "not run", "log": log}
+            return failed("not run", log=log)
     found, wanted = results(project / "results"), results(reference / "results")
     row["off"], row["spikes"], wrong = compare(found, wanted)
     wrong += lifeless(project, found, row["spikes"])
-    return row | {"state": "differs" if wrong else "equal", "wrong": wrong}
+    if wrong:
+        return failed("differs", wrong=wrong, log=log)
+    return row | {"state": "equal", "wrong": []}
 
 
 def main():

@@ -163,7 +163,8 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     for equation in equations.ordered:
         if equation.expr is not None:
             names = model.namespace.resolve(equation.expr.code, field="equations")
-            variables |= {name: value for name, value in names.items() if name != "dt"}
+            noise = equation.stochastic_variables
+            variables |= {k: value for k, value in names.items() if k != "dt" and k not in noise}
     update = ""
     if equations.diff_eq_names:
         try:

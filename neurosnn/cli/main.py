@@ -155,6 +155,7 @@ def _made(name: str) -> Any:
 def _models(options: Any) -> None:
     from neurosnn import NeuronModel, equations
     from neurosnn.cli.recipes import built_in
+    from neurosnn.rules import NAMED
 
     made = {name: _made(name) for name in equations.__all__}
     neurons = {name for name, model in made.items() if isinstance(model, NeuronModel)}
@@ -167,28 +168,27 @@ def _models(options: Any) -> None:
             summary = (getattr(equations, name).__doc__ or "").strip().splitlines()[0]
             print(f"  {name:<16} {summary}")
     print("Gradient rules, for every neuron:")
-    print("  eprop            Eligibility traces and a learning signal.")
-    print("  eventprop        Exact gradients of the hybrid system.")
-    print("  bptt             Backpropagation through time with a pseudo-derivative.")
+    for name, rule in NAMED.items():
+        print(f"  {name:<16} {(rule.__doc__ or '').strip().splitlines()[0]}")
     print("Recipes:")
     for name, summary in built_in().items():
         print(f"  {name:<16} {summary}")
 
 
 def _show(options: Any) -> None:
-    from neurosnn import EProp, EventProp, NeuronModel
+    from neurosnn import NeuronModel
+    from neurosnn.rules import NAMED
 
     model = _made(options.model)
     if options.rule is not None:
-        rules = {"eprop": EProp, "eventprop": EventProp}
-        if options.rule.lower() not in rules:
-            fix = did_you_mean(options.rule, rules)
+        if options.rule.lower() not in NAMED:
+            fix = did_you_mean(options.rule, NAMED)
             raise ValueError(message(f"there is no rule '{options.rule}'.", "show", "", fix))
         if not isinstance(model, NeuronModel):
             fix = "Name a neuron, for example ALIF."
             raise ValueError(message(f"{options.model} is a rule itself.", "show", "", fix))
         print(f"{model.name} with {options.rule}\n")
-        print(rules[options.rule.lower()]().equations(model))
+        print(NAMED[options.rule.lower()]().equations(model))
         return
     print(model.name)
     for field in ("reference", "method", "inputs", "refractory", "pairing", "delay_placement"):
@@ -209,14 +209,16 @@ def _window(options: Any) -> None:
     import numpy as np
     from brian2.units.allunits import msecond
 
-    from neurosnn import EProp, analysis
+    from neurosnn import analysis
     from neurosnn.cli.recipes import quantity
+    from neurosnn.rules import NAMED
 
-    eprop = options.rule.lower() == "eprop"
-    if options.neuron is None and eprop:
+    trained = NAMED.get(options.rule.lower())
+    if options.neuron is None and trained is not None:
         fix = "Write for example --neuron STDP_LIF."
-        raise ValueError(message("eprop needs a neuron.", "window", "It reads its state.", fix))
-    rule = EProp() if eprop else _made(options.rule)
+        what = f"{trained.name} needs a neuron."
+        raise ValueError(message(what, "window", "It reads its state.", fix))
+    rule = _made(options.rule) if trained is None else trained()
     post = None if options.neuron is None else _made(options.neuron)
     lags = {"max_lag": options.max_lag, "step": options.step}
     found = analysis.stdp_window(

@@ -18,15 +18,12 @@ from neurosnn import data, equations
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.texts import check_plain_text
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
-from neurosnn.rules.bptt import BPTT
-from neurosnn.rules.eprop import EProp
-from neurosnn.rules.eventprop import EventProp
+from neurosnn.rules import NAMED
 from neurosnn.training import Trainer
 from neurosnn.training.optimizers import Adam
 
 __all__ = ["Recipe", "built_in", "load_recipe", "quantity"]
 
-RULES = {"eprop": EProp, "eventprop": EventProp, "bptt": BPTT}
 DATA = ("spoken_digits", "digits_8x8")
 #: What a recipe may say, and which of it it must.
 FIELDS = {
@@ -94,7 +91,7 @@ class Recipe(NamedTuple):
     def trainer(self, net: SpikingNetwork, **settings: Any) -> Trainer:
         """What trains it."""
         given = self.training
-        rule = _made(RULES[given["rule"]], given.get("options", {}), f"recipe {self.name}")
+        rule = _made(NAMED[given["rule"]], given.get("options", {}), f"recipe {self.name}")
         optimizer = Adam(given.get("learning_rate", 1e-3))
         return Trainer(net, rule, optimizer=optimizer, seed=given.get("seed", 0), **settings)
 
@@ -219,7 +216,7 @@ def load_recipe(recipe: str) -> Recipe:
     for what, known in (
         (("data", "name"), DATA),
         (("network", "neuron"), equations.__all__),
-        (("training", "rule"), RULES),
+        (("training", "rule"), NAMED),
     ):
         value = content[what[0]][what[1]]
         if not isinstance(value, str) or value not in known:

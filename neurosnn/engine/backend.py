@@ -8,29 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.calculus.hybrid import hybrid_map
-from neurosnn.calculus.step import step_map
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.engine.backward import Differentiates
 from neurosnn.engine.batches import BatchInput, read_batch
 from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
 from neurosnn.engine.program import REAL, Program, precision
-from neurosnn.engine.refusals import learned_parameters, refuse_what_has_no_gradient
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.translate import Translator
-from neurosnn.rules.eprop.adjoint import add_eprop
-from neurosnn.rules.eventprop.adjoint import add_eventprop
+from neurosnn.losses import BUILT_IN
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
 
-__all__ = ["BatchResult", "Engine", "Simulation"]
+__all__ = ["BatchResult", "Engine", "Simulation", "learned_parameters"]
 
-#: In the order of their numbers in the generated code.
-LOSSES = "cross_entropy cross_entropy_per_step mean_square max_cross_entropy first_spike".split()
-#: Rules that differentiate the step of a neuron, with a pseudo-derivative at its threshold.
-SURROGATE = ("eprop", "bptt")
 #: Fixed, so that the order of a sum depends neither on timing nor on the number of threads.
 GRADIENT_BLOCKS = 16
 #: Below this density the engine visits the synapses of a sparse connection one by one; above it, and
@@ -45,7 +38,7 @@ class Engine:
     ----------
     net : SpikingNetwork
         Its weights are read at every call.
-    rule : EProp, optional
+    rule : Rule, optional
         Learning rule; needed for gradients.
     loss : Loss, optional
         Needed for losses and gradients.
@@ -73,7 +66,7 @@ class Engine:
     def __init__(
         self,
         net: SpikingNetwork,
-        rule: Any = None,
+        rule: Differentiates | None = None,
         loss: Any = None,
         *,
         dtype: str = "float32",
@@ -97,28 +90,25 @@ class Engine:
                     did_you_mean(sorted(unknown)[0], [layer.name for layer in net.layers]),
                 )
             )
-        self.feedback = {}
-        self._method = "none" if rule is None else rule.method
-        refuse_what_has_no_gradient(net, self._method, loss)
-        if self._method == "eprop":
-            sizes = {layer.name: layer.n for layer in net.layers}
-            self.feedback = rule.feedback_weights(sizes, net.readout.n)
+        #: The backward pass of the rule, None for simulation only.
+        self.backward = None if rule is None else rule.backward(net, loss)
         #: Arrays that are learned beside the network's: adaptive feedback weights.
-        self.parameters = {}
-        if getattr(rule, "feedback", None) == "adaptive":
-            self.parameters = {f"feedback.{name}": B for name, B in self.feedback.items()}
+        self.parameters = {} if self.backward is None else self.backward.parameters
         self._sparse = {
             name: connection.sparse
             and not (connection.source == "input" and net.input.real_valued)
             and connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
             for name, connection in net.connections.items()
         }
+        self._losses = list(BUILT_IN)
+        if loss is not None and type(loss) not in BUILT_IN:
+            self._losses.append(type(loss))
         key = self._key()
         kept = read_derivation(key)
         self._layers = kept[0] if kept else self._derive_layers()
         self._index = {code.name: code for code in self._layers}
         self._connections = [self._connection_code(c) for c in net.connections.values()]
-        self._fields = batch_fields(self._layers, self._connections)
+        self._fields = batch_fields(self._layers, self._connections, self._losses, self.backward)
         if kept:
             source = kept[1]
         else:
@@ -126,7 +116,9 @@ class Engine:
                 self._layers,
                 self._connections,
                 self._fields,
-                rule=self._method,
+                losses=self._losses,
+                templates={} if self.backward is None else self.backward.templates,
+                learns_delays=self._learns_delays,
                 real=REAL[self.dtype.name],
                 real_input=net.input.real_valued,
             )
@@ -188,7 +180,7 @@ class Engine:
         self._call(
             batch,
             {**results, **counts, **{f"d_{key}": value for key, value in sums.items()}},
-            loss_kind=LOSSES.index(self.loss.kind),
+            loss_kind=self._losses.index(type(self.loss)),
             gradient=int(gradient),
         )
         by_neuron = {
@@ -281,10 +273,15 @@ class Engine:
             {name: part.model for name, part in self.parts.items()},
             wiring=wiring,
             learn=self.learn,
-            rule=self._method,
+            backward=self.backward,
+            losses=[[loss.name, loss.cpp, loss.constant_names] for loss in self._losses],
             real=self.dtype.name,
             real_input=self.net.input.real_valued,
         )
+
+    @property
+    def _learns_delays(self) -> bool:
+        return self.backward is not None and self.backward.learns_delays
 
     def _derive_layers(self) -> list[LayerCode]:
         return [
@@ -304,17 +301,11 @@ class Engine:
                         did_you_mean(parameter, model.parameters),
                     )
                 )
+        if self.backward is None:
+            return Translator(index, name, model, learn).finish()
         # what cannot be differentiated is refused before it is translated
-        if self._method in SURROGATE:
-            step_map(model, learn)
-        elif self._method == "eventprop":
-            hybrid_map(model, learn)
-        translator = Translator(index, name, model, learn)
-        if self._method in SURROGATE:
-            return add_eprop(translator, learn)
-        if self._method == "eventprop":
-            return add_eventprop(translator, learn)
-        return translator.finish()
+        self.backward.check_model(model, learn)
+        return self.backward.derive(Translator(index, name, model, learn), learn)
 
     def _connection_code(self, connection: Any) -> ConnectionCode:
         target = self._index[connection.target]
@@ -344,23 +335,18 @@ class Engine:
         )
 
     def _call(self, batch: BatchInput, buffers: dict, *, per_trial=({}, {}), **numbers) -> None:
-        strength = getattr(self.rule, "rate_strength", 0.0)
-        strengths = getattr(self.rule, "rate_strengths", (strength, strength))
         values = {
             "n_trials": batch.n_trials,
             "max_steps": int(batch.n_steps.max()),
             "n_blocks": GRADIENT_BLOCKS,
             "n_threads": min(self.threads, batch.n_trials),
             "dt": float(self.net.dt),
-            "rate_strength": strengths[1],
-            "rate_strength_below": strengths[0],
-            "rate_target": float(getattr(self.rule, "rate_target", 0.0)),
-            "smallest_slope": getattr(self.rule, "smallest_slope", 0.0),
             "max_delay": self.net.max_delay,
             "bias": self.net.parameters.get("readout.b", np.zeros(self.net.readout.n)),
-            **{f"loss_{key}": x for key, x in getattr(self.loss, "constants", {}).items()},
+            **self._loss_constants(),
             **batch.arrays,
             **self._weights(),
+            **self._backward_values(),
             **neuron_values(self.parts, self._index, self.net.learned, *per_trial, batch.n_trials),
             **buffers,
             **numbers,
@@ -380,11 +366,19 @@ class Engine:
             values[f"n_pre_{name}"] = connection.shape[0]
             values[f"delay_{name}"] = np.ascontiguousarray(connection.delay, np.int32)
             values[f"channel_{name}"] = np.ascontiguousarray(connection.channel, np.int32)
-            if connection.target == "readout":
-                feedback = self.feedback.get(connection.source, connection.w)
-                index = self._index[connection.source].index
-                values[f"feedback_{index}"] = aligned(feedback.T, self.dtype)
         return values
+
+    def _loss_constants(self) -> dict[str, float]:
+        constants = {} if self.loss is None else self.loss.constants
+        return {f"loss_{name}": value for name, value in constants.items()}
+
+    def _backward_values(self) -> dict[str, Any]:
+        if self.backward is None:
+            return {}
+        return {
+            **self.backward.numbers,
+            **self.backward.values(self.net, self._index, self.dtype),
+        }
 
     def _count_buffers(self, n_trials: int) -> dict[str, np.ndarray]:
         return {
@@ -399,7 +393,7 @@ class Engine:
                 connection.n_synapses if self._sparse[name] else connection.shape
             )
         for code in self._connections:
-            if code.delayed and self._method == "eventprop":
+            if code.delayed and self._learns_delays:
                 buffers[f"delay_{code.name}"] = np.zeros(len(self.net.connections[code.name].delay))
         for code in self._layers:
             for key in code.learned:
@@ -434,10 +428,14 @@ class Engine:
                 )
         for array in gradient.values():
             array /= n_trials
-        for name, connection in self.net.connections.items():
-            if (
-                f"feedback.{connection.source}" in self.parameters
-                and connection.target == "readout"
-            ):
-                gradient[f"feedback.{connection.source}"] = gradient[f"{name}.w"]
+        if self.backward is not None:
+            self.backward.finish(self.net, gradient)
         return gradient
+
+
+def learned_parameters(net: SpikingNetwork) -> dict[str, tuple[str, ...]]:
+    """Parameters of the models that a network learns, by layer."""
+    learned = {
+        str(layer.name): tuple(key for key in layer.learn if key != "delay") for layer in net.layers
+    }
+    return {name: keys for name, keys in learned.items() if keys}

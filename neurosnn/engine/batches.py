@@ -91,7 +91,7 @@ def read_batch(net: SpikingNetwork, trials: Any, loss: Any, targets: Any) -> Bat
 
 def _targets(net, trials, loss, targets, n_steps) -> dict[str, np.ndarray]:
     outputs, total = net.readout.n, int(n_steps.sum())
-    if loss.kind == "mean_square":
+    if loss.follows_signal:
         if targets is None:
             raise ValueError(
                 message(
@@ -123,19 +123,19 @@ def _targets(net, trials, loss, targets, n_steps) -> dict[str, np.ndarray]:
             "step_weight": np.asarray(loss.step_weights(n_steps, net.dt), float),
         }
     labels = np.ascontiguousarray(trials.labels, np.int64)
-    if loss.kind == "cross_entropy_per_step" and targets is not None:
+    if loss.decides_steps and targets is not None:
         rows = np.broadcast_to(targets, (len(trials), np.shape(targets)[-1]))
         parts = [row[:steps] for row, steps in zip(rows, n_steps, strict=True)]
         labels = np.concatenate(parts).astype(np.int64)
-    wanted = total if loss.kind == "cross_entropy_per_step" else len(trials)
-    if loss.kind == "cross_entropy_per_step" and len(labels) == len(trials) != total:
+    wanted = total if loss.decides_steps else len(trials)
+    if loss.decides_steps and len(labels) == len(trials) != total:
         labels = np.repeat(labels, n_steps)
     if len(labels) != wanted:
         raise ValueError(
             message(
                 f"there are {len(labels)} labels for {wanted} decisions.",
                 "Engine",
-                f"The loss {loss.kind} decides {'every step' if wanted == total else 'every trial'}.",
+                f"The loss {loss.name} decides {'every step' if wanted == total else 'every trial'}.",
                 "Choose the loss that fits the labels.",
             )
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
+
+from neurosnn.losses import Loss
 
 __all__ = ["ConnectionCode", "LayerCode", "network_source", "render"]
 
@@ -15,7 +18,7 @@ class LayerCode:
     """The pieces of C++ that belong to one layer or readout.
 
     Lists of pairs hold (name, expression); ``stored_...`` are the names of coefficients that vary
-    and are kept for every step and neuron.
+    and are kept for every step and neuron. With ``keeps_worth`` what an input is worth is kept as well.
     """
 
     index: int
@@ -50,6 +53,7 @@ class LayerCode:
     stored_arrival: list = field(default_factory=list)
     # backward pass
     gradient_states: tuple[str, ...] = ()
+    keeps_worth: bool = False
     adjoint: list = field(default_factory=list)
     input_gradient: list = field(default_factory=list)
     parameter_gradient: list = field(default_factory=list)
@@ -120,7 +124,9 @@ def network_source(
     connections: list[ConnectionCode],
     fields: list[tuple[str, str]],
     *,
-    rule: str,
+    losses: Sequence[type[Loss]],
+    templates: Mapping[str, str],
+    learns_delays: bool,
     real: str,
     real_input: bool,
 ) -> str:
@@ -134,8 +140,12 @@ def network_source(
         In the order in which their spikes arrive.
     fields : list of (str, str)
         Names and C++ types of the members of the Batch structure.
-    rule : {"none", "eprop", "bptt", "eventprop"}
-        The backward pass.
+    losses : sequence of Loss classes
+        In the order of their numbers in ``Batch::loss_kind``.
+    templates : mapping of str to str
+        Templates of the backward pass by name; empty for simulation only.
+    learns_delays : bool
+        Whether the backward pass fills the gradient of delays.
     real : str
         "float" or "double".
     real_input : bool
@@ -148,20 +158,27 @@ def network_source(
     """
     return render(
         "trial.cpp.jinja",
+        templates,
         layers=layers,
         readout=layers[-1],
         connections=connections,
         fields=fields,
-        rule=rule,
+        losses=losses,
+        learns_delays=learns_delays,
         real=real,
         real_input=real_input,
     )
 
 
-def render(template: str, **values: Any) -> str:
-    """A C++ file from a template of this folder; a name that it lacks is an error."""
+def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
+    """A C++ file from a template; ``templates`` come before those of this folder.
+
+    A name that a template lacks is an error.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("neurosnn.engine", "."),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.DictLoader(templates), jinja2.PackageLoader("neurosnn.engine", ".")]
+        ),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )

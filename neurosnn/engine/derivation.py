@@ -21,12 +21,15 @@ import sympy
 
 from neurosnn.core.files import atomic_file
 from neurosnn.core.units import si_unit, to_plain
+from neurosnn.engine.backward import Backward
 from neurosnn.engine.build import cache_folder
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.model import NeuronModel
 
-__all__ = ["derivation_key", "read_derivation", "write_derivation"]
+__all__ = ["derivation_key", "determining_files", "read_derivation", "write_derivation"]
 
+#: Modules and packages, below neurosnn, whose text determines the code that is generated.
+DETERMINES = ("core/symbolic", "core/units", "model", "calculus", "losses", "engine")
 #: Fields of a model that hold values, or texts for people.
 NOT_DERIVED_FROM = (
     "parameters",
@@ -39,13 +42,17 @@ NOT_DERIVED_FROM = (
 )
 
 
-def derivation_key(models: dict[str, NeuronModel], **settings: Any) -> str:
+def derivation_key(
+    models: dict[str, NeuronModel], *, backward: Backward | None = None, **settings: Any
+) -> str:
     """Name of the file for a network.
 
     Parameters
     ----------
     models : dict of str to NeuronModel
         Layers and readout in their order.
+    backward : Backward, optional
+        The backward pass: its class, its templates and the files that it names.
     **settings
         All else that the source depends on, as JSON can hold it.
 
@@ -55,8 +62,8 @@ def derivation_key(models: dict[str, NeuronModel], **settings: Any) -> str:
         Hexadecimal digits.
     """
     strings = {name: _strings(model) for name, model in models.items()}
-    text = json.dumps([_program(), list(strings.items()), settings], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    parts = [_program(), _backward(backward), list(strings.items()), settings]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def read_derivation(key: str) -> tuple[list[LayerCode], str] | None:
@@ -106,14 +113,58 @@ def _strings(model: NeuronModel) -> dict[str, Any]:
     }
 
 
+def _backward(backward: Backward | None) -> list[Any]:
+    if backward is None:
+        return []
+    files = [fingerprint([file]) for file in backward.sources()]
+    cls = type(backward)
+    return [
+        cls.__module__,
+        cls.__qualname__,
+        dict(backward.templates),
+        list(backward.numbers),
+        files,
+    ]
+
+
 @lru_cache(maxsize=1)
 def _program() -> str:
     """Fingerprint of the program, since a version number stays the same while one works on it."""
-    found = hashlib.sha256()
-    for package in (brian2, sympy, jinja2):
-        found.update(f"{package.__name__} {package.__version__}\n".encode())
-    own = Path(__file__).parent
-    for file in sorted([*own.parent.glob("*.py"), *own.glob("*.py"), *own.glob("*.jinja")]):
+    versions = [f"{package.__name__} {package.__version__}" for package in (brian2, sympy, jinja2)]
+    return fingerprint(determining_files(), "\n".join(versions))
+
+
+def determining_files(root: Path | None = None) -> list[Path]:
+    """The files of neurosnn that determine generated code, besides those of a backward pass.
+
+    Parameters
+    ----------
+    root : path, optional
+        The package's folder, that of the running program if None.
+
+    Returns
+    -------
+    list of Path
+        In a fixed order. A house test holds that nothing else is imported by what derives code.
+    """
+    root = Path(__file__).parents[1] if root is None else root
+    named = [root / f"{name}.py" for name in DETERMINES if (root / f"{name}.py").is_file()]
+    folders = [root / name for name in DETERMINES if (root / name).is_dir()]
+    return [
+        *named,
+        *(
+            file
+            for folder in folders
+            for kind in ("*.py", "*.jinja")
+            for file in sorted(folder.glob(kind))
+        ),
+    ]
+
+
+def fingerprint(files: list[Path], text: str = "") -> str:
+    """A hash of the names and contents of ``files``, and of a ``text``."""
+    found = hashlib.sha256(text.encode())
+    for file in files:
         found.update(file.name.encode() + b"\0" + file.read_bytes())
     return found.hexdigest()
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.symbolic import evaluate
+from neurosnn.engine.backward import Backward
 from neurosnn.engine.codegen import ConnectionCode, LayerCode
-from neurosnn.losses import FirstSpike
+from neurosnn.losses import Loss
 
 __all__ = ["aligned", "batch_fields", "delayed", "neuron_values"]
 
 
 def batch_fields(
-    layers: list[LayerCode], connections: list[ConnectionCode]
+    layers: list[LayerCode],
+    connections: list[ConnectionCode],
+    losses: Sequence[type[Loss]],
+    backward: Backward | None,
 ) -> list[tuple[str, str]]:
     """Names and C++ types of the members of the structure handed to C++."""
     pointer = "const real*"
@@ -32,9 +37,12 @@ def batch_fields(
             "max_delay",
         )
     ]
-    fields += [("dt", "double"), ("rate_strength", "double"), ("rate_target", "double")]
-    fields += [("smallest_slope", "double"), ("rate_strength_below", "double")]
-    fields += [(f"loss_{name}", "double") for name in FirstSpike().constants]
+    fields.append(("dt", "double"))
+    if backward is not None:
+        fields += [(name, "double") for name in backward.numbers]
+        fields += backward.fields(layers)
+    constants = dict.fromkeys(name for loss in losses for name in loss.constant_names)
+    fields += [(f"loss_{name}", "double") for name in constants]
     fields += [(name, "const int64_t*") for name in ("n_steps", "event_offset", "frame_offset")]
     fields += [(name, "const int32_t*") for name in ("event_step", "event_channel")]
     fields += [("frames", "const float*"), ("labels", "const int64_t*")]
@@ -53,7 +61,7 @@ def batch_fields(
                 (f"trace_{k}_{name}", "real*"),
             ]
         if code.spiking:
-            fields += [(f"spike_count_{k}", "int64_t*"), (f"feedback_{k}", pointer)]
+            fields.append((f"spike_count_{k}", "int64_t*"))
         fields += [(f"d_{k}_{name}", "double*") for name in code.learned]
     for connection in connections:
         name = connection.name
@@ -96,12 +104,13 @@ def neuron_values(
             else:
                 array = np.broadcast_to(array, (size,))
             values[f"p_{k}_{key}"] = np.ascontiguousarray(array).reshape(-1)
+        start = _initial_values(model, current, n)
         for state in model.states:
             if (name, state) in initial:
                 array = _of_each_trial(initial[name, state], n_trials, n, f"{name}.{state}")
                 values[f"initstride_{k}_{state}"] = n
             else:
-                array = np.broadcast_to(_initial_value(model, current, state, n), (n,))
+                array = start[state]
             values[f"init_{k}_{state}"] = np.ascontiguousarray(array, dtype=float)
     return values
 
@@ -142,12 +151,15 @@ def _of_each_trial(value: Any, n_trials: int, size: int, name: str) -> np.ndarra
     return np.broadcast_to(column, (n_trials, size))
 
 
-def _initial_value(model: Any, parameters: dict, state: str, n: int) -> np.ndarray | float:
-    value = model.initial.get(state, 0.0)
-    if isinstance(value, str):
-        names = {key: np.asarray(entry, float) for key, entry in parameters.items()}
-        return evaluate(value, {**names, "i": np.arange(n), "N": n})
-    return np.asarray(value, dtype=float)
+def _initial_values(model: Any, parameters: dict, n: int) -> dict[str, np.ndarray]:
+    """What Brian2 would leave in the states after it has assigned the initial values one by one."""
+    names = {key: np.asarray(entry, float) for key, entry in parameters.items()}
+    names |= {"i": np.arange(n), "N": n, "t": 0.0}
+    names |= {state: np.zeros(n) for state in model.states}
+    for state, value in model.initial_code.items():
+        value = evaluate(value, names) if isinstance(value, str) else np.asarray(value, float)
+        names[state] = np.broadcast_to(value, (n,))
+    return {state: names[state] for state in model.states}
 
 
 def delayed(connection: Any) -> bool:

@@ -120,9 +120,9 @@ class Namespace:
             elif name in DEFAULT_UNITS:
                 unit = DEFAULT_UNITS[name]
                 found[name] = Constant(name, dimensions=unit.dim, value=float(unit))
-            elif name not in ("and", "or", "not", "True", "False", "xi") and not name.startswith(
-                "xi_"
-            ):
+            elif name == "xi" or name.startswith("xi_"):
+                found[name] = Variable(name, dimensions=second.dim**-0.5, dtype=np.float64)
+            elif name not in ("and", "or", "not", "True", "False"):
                 raise ValueError(
                     message(
                         f"unknown name '{name}' in {field}: {code.strip()!r}.",

@@ -22,6 +22,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import plain_code, without_comments
+from neurosnn.core.symbolic import expand
 from neurosnn.core.texts import check_texts
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range
@@ -188,6 +189,22 @@ class NeuronModel:
             for eq in self.brian_equations.ordered
             if eq.type == SUBEXPRESSION and "constant over dt" in eq.flags
         )
+
+    @cached_property
+    def initial_code(self) -> dict[str, Quantity | float | str]:
+        """Initial values in the order in which they are assigned, subexpressions written out.
+
+        A string sees the values that the ones before it have left, zero where there is none yet.
+        """
+        definitions = {
+            name: eq.expr.code
+            for name, eq in self.brian_equations.items()
+            if eq.type == SUBEXPRESSION and name not in self.held
+        }
+        return {
+            name: expand(value, definitions) if isinstance(value, str) else value
+            for name, value in self.initial.items()
+        }
 
     @property
     def spikes(self) -> bool:

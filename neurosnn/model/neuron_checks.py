@@ -139,7 +139,7 @@ def check_strings(model: NeuronModel) -> None:
             )
         )
     for equation in model.brian_equations.ordered:
-        if equation.expr is None or equation.stochastic_variables:
+        if equation.expr is None:
             continue
         field = f"equation of {equation.varname}"
         if equation.type == DIFFERENTIAL_EQUATION:

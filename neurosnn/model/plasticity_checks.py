@@ -186,7 +186,7 @@ def _check_values(rule):
 def _check_strings(rule):
     names = rule.namespace
     for equation in rule.brian_equations.ordered:
-        if equation.expr is None or equation.stochastic_variables:
+        if equation.expr is None:
             continue
         field = f"equation of {equation.varname}"
         if equation.type == DIFFERENTIAL_EQUATION:

@@ -17,6 +17,7 @@ from neurosnn.core.values import Range, check_value
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Readout
+from neurosnn.network.storage import load_network, save_network
 from neurosnn.network.wiring import checked_parameters, connect, learned_values, table
 
 if TYPE_CHECKING:
@@ -284,8 +285,6 @@ class SpikingNetwork:
                     "Save what they were made from, for example the torch module.",
                 )
             )
-        from neurosnn.network.storage import save_network
-
         save_network(self, path)
 
     @classmethod
@@ -309,9 +308,7 @@ class SpikingNetwork:
         FileNotFoundError
             If there is no such file.
         """
-        from neurosnn.network.storage import load_network
-
-        return load_network(path)
+        return load_network(cls, path)
 
 
 def _sort_parts(parts: tuple) -> tuple[Input, tuple[Layer, ...], Readout]:

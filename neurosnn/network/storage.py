@@ -6,7 +6,7 @@ import math
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,10 @@ from neurosnn.core.messages import message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.model import NeuronModel
 from neurosnn.network.connection import Connection
-from neurosnn.network.network import SpikingNetwork
 from neurosnn.network.parts import Input, Layer, Readout
+
+if TYPE_CHECKING:
+    from neurosnn.network.network import SpikingNetwork
 
 __all__ = ["load_network", "save_network", "versions"]
 
@@ -93,8 +95,8 @@ def describe(net: SpikingNetwork) -> dict:
     }
 
 
-def load_network(path: str | Path) -> SpikingNetwork:
-    """Read a network; see `SpikingNetwork.load`."""
+def load_network(network: type[SpikingNetwork], path: str | Path) -> SpikingNetwork:
+    """Read a network of that class; see `SpikingNetwork.load`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -104,7 +106,7 @@ def load_network(path: str | Path) -> SpikingNetwork:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(path, archive)
+            return _read(network, path, archive)
     except _Refused as error:
         raise ValueError(str(error)) from error.__cause__
     except Exception as error:  # whatever a foreign file makes zip, JSON and Brian2 raise
@@ -125,7 +127,7 @@ class _Refused(Exception):
         super().__init__(text)
 
 
-def _read(path: Path, archive: zipfile.ZipFile) -> SpikingNetwork:
+def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -> SpikingNetwork:
     try:
         entries = members(archive)
         data = read_information(archive, entries)
@@ -150,7 +152,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> SpikingNetwork:
                 raise _Refused(path, str(error).removeprefix("it ")) from error
         elif not optional:
             raise _Refused(path, f"lacks the array {name!r}")
-    return _build(path, data, arrays)
+    return _build(network, path, data, arrays)
 
 
 def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
@@ -211,7 +213,9 @@ def _count(path: Path, value: Any) -> int:
     return value
 
 
-def _build(path: Path, data: dict, arrays: dict[str, np.ndarray]) -> SpikingNetwork:
+def _build(
+    network: type[SpikingNetwork], path: Path, data: dict, arrays: dict[str, np.ndarray]
+) -> SpikingNetwork:
     layers = []
     for entry in data["layers"]:
         fields = dict(entry)
@@ -224,7 +228,7 @@ def _build(path: Path, data: dict, arrays: dict[str, np.ndarray]) -> SpikingNetw
     entry = dict(data["input"])
     if "delay" in entry:  # files of before know no delays of the input
         entry["delay"] = from_plain(entry["delay"])
-    net = SpikingNetwork(
+    net = network(
         Input(**entry),
         *layers,
         Readout(readout.pop("n"), **readout),

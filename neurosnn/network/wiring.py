@@ -139,6 +139,16 @@ def _draw_synapses(n_pre: int, target: Layer, *, recurrent: bool, rng):
 def _polarity(name: str, source: Layer | None, target: Layer, n_pre: int):
     """Channel and sign of each presynaptic neuron, and the unit of the weights."""
     model = target.model
+    if len(model.inputs) > 2:
+        raise ValueError(
+            message(
+                f"{model.name} has {len(model.inputs)} inputs, and '{name}' has no synapses for "
+                f"{model.inputs[2]}.",
+                f"Layer {target.name}",
+                "Excitatory neurons act on the first input, inhibitory ones on the second.",
+                "Name one or two inputs, or pass connections= with those of your own.",
+            )
+        )
     sign = None if source is None else source.sign
     units = [model.dimensions[variable] for variable in model.inputs[:2]]
     channel = np.zeros(n_pre, dtype=np.int32)

@@ -15,7 +15,7 @@ from neurosnn.core.files import UNREADABLE, atomic_file
 from neurosnn.core.messages import message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import Range, check_value
-from neurosnn.losses import readout_losses as losses
+from neurosnn.losses import BUILT_IN
 from neurosnn.rules.eprop import EProp
 from neurosnn.standalone.results import MANIFEST, RESULT, VERSION
 from neurosnn.standalone.sources import Learning, data_arrays, network_like
@@ -165,7 +165,8 @@ def _learning_of(entry: dict[str, Any] | None) -> Learning | None:
     if entry is None:
         return None
     loss = entry["loss"]
-    if loss["name"] not in ("CrossEntropyPerStep", "MeanSquareError"):
+    known = {cls.__name__: cls for cls in BUILT_IN if cls.brian2 is not None}
+    if loss["name"] not in known:
         raise ValueError(
             message(
                 f"the loss {loss['name']!r} is not known.",
@@ -176,4 +177,4 @@ def _learning_of(entry: dict[str, Any] | None) -> Learning | None:
         )
     fields = {name: from_plain(value) for name, value in loss["fields"].items()}
     rule = EProp(rate_strength=entry["rate_strength"])
-    return Learning(rule, getattr(losses, loss["name"])(**fields), None, entry["batch_size"])
+    return Learning(rule, known[loss["name"]](**fields), None, entry["batch_size"])

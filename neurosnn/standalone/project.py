@@ -11,13 +11,14 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from brian2.core.clocks import Clock
 
 from neurosnn.core.messages import message, printable
 from neurosnn.network.storage import versions
 from neurosnn.standalone.results import MANIFEST, VERSION
 from neurosnn.standalone.tables import cpp_tables, manifest_tables, timed_rows
 
-__all__ = ["count_delays_by_own_clock", "finish", "harden", "read_from_files"]
+__all__ = ["count_delays_by_own_clock", "finish", "harden", "meet_clocks", "read_from_files"]
 
 LICENCES = {
     "brian2": "brianlib/, code_objects/ and the other C++ files made from Brian2's templates: CeCILL 2.1,\n"
@@ -54,6 +55,7 @@ def finish(
     read_from_files(folder, source, timed)
     if cuda:
         count_delays_by_own_clock(folder)
+    meet_clocks(folder, source)
     title = printable(f"{name}: {text.splitlines()[0]}")
     _write(folder / f"program.{'cu' if cuda else 'cpp'}", _program(folder, timed, cuda))
     _write(folder / "tables.h", cpp_tables(source, target, title, cuda))
@@ -278,6 +280,18 @@ def count_delays_by_own_clock(folder: Path) -> None:
             clock = re.search(r"bid_offset,\s*(\w+)\.timestep\[0\],", text)[1]
             own = rf"{clock}.timestep[0] >= \1"
             _substitute(path, [(r"defaultclock\.timestep\[0\] >= (\w+_delay\b)", own)])
+
+
+def meet_clocks(folder: Path, source: Any) -> None:
+    """Let two clocks tick together wherever Brian2's own network says that they meet.
+
+    Its programs allow 1e-14 s between them. Times are products with rounding, so from 64 s on they differ by
+    more: what begins a trial then ran after the first step of the trial.
+    """
+    shortest = min(float(obj.clock.dt) for obj in source.network.sorted_objects)
+    (path,) = folder.glob("network.c*")
+    gap = f"#define Clock_epsilon {Clock.epsilon_dt * shortest!r}"
+    _substitute(path, [(r"#define Clock_epsilon 1e-14\b", gap)])
 
 
 def _program(folder: Path, timed: list[Any], cuda: bool) -> str:

@@ -69,6 +69,11 @@ def _with_open_flag(line: tuple[str, str]) -> tuple[str, str]:
     return variable, word_substitute(text, {"not_refractory": "True"})
 
 
+def _plain(value: Any) -> float | np.ndarray:
+    """A value in SI units, one or one a neuron."""
+    return np.asarray(value, dtype=float) if np.ndim(value) else float(value)
+
+
 def _full(value: Any, like: torch.Tensor) -> torch.Tensor:
     """A value as a tensor of the shape and type of a state."""
     if not isinstance(value, torch.Tensor):
@@ -128,8 +133,8 @@ class TorchNeuron(torch.nn.Module):
                 slopes = transmitted_slopes(model)
                 self._slopes = {name: translator.expression(slopes[name]) for name in slopes}
         self._initial = [
-            (name, translator.expression(value) if isinstance(value, str) else np.asarray(value))
-            for name, value in model.initial.items()
+            (name, translator.expression(value) if isinstance(value, str) else _plain(value))
+            for name, value in model.initial_code.items()
         ]
         text = " ".join(
             [code.start, code.refractory, code.update, code.step, code.threshold, code.surrogate]
@@ -190,14 +195,13 @@ class TorchNeuron(torch.nn.Module):
     def initial_state(self, like: torch.Tensor, constants: dict | None = None) -> State:
         """The state before the first step, for input of the shape and type of `like`."""
         environment = dict(self.constants() if constants is None else constants)
+        environment |= {"t": 0.0, "N": like.shape[-1], TYPE: like.dtype}
+        environment["i"] = torch.arange(like.shape[-1], dtype=like.dtype, device=like.device)
         zero = torch.zeros_like(like)
         values = dict.fromkeys(self.model.states, zero)
         for name, value in self._initial:
-            if isinstance(value, np.ndarray):
-                value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-            else:
-                value = value(environment | values)
-            values[name] = zero + value
+            value = value(environment | values) if callable(value) else value
+            values[name] = zero + torch.as_tensor(value, dtype=like.dtype, device=like.device)
         free = None
         if self._refractory is not None:
             free = torch.ones_like(like, dtype=torch.bool)

@@ -2,26 +2,68 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import warnings
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.engine import Engine, compiler
 from neurosnn.losses import Loss
+from neurosnn.rules import Rule
+from neurosnn.rules.base import as_rule
 
-__all__ = ["check_whole", "dtype_name", "make_backend", "summary"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "Settings",
+    "make_backend",
+    "summary",
+]
 
 _WHERE = "Trainer"
+
+
+class Settings(NamedTuple):
+    """What a trainer tells a backend besides network, rule and loss.
+
+    Attributes
+    ----------
+    dtype : str
+        Floating-point type.
+    threads : int or None
+        Number of threads.
+    """
+
+    dtype: str
+    threads: int | None
+
+
+class Backend(Protocol):
+    """What runs a batch of trials."""
+
+    def run(self, trials: Any, targets: Any = None, *, gradient: bool = False) -> Any:
+        """Loss, decisions and, if asked, the gradient of some trials."""
+
+
+def _engine(net: Any, rule: Rule, loss: Loss, settings: Settings) -> Backend:
+    return Engine(net, rule, loss, dtype=settings.dtype, threads=settings.threads)
+
+
+def _brian2(net: Any, rule: Rule, loss: Loss, settings: Settings) -> Backend:
+    return rule.online(net, loss)
+
+
+#: Makers of backends by name.
+BACKENDS: dict[str, Callable[[Any, Rule, Loss, Settings], Backend]] = {
+    "engine": _engine,
+    "brian2": _brian2,
+}
 
 
 def make_backend(
     backend: Any, net: Any, rule: Any, loss: Loss, dtype: str, threads: int | None
 ) -> Any:
-    """The object that runs batches."""
+    """The object that runs batches: one that is made by name, or the one that was given."""
     if not isinstance(backend, str):
         if not callable(getattr(backend, "run", None)):
             raise TypeError(
@@ -33,7 +75,7 @@ def make_backend(
                 )
             )
         return backend
-    known = ("auto", "engine", "brian2")
+    known = ("auto", *BACKENDS)
     if backend not in known:
         raise ValueError(
             message(
@@ -43,33 +85,31 @@ def make_backend(
                 did_you_mean(backend, known),
             )
         )
-    if backend == "auto" and not any(
-        shutil.which(name) for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name
-    ):
+    rule = as_rule(rule, where=_WHERE)
+    if backend == "auto":
+        backend = _choose(net, rule)
+    return BACKENDS[backend](net, rule, loss, Settings(dtype, threads))
+
+
+def _choose(net: Any, rule: Rule) -> str:
+    """The engine where it can be used; a warning says why not."""
+    if compiler() is None:
         warnings.warn(
             "Trainer: no C++ compiler was found (CXX, c++, g++, clang++), so the network is trained "
             "with Brian2, which is much slower. Install one, or write backend='brian2' to say that "
             "this is meant.",
-            stacklevel=3,
+            stacklevel=4,
         )
-        backend = "brian2"
-    clipped = [layer.name for layer in net.layers if layer.model.eligibility_bounds]
-    traces = getattr(rule, "method", "eprop") == "eprop"
-    if backend == "auto" and traces and clipped:
+        return "brian2"
+    why = rule.needs_brian2(net)
+    if why:
         warnings.warn(
-            f"Trainer: the eligibility vectors of layer {clipped[0]!r} are clipped, which only the "
-            "online form in Brian2 can do, and much more slowly. Write backend='brian2' to say that "
-            "this is meant, or take a model without eligibility_bounds.",
-            stacklevel=3,
+            f"Trainer: {why} Only the online form in Brian2 can do that, and much more slowly. Write "
+            "backend='brian2' to say that this is meant, or take another model.",
+            stacklevel=4,
         )
-        backend = "brian2"
-    if backend == "brian2":
-        from neurosnn.rules.eprop.backend import OnlineBackend
-
-        return OnlineBackend(net, rule, loss)
-    from neurosnn.engine.backend import Engine
-
-    return Engine(net, rule, loss, dtype=dtype, threads=threads)
+        return "brian2"
+    return "engine"
 
 
 def summary(results: Sequence[tuple[Any, int]]) -> dict[str, float]:
@@ -80,35 +120,3 @@ def summary(results: Sequence[tuple[Any, int]]) -> dict[str, float]:
     if total:
         values["accuracy"] = sum(result.correct for result, _ in results) / total
     return values
-
-
-def dtype_name(dtype: Any) -> str:
-    """The name of a floating-point type that the engine knows."""
-    known = ("float32", "float64")
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = str(dtype)
-    if name not in known:
-        raise ValueError(
-            message(
-                f"dtype must be float32 or float64, got {dtype!r}.",
-                _WHERE,
-                "The engine computes in one of them.",
-                did_you_mean(name, known),
-            )
-        )
-    return name
-
-
-def check_whole(name: str, value: Any, minimum: int) -> None:
-    """Refuse what is not a whole number, or is too small."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < minimum:
-        raise ValueError(
-            message(
-                f"{name} must be a whole number from {minimum}, got {value!r}.",
-                _WHERE,
-                "",
-                f"Write for example {name}={max(minimum, 1)}.",
-            )
-        )

@@ -80,16 +80,16 @@ class TrialSource:
         if targets is not None and loss.decides_trials:
             raise ValueError(
                 message(
-                    f"targets= with the loss {loss.kind!r}.",
+                    f"targets= with the loss {loss.name!r}.",
                     where,
                     "It takes the labels of the trials.",
                     "Leave targets out, or use MeanSquareError() or CrossEntropyPerStep().",
                 )
             )
-        if loss.kind == "mean_square" and targets is None:
+        if loss.follows_signal and targets is None:
             raise ValueError(
                 message(
-                    "the loss 'mean_square' has no targets.",
+                    f"the loss {loss.name!r} has no targets.",
                     where,
                     "It compares the outputs with a signal.",
                     "Pass targets= an array (trials, n_steps, n_out) or (n_steps, n_out).",
@@ -98,7 +98,7 @@ class TrialSource:
         if targets is not None:
             targets = _check_targets(trials, targets, net, loss, where)
         labels = targets if targets is not None else getattr(trials, "labels", None)
-        if loss.decides_trials or loss.kind == "cross_entropy_per_step":
+        if loss.decides_trials or loss.decides_steps:
             _check_labels(labels, trials, net, loss, where)
         return cls(trials, targets)
 
@@ -140,7 +140,7 @@ class TrialSource:
 
 def _check_targets(trials: Any, targets: Any, net: Any, loss: Any, where: str) -> np.ndarray:
     """Targets of all trials as one array (trials, n_steps, n_out), or (trials, n_steps) of labels."""
-    labels = loss.kind == "cross_entropy_per_step"
+    labels = loss.decides_steps
     array = np.asarray(targets)
     if array.dtype.kind not in ("iu" if labels else "fiu"):
         raise ValueError(
@@ -186,12 +186,12 @@ def _check_targets(trials: Any, targets: Any, net: Any, loss: Any, where: str) -
 
 
 def _check_labels(labels: Any, trials: Any, net: Any, loss: Any, where: str) -> None:
-    per_step = loss.kind == "cross_entropy_per_step"
+    per_step = loss.decides_steps
     frames = hasattr(trials, "features")
     if labels is None:
         raise ValueError(
             message(
-                f"the loss {loss.kind!r} needs labels.",
+                f"the loss {loss.name!r} needs labels.",
                 where,
                 "The trials have none.",
                 "Give the trials labels, or use MeanSquareError() with targets=.",
@@ -200,7 +200,7 @@ def _check_labels(labels: Any, trials: Any, net: Any, loss: Any, where: str) -> 
     if frames and not per_step:
         raise ValueError(
             message(
-                f"the loss {loss.kind!r} with one label a frame.",
+                f"the loss {loss.name!r} with one label a frame.",
                 where,
                 "It takes one label a trial.",
                 "Write loss='cross_entropy_per_step'.",

@@ -56,7 +56,7 @@ class LinearBackend:
             blocks["input.w"] = slope[given.pre, given.post] if given.sparse else slope
             blocks["readout.w"] = h.T @ dy
             blocks["readout.b"] = dy.sum(axis=0)
-        counted = self.loss.kind != "mean_square"
+        counted = not self.loss.follows_signal
         correct = int(np.sum(np.argmax(y, axis=1) == trials.labels)) if counted else 0
         total = len(trials) if counted else 0
         return Result(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosnn.data.checks import extra
-from neurosnn.data.readers.locations import bad_file
+from neurosnn.data.locations import bad_file
 
 _POLARITY_EVENT = 1
 _AGAIN = "Get the file again."

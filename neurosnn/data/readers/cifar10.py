@@ -5,7 +5,7 @@ from os import PathLike
 import numpy as np
 
 from neurosnn.data.images import Images
-from neurosnn.data.readers.locations import bad_file, find_root, need
+from neurosnn.data.locations import bad_file, find_root, need
 
 CIFAR10_CLASSES = (
     "airplane",

@@ -7,10 +7,10 @@ import numpy as np
 from brian2.units import Quantity
 
 from neurosnn.data.checks import positive_int
+from neurosnn.data.locations import bad_file, find_root
 from neurosnn.data.readers.aedat import decode_aedat2, decode_aedat3, decode_aedat4
 from neurosnn.data.readers.cifar10 import CIFAR10_CLASSES
 from neurosnn.data.readers.events import EventTrials, build_all
-from neurosnn.data.readers.locations import bad_file, find_root
 from neurosnn.data.spike_trials import SpikeTrials
 
 _SIZE = 128

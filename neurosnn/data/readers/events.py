@@ -4,7 +4,7 @@ import numpy as np
 from brian2.units import second
 
 from neurosnn.data.checks import positive_int, seconds
-from neurosnn.data.readers.locations import bad_file
+from neurosnn.data.locations import bad_file
 from neurosnn.data.spike_trials import SpikeTrials
 
 

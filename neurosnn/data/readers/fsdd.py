@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from brian2.units import Hz, Quantity
 
-from neurosnn.data.readers.locations import Folder, bad_file, find_root, read_wave
+from neurosnn.data.locations import Folder, bad_file, find_root, read_wave
 from neurosnn.data.speech.cochlea import encode_cochlea
 from neurosnn.data.spike_trials import SpikeTrials
 

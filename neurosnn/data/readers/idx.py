@@ -6,7 +6,7 @@ from os import PathLike
 import numpy as np
 
 from neurosnn.data.images import Images
-from neurosnn.data.readers.locations import bad_file, find_root, need, read_bytes
+from neurosnn.data.locations import bad_file, find_root, need, read_bytes
 
 _FASHION = (
     "T-shirt/top",

@@ -6,8 +6,8 @@ import numpy as np
 from brian2.units import Quantity
 
 from neurosnn.data.checks import positive_int
+from neurosnn.data.locations import bad_file, find_root
 from neurosnn.data.readers.events import EventTrials, build_all
-from neurosnn.data.readers.locations import bad_file, find_root
 from neurosnn.data.spike_trials import SpikeTrials
 
 _SIZE = 34

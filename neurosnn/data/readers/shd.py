@@ -7,7 +7,7 @@ import numpy as np
 from brian2.units import Quantity, second
 
 from neurosnn.data.checks import extra, seconds
-from neurosnn.data.readers.locations import bad_file, find_root
+from neurosnn.data.locations import bad_file, find_root
 from neurosnn.data.spike_trials import SpikeTrials
 
 _CHANNELS = 700

@@ -8,7 +8,7 @@ from brian2.units import Quantity, ms
 
 from neurosnn.data.checks import choice, seconds
 from neurosnn.data.frame_trials import FrameTrials, standardize
-from neurosnn.data.readers.locations import Folder, bad_file, find_root, read_wave
+from neurosnn.data.locations import Folder, bad_file, find_root, read_wave
 from neurosnn.data.speech.features import frame_labels, hop_seconds, mfcc_features, parse_phn
 from neurosnn.data.speech.phones import (
     CORE_TEST_SPEAKERS,

@@ -2,7 +2,7 @@
 
 import re
 
-from neurosnn.data.readers.locations import bad_file
+from neurosnn.data.locations import bad_file
 
 _TOKEN = re.compile(r'"((?:[^"]|"")*)"|(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)')
 _NO_PHONE = {"": "sil", "sp": "sil", "sil": "sil", "spn": None, "<eps>": "sil"}

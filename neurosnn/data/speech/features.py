@@ -4,7 +4,7 @@ import numpy as np
 from brian2.units import ms, second
 
 from neurosnn.data.checks import extra, positive_int, seconds
-from neurosnn.data.readers.locations import bad_file
+from neurosnn.data.locations import bad_file
 
 
 def mfcc_features(samples, rate, *, window=25 * ms, hop=10 * ms, n_mfcc=13):

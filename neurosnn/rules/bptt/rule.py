@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.values import check_rate_term
+from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
+from neurosnn.rules.bptt.adjoint import BPTTBackward
+from neurosnn.rules.surrogate.adjoint import refuse_learned_delays
 
 __all__ = ["BPTT"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BPTT:
+class BPTT(Rule):
     r"""Backpropagation through time for any neuron model that e-prop can differentiate.
 
     With the state h of a neuron, its pseudo-derivative :math:`\psi` and the derivatives of
@@ -59,11 +62,11 @@ class BPTT:
     Examples
     --------
     >>> from neurosnn import BPTT
-    >>> BPTT().method
-    'bptt'
+    >>> BPTT().rate_strength
+    0.0
     """
 
-    method: ClassVar[str] = "bptt"
+    name: ClassVar[str] = "bptt"
     reference: ClassVar[str] = (
         "Neftci et al., IEEE Signal Process. Mag. 36:51-63 (2019), doi:10.1109/MSP.2019.2931595"
     )
@@ -72,3 +75,31 @@ class BPTT:
 
     def __post_init__(self) -> None:
         check_rate_term(self.rate_target, self.rate_strength, where="BPTT")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """All that an exact gradient needs."""
+        return EXACT_GRADIENT
+
+    def backward(self, net: Any, loss: Any) -> BPTTBackward:
+        """Its form on the engine.
+
+        Parameters
+        ----------
+        net : SpikingNetwork
+            The network.
+        loss : Loss or None
+            Any loss.
+
+        Returns
+        -------
+        BPTTBackward
+            The adjoint of a step, and the paths through other neurons.
+
+        Raises
+        ------
+        ValueError
+            If the network learns a delay.
+        """
+        refuse_learned_delays(net, "BPTT")
+        return BPTTBackward(rate_term(self.rate_target, self.rate_strength))

@@ -2,100 +2,59 @@
 
 from __future__ import annotations
 
-from neurosnn.calculus.step import PSI, step_map
-from neurosnn.core.symbolic import MARK, differentiate, to_string, to_symbolic
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from neurosnn.engine.backward import package_templates
 from neurosnn.engine.codegen import LayerCode
-from neurosnn.engine.translate import Translator, product_sum
+from neurosnn.engine.translate import Translator
+from neurosnn.rules.surrogate.adjoint import SurrogateBackward
 
-__all__ = ["add_eprop"]
+__all__ = ["EPropBackward"]
 
 
-def add_eprop(translator: Translator, learn: tuple[str, ...]) -> LayerCode:
-    """Add the coefficients of e-prop's backward pass to a layer.
+class EPropBackward(SurrogateBackward):
+    """The backward pass of e-prop.
 
     Parameters
     ----------
-    translator : Translator
-        Holds the forward pass.
-    learn : tuple of str
-        Parameters whose gradient is wanted.
-
-    Returns
-    -------
-    LayerCode
-        The complete layer.
+    numbers, feedback : mapping
+        As for :class:`SurrogateBackward`.
+    adaptive : bool
+        Whether the feedback weights are learned, with the same gradient as the readout's.
     """
-    model, layer = translator.model, translator.layer
-    slopes = step_map(model, learn)
-    translator.varying |= set(slopes.at_reset)
-    before = (layer.coefficients, layer.stored_before)
-    after = (layer.after_threshold, layer.stored_after)
-    layer.gradient_states = slopes.states
-    transition = {
-        (row, column): translator.entry(f"M_{row}_{column}", text, *before)
-        for (row, column), text in slopes.transition.items()
-    }
-    drive = {
-        (row, channel): translator.entry(f"b_{row}_{channel}", text, *before)
-        for (row, channel), text in slopes.drive.items()
-    }
-    layer.input_gradient = [
-        (
-            channel,
-            product_sum(f"lam_{row}*{b}" for (row, c), b in drive.items() if c == channel),
-        )
-        for channel in model.inputs
-    ]
-    margin = {}
-    if model.spikes:
-        layer.at_reset = [
-            (key.removeprefix(MARK), translator.expression(text))
-            for key, text in slopes.at_reset.items()
-        ]
-        jump = {
-            row: translator.entry(f"Z_{row}", text, *before) for row, text in slopes.jump.items()
-        }
-        layer.after_threshold.append((PSI, translator.expression(slopes.psi)))
-        layer.stored_after.append(PSI)
-        margin = {
-            row: translator.entry(f"m_{row}", text, *after) for row, text in slopes.margin.items()
-        }
-        layer.spike_gradient = "".join(f" + lam_{row}*{value}" for row, value in jump.items())
-        for parameter in learn:
-            effect = slopes.parameters[parameter]
-            direct = (layer.coefficients, layer.stored_parameter)
-            terms = [
-                f"new_{row}*{translator.entry(f'u_{parameter}_{row}', text, *direct)}"
-                for row, text in effect.state.items()
-            ]
-            if effect.margin != "0":
-                terms.append(f"z*{translator.entry(f'n_{parameter}', effect.margin, *after)}")
-            layer.parameter_gradient.append((parameter, product_sum(terms)))
-    layer.initial_gradient = _through_initial_values(translator, transition, learn)
-    layer.adjoint = [
-        (
-            column,
-            product_sum(
-                [f"lam_{row}*{M}" for (row, c), M in transition.items() if c == column]
-                + ([f"z*{margin[column]}"] if column in margin else [])
-            ),
-        )
-        for column in slopes.states
-    ]
-    return translator.finish()
 
+    def __init__(
+        self,
+        numbers: Mapping[str, float],
+        feedback: Mapping[str, np.ndarray],
+        *,
+        adaptive: bool,
+    ):
+        super().__init__(numbers, feedback)
+        if adaptive:
+            self.parameters = {f"feedback.{name}": B for name, B in self.feedback.items()}
 
-def _through_initial_values(translator: Translator, transition: dict, learn: tuple) -> list:
-    """Gradient of parameters that stand in an initial value, from the adjoint of the first step."""
-    model, gradients = translator.model, []
-    for parameter in learn:
-        terms = []
-        for (row, column), M in transition.items():
-            initial = model.initial.get(column, "")
-            if isinstance(initial, str) and initial:
-                slope = to_string(differentiate(to_symbolic(initial), parameter))
-                if slope != "0":
-                    terms.append(f"lam_{row}*{M}*{translator.expression(slope)}")
-        if terms:
-            gradients.append((parameter, product_sum(terms)))
-    return gradients
+    @cached_property
+    def templates(self) -> Mapping[str, str]:
+        """One loop a layer and step."""
+        return {
+            **package_templates("neurosnn.rules.surrogate", trial="trial_surrogate.jinja"),
+            **package_templates("neurosnn.rules.eprop", layer="layer_eprop.jinja"),
+        }
+
+    def derive(self, translator: Translator, learn: tuple[str, ...]) -> LayerCode:
+        """As for :class:`SurrogateBackward`; only a second input variable needs memory of its own."""
+        layer = translator.layer
+        layer.keeps_worth = not layer.spiking or len(layer.channels) > 1
+        return super().derive(translator, learn)
+
+    def finish(self, net: Any, gradient: dict[str, np.ndarray]) -> None:
+        """Learned feedback weights follow the readout's gradient."""
+        for name, connection in net.connections.items():
+            key = f"feedback.{connection.source}"
+            if key in self.parameters and connection.target == "readout":
+                gradient[key] = gradient[f"{name}.w"]

@@ -13,7 +13,7 @@ from neurosnn.core.messages import message
 from neurosnn.engine.backend import BatchResult
 from neurosnn.engine.batches import BatchInput, read_batch
 from neurosnn.network.simulation import Inputs, Schedule, read_inputs
-from neurosnn.rules.eprop.network import Errors, LearningNetwork
+from neurosnn.rules.eprop.network import GIVEN, Errors, LearningNetwork
 from neurosnn.rules.eprop.traces import GRADIENT
 
 __all__ = ["OnlineBackend"]
@@ -121,7 +121,7 @@ class OnlineBackend:
             schedule = given.schedule
             weight = np.zeros(_length(schedule))
             signal = _on_grid(schedule, error)
-            learning, *_ = self._learn(given, Errors("given", weight, signal))
+            learning, *_ = self._learn(given, Errors(GIVEN, weight, signal))
         return BatchResult(
             gradient={} if learning is None else self._gradient(learning, batch.n_trials),
             loss=loss,
@@ -167,9 +167,8 @@ class OnlineBackend:
 
 
 def check_rule(rule: Any) -> None:
-    """Refuse a rule that has no online form."""
-    method = getattr(rule, "method", "eprop")
-    if method != "eprop":
+    """Refuse a rule without eligibility traces."""
+    if rule is not None and not rule.has_traces:
         raise ValueError(
             message(
                 f"the rule {type(rule).__name__} has no online form.",
@@ -196,7 +195,7 @@ def per_step_errors(loss: Any, batch: BatchInput, schedule: Schedule, n_outputs:
         counted = np.flatnonzero(labels >= 0)
         targets[counted, labels[counted]] = 1
     return Errors(
-        loss.kind,
+        loss.brian2,
         _on_grid(schedule, _split(batch, batch.arrays["step_weight"])),
         _on_grid(schedule, _split(batch, targets)),
     )
@@ -248,7 +247,7 @@ def _evaluate(loss: Any, batch: BatchInput, outputs: list[np.ndarray]):
         if loss.decides_trials:
             correct += int(np.argmax(scores[-1]) == target)
             total += 1
-        elif loss.kind == "cross_entropy_per_step":
+        elif loss.decides_steps:
             counted = (np.asarray(target) >= 0) & (weights > 0)
             correct += int(np.count_nonzero((np.argmax(y, axis=1) == target) & counted))
             total += int(np.count_nonzero(counted))
@@ -258,5 +257,5 @@ def _evaluate(loss: Any, batch: BatchInput, outputs: list[np.ndarray]):
 def _targets(loss: Any, batch: BatchInput) -> Iterator[Any]:
     if loss.decides_trials:
         return iter(batch.arrays["labels"].tolist())
-    name = "targets" if loss.kind == "mean_square" else "labels"
+    name = "targets" if loss.follows_signal else "labels"
     return iter(_split(batch, batch.arrays[name]))

@@ -17,6 +17,7 @@ from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus.filters import model_filter
 from neurosnn.core.names import FreeNames
+from neurosnn.losses import StepError
 from neurosnn.model import NeuronModel
 from neurosnn.network.simulation import (
     Inputs,
@@ -41,7 +42,7 @@ from neurosnn.rules.eprop.traces import (
     unit_text,
 )
 
-__all__ = ["Errors", "LearningNetwork", "network_names", "times_of_trials"]
+__all__ = ["GIVEN", "Errors", "LearningNetwork", "network_names", "times_of_trials"]
 
 #: Orders in slot "start" of the first step of a trial, when the trial before it is finished.
 RECORD, RATE_ERROR, FINISH, UPDATE, RESTART = -6, -5, -4, -3, -1
@@ -49,12 +50,16 @@ RECORD, RATE_ERROR, FINISH, UPDATE, RESTART = -6, -5, -4, -3, -1
 SUMS, ERROR, SIGNAL, OUTPUT_GRADIENT = -4, -3, -2, -1
 
 
+#: The target is the error itself.
+GIVEN = StepError("err = target(t, i)")
+
+
 class Errors(NamedTuple):
     """What the readout is told in each step of the simulation.
 
     Attributes
     ----------
-    kind : {"mean_square", "cross_entropy_per_step", "given"}
+    error : StepError
         How it computes its error.
     weight : ndarray (steps,)
         c_t, zero between trials.
@@ -62,7 +67,7 @@ class Errors(NamedTuple):
         Target output, or probability of each class, or the error itself.
     """
 
-    kind: str
+    error: StepError
     weight: np.ndarray
     target: np.ndarray
 
@@ -215,27 +220,16 @@ class LearningNetwork:
         """The error of the outputs in each step, and the loss and decisions of a trial so far."""
         readout = self.groups["readout"]
         names: tuple[str, ...] = ("err", "G_b", "loss", "correct")
-        if errors.kind == "cross_entropy_per_step":
+        if errors.error.compares_outputs:
             names += ("denominator", "n_larger")
         add_variables(readout, dict.fromkeys(map(self.names, names), DIMENSIONLESS))
         dt = self.schedule.dt
         for name, values in (("step_weight", errors.weight), ("target", errors.target)):
             readout.namespace[self.names(name)] = TimedArray(values, dt=dt, name=f"{name}*")
         made: list[Any] = []
-        if errors.kind == "mean_square":
-            code = f"""
-            err = step_weight(t)*({_number("output", unit)} - target(t, i))
-            loss += 0.5*step_weight(t)*({_number("output", unit)} - target(t, i))**2
-            """
-        elif errors.kind == "cross_entropy_per_step":
+        if errors.error.compares_outputs:
             made.append(self._rivals(unit))
-            code = """
-            err = step_weight(t)*(1/denominator - target(t, i))
-            loss += step_weight(t)*target(t, i)*log(clip(denominator, 1, 1e300))
-            correct += int(step_weight(t) > 0)*target(t, i)*int(n_larger == 0)
-            """
-        else:
-            code = "err = target(t, i)"
+        code = errors.error.code.replace("{output}", _number("output", unit))
         code = self.names.code(f"{code}\nG_b += err")
         readout.run_regularly(code, when="end", order=ERROR, name="readout_error")
         zeros = self.names.code("loss = 0\ncorrect = 0\nerr = 0")

@@ -11,11 +11,15 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_rate_term
+from neurosnn.rules.base import Rule, rate_term
+from neurosnn.rules.eprop.adjoint import EPropBackward
+from neurosnn.rules.surrogate.adjoint import refuse_learned_delays
 
 if TYPE_CHECKING:
     from brian2.synapses.synapses import Synapses
 
     from neurosnn.model import NeuronModel
+    from neurosnn.rules.eprop.backend import OnlineBackend
     from neurosnn.rules.eprop.traces import OnlineEquations
 
 __all__ = ["EProp"]
@@ -24,7 +28,7 @@ FEEDBACK = ("symmetric", "random", "adaptive", "global")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EProp:
+class EProp(Rule):
     r"""E-prop for any neuron model whose step can be differentiated.
 
     .. math::
@@ -70,7 +74,8 @@ class EProp:
     'random'
     """
 
-    method: ClassVar[str] = "eprop"
+    name: ClassVar[str] = "eprop"
+    has_traces: ClassVar[bool] = True
     reference: ClassVar[str] = (
         "Bellec et al., Nat. Commun. 11:3625 (2020), doi:10.1038/s41467-020-17236-y"
     )
@@ -90,6 +95,79 @@ class EProp:
                 )
             )
         check_rate_term(self.rate_target, self.rate_strength, where="EProp")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """A trace, the neuron's state and its error; with global feedback one number for all neurons."""
+        needs = {"pre_trace", "post_state", "neuron_error"}
+        if self.feedback == "symmetric":
+            needs.add("weight_transport")
+        if self.feedback == "global":
+            needs = needs - {"neuron_error"} | {"third_factor"}
+        return frozenset(needs)
+
+    def backward(self, net: Any, loss: Any) -> EPropBackward:
+        """Its factored form on the engine.
+
+        Parameters
+        ----------
+        net : SpikingNetwork
+            The network.
+        loss : Loss or None
+            Any loss.
+
+        Returns
+        -------
+        EPropBackward
+            The adjoint of one neuron.
+
+        Raises
+        ------
+        ValueError
+            If an eligibility vector is clipped, or the network learns a delay.
+        """
+        why = self.needs_brian2(net)
+        if why:
+            raise ValueError(
+                message(
+                    why,
+                    "EProp",
+                    "A clipped trace is not linear in the presynaptic spikes, so the backward pass "
+                    "cannot give the same gradient.",
+                    "Use backend='brian2', or a model without eligibility_bounds.",
+                )
+            )
+        refuse_learned_delays(net, "EProp")
+        sizes = {layer.name: layer.n for layer in net.layers}
+        return EPropBackward(
+            rate_term(self.rate_target, self.rate_strength),
+            self.feedback_weights(sizes, net.readout.n),
+            adaptive=self.feedback == "adaptive",
+        )
+
+    def online(self, net: Any, loss: Any) -> OnlineBackend:
+        """Its online form, traces in the synapses of stock Brian2.
+
+        Parameters
+        ----------
+        net : SpikingNetwork
+            The network.
+        loss : Loss or None
+            Any loss.
+
+        Returns
+        -------
+        OnlineBackend
+            Runs batches in Brian2.
+        """
+        from neurosnn.rules.eprop.backend import OnlineBackend
+
+        return OnlineBackend(net, self, loss)
+
+    def needs_brian2(self, net: Any) -> str:
+        """Clipped eligibility vectors have no factored form."""
+        clipped = [layer.name for layer in net.layers if layer.model.eligibility_bounds]
+        return f"the eligibility vectors of layer '{clipped[0]}' are clipped." if clipped else ""
 
     def feedback_weights(self, n_neurons: dict[str, int], n_outputs: int) -> dict[str, np.ndarray]:
         """Feedback weights that are not the readout's, one array (n, n_outputs) a layer.

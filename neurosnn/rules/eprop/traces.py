@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -347,7 +348,7 @@ class _Writer:
 
     def coefficient(self, name, expression, above, below, statements) -> _Coefficient:
         """A coefficient that is written out if it is cheap, else computed once per neuron."""
-        text = word_substitute(to_string(expression), self.renamed)
+        text = word_substitute(self.with_units(to_string(expression)), self.renamed)
         used = get_identifiers(text) - KNOWN
         if used <= self.shared or (used <= self.fixed and "(" not in text):
             expression = to_symbolic(text)
@@ -357,6 +358,29 @@ class _Writer:
         now = text if statements is self.after else self.at_start_of_step(text)
         statements.append(f"{name} = {now}")
         return _Coefficient(symbol(name), symbol(f"{name}_post"))
+
+    def with_units(self, text: str) -> str:
+        """Zeros with the unit of what they are compared with, which sympy has dropped."""
+        tree, changed = ast.parse(text, mode="eval"), False
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+            elif isinstance(node, ast.Call) and node.func.id == "clip":
+                sides = node.args
+            else:
+                continue
+            found = [_dimensions(side, self.names) for side in sides]
+            wanted = next((dim for dim in found if dim not in (None, DIMENSIONLESS)), None)
+            if wanted is None or None not in found:
+                continue
+            changed = True
+            zero = ast.parse(f"0*{unit_text(wanted)}", mode="eval").body
+            sides = [zero if dim is None else side for dim, side in zip(found, sides, strict=True)]
+            if isinstance(node, ast.Compare):
+                node.left, *node.comparators = sides
+            else:
+                node.args = sides
+        return ast.unparse(tree) if changed else text
 
     def new_variable(self, name: str, dimensions: Any) -> str:
         """A variable of the neurons that nothing else has the name of."""
@@ -386,6 +410,14 @@ class _Writer:
                     "Divide the surrogate by a width, for example clip(1 - abs(v - v_th)/width, 0, 1)/width.",
                 )
             )
+
+
+def _dimensions(node: ast.expr, names: Any) -> Any:
+    """Dimensions of a part of an expression; None for a plain zero, which fits all."""
+    if isinstance(node, ast.Constant) and node.value == 0:
+        return None
+    marks = {n.id: "1" for n in ast.walk(node) if isinstance(n, ast.Name) and MARK in n.id}
+    return names.dimensions_of(word_substitute(ast.unparse(node), marks), field="trace")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurosnn.core.messages import message
+from neurosnn.engine.backward import package_templates
 from neurosnn.engine.codegen import LayerCode, render
 from neurosnn.engine.layout import neuron_values
 from neurosnn.engine.program import REAL, Program, precision
@@ -281,6 +282,7 @@ class EquilibriumEngine:
         }
         return render(
             "equilibrium.cpp.jinja",
+            package_templates("neurosnn.rules.equilibrium"),
             layers=layers,
             written={layer.index: _written(layer) for layer in layers},
             constants=self._constants,

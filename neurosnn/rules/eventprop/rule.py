@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from brian2.units.allunits import hertz
@@ -11,6 +11,8 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_rate_term, check_value
+from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
+from neurosnn.rules.eventprop.adjoint import EventPropBackward
 
 if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
@@ -20,7 +22,7 @@ __all__ = ["EventProp"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventProp:
+class EventProp(Rule):
     r"""EventProp for any neuron model with a differentiable flow between spikes.
 
     Between spikes the adjoint :math:`\lambda = dE/dh` follows the transposed linearized flow; at a
@@ -80,11 +82,11 @@ class EventProp:
     Examples
     --------
     >>> from neurosnn import EventProp
-    >>> EventProp().method
-    'eventprop'
+    >>> EventProp().rate_strengths
+    (0.0, 0.0)
     """
 
-    method: ClassVar[str] = "eventprop"
+    name: ClassVar[str] = "eventprop"
     reference: ClassVar[str] = (
         "Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), doi:10.1038/s41598-021-91786-z"
     )
@@ -112,6 +114,51 @@ class EventProp:
                 )
             )
         return tuple(self.rate_strength)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """All that an exact gradient needs."""
+        return EXACT_GRADIENT
+
+    def backward(self, net: Any, loss: Any) -> EventPropBackward:
+        """Its form on the engine.
+
+        Parameters
+        ----------
+        net : SpikingNetwork
+            The network.
+        loss : Loss or None
+            Any loss; one that depends on a single moment needs an output that does not jump.
+
+        Returns
+        -------
+        EventPropBackward
+            The adjoint of the flow, and the saltation at spikes.
+
+        Raises
+        ------
+        ValueError
+            If the loss depends on the moment of a maximum or a crossing and the output jumps.
+        """
+        model = net.readout.model
+        if getattr(loss, "needs_smooth_output", False) and model.states[0] in model.inputs:
+            raise ValueError(
+                message(
+                    f"the loss {type(loss).__name__} with a readout whose output jumps at a spike.",
+                    "EventProp",
+                    "The moment of its maximum, or of its first spike, is then that of an arrival, "
+                    "and the gradient of this time is not that of a smooth output.",
+                    "Write Readout(n, model=equations.CurrentReadout()), or use EProp.",
+                )
+            )
+        below, above = self.rate_strengths
+        return EventPropBackward(
+            {
+                **rate_term(self.rate_target, above),
+                "rate_strength_below": float(below),
+                "smallest_slope": float(self.smallest_slope),
+            }
+        )
 
     def equations(self, model: NeuronModel, *, learn: tuple[str, ...] = ()) -> AdjointEquations:
         """The adjoint of a neuron model as Brian2 strings, derived from its equations.

@@ -52,6 +52,20 @@ inline bool is_results(const fs::path& folder) {
         && fs::exists(folder / "run.json");
 }
 
+// Where each saved synapse stands in its matrix, by Brian2's file. Noted before the first step: Brian2's arrays
+// do not outlive its own main, and on a GPU it drops indices even before.
+inline std::map<std::string, std::vector<size_t>> places;
+
+inline void note_places() {
+    for (const Variable& v : variables()) {
+        if (!v.raw || !v.rows) continue;
+        std::vector<size_t>& own = places[v.raw];
+        own.resize(v.size());
+        for (size_t k = 0; k < own.size(); k++)
+            own[k] = static_cast<size_t>(v.row(k)) * v.columns + static_cast<size_t>(v.column(k));
+    }
+}
+
 class Outputs {
     inline static Outputs* active = nullptr;
     fs::path here, out, part, old;
@@ -164,10 +178,11 @@ private:
         for (const Variable& v : variables()) {
             if (file != v.file || !v.raw) continue;
             const std::vector<char> bytes = read_raw(v.raw);
-            if (bytes.size() != 8 * v.size()) fail("the simulation wrote too little of " + file);
-            for (size_t k = 0; k < v.size(); k++)
-                std::memcpy(&matrix[static_cast<size_t>(v.row(k)) * columns + static_cast<size_t>(v.column(k))],
-                            &bytes[8 * k], 8);
+            const std::vector<size_t>& place = places.at(v.raw);
+            if (bytes.size() != 8 * place.size())
+                fail("the simulation wrote " + std::to_string(bytes.size()) + " bytes of " + v.raw + ", not the "
+                     + std::to_string(8 * place.size()) + " of the synapses of " + file);
+            for (size_t k = 0; k < place.size(); k++) std::memcpy(&matrix[place[k]], &bytes[8 * k], 8);
         }
         Writer out_file(part / (file + ".npy"));
         write_header(out_file, "<f8", {rows, columns});

@@ -29,6 +29,7 @@ extern "C" inline void on_signal(int signal_number) {
 // Brian2's program calls this after all initial values are set and before the first step.
 inline void start() {
     read_inputs(inputs, options);
+    note_places();
     if (stopped_by) throw Failure("stopped", 128 + stopped_by);
     started = reported = std::chrono::steady_clock::now();
 }

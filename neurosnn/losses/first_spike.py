@@ -1,4 +1,4 @@
-"""Losses of single moments: when an output reaches its threshold, and how high it rises."""
+"""Cross-entropy of the times at which the outputs first reach a threshold."""
 
 from __future__ import annotations
 
@@ -10,83 +10,13 @@ from brian2.units import ms, second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.values import Range, check_value
-from neurosnn.losses.readout_losses import Loss, check_time, log_softmax
+from neurosnn.losses.base import Loss, log_softmax
+from neurosnn.losses.time_windows import check_time
 
-__all__ = ["FirstSpike", "MaxCrossEntropy"]
+__all__ = ["FirstSpike"]
 
 #: The output's slope is at least this part of ``v_th/tau_1``: a grazing output has none.
 SMALLEST_SLOPE = 0.1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MaxCrossEntropy(Loss):
-    r"""Cross-entropy of one label a trial, on the largest value of each output.
-
-    .. math::
-        s_k = \max_t y_k^t, \qquad E = -\log \frac{e^{s_{label}}}{\sum_k e^{s_k}}, \qquad
-        \frac{\partial E}{\partial s_k} = \pi_k - \delta_{k, label}
-
-    with pi the softmax of s. The error goes to the step m of the maximum and the one before, in the
-    parts phi and 1 - phi,
-
-    .. math:: \phi = \frac{y^m - y^{m-1}}{(y^m - y^{m-1}) + (y^m - y^{m+1})}
-
-    At a smooth maximum any phi is right up to order dt, for its time has no effect on its height.
-    Often the maximum is a kink, where an inhibitory spike arrives: a later spike would let the output
-    rise further. Read before the arrival, the spike's time has no effect; read after it, too much;
-    phi is what gives the exact ``dy/dt`` before the spike.
-
-    EventProp needs a readout in which spikes add to a current (``equations.CurrentReadout``).
-
-    References
-    ----------
-    Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), eq. 6.
-
-    Examples
-    --------
-    >>> from neurosnn.losses.event_losses import MaxCrossEntropy
-    >>> outputs = [[0.0, 0.0], [1.0, -1.0], [0.0, -1.0]]
-    >>> loss, error = MaxCrossEntropy().value_and_error(outputs, 0, [1.0, 1.0, 1.0])
-    >>> round(loss, 4), error.round(3).tolist()
-    (0.3133, [[-0.134, 0.269], [-0.134, 0.0], [0.0, 0.0]])
-    """
-
-    kind: ClassVar[str] = "max_cross_entropy"
-    decides_trials: ClassVar[bool] = True
-
-    def scores(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The largest value of each output.
-
-        Parameters
-        ----------
-        outputs : ndarray (n_steps, n_out)
-            Output of the readout at the end of each step.
-        weights : ndarray (n_steps,)
-            Not used.
-
-        Returns
-        -------
-        ndarray (n_out,)
-        """
-        return outputs.max(axis=0)
-
-    def _weights(self, lengths, trial, step, dt, labels) -> np.ndarray:
-        return np.ones(len(trial))
-
-    def _value_and_error(self, outputs, targets, weights) -> tuple[float, np.ndarray]:
-        label, last = int(targets), len(outputs) - 1
-        log_pi = log_softmax(outputs.max(axis=0))
-        pull = np.exp(log_pi)
-        pull[label] -= 1
-        error = np.zeros(outputs.shape)
-        for k, m in enumerate(outputs.argmax(axis=0)):
-            phi = 1.0
-            if 0 < m < last:
-                rise, fall = outputs[m, k] - outputs[[m - 1, m + 1], k]
-                phi = rise / (rise + fall) if rise + fall > 0 else 1.0
-            error[m - 1, k] += (1 - phi) * pull[k]
-            error[m, k] += phi * pull[k]
-        return -log_pi[label], error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +71,7 @@ class FirstSpike(Loss):
 
     Examples
     --------
-    >>> from neurosnn.losses.event_losses import FirstSpike
+    >>> from neurosnn.losses import FirstSpike
     >>> outputs = [[0.5, 0.0], [1.5, 0.5], [1.0, 1.0]]
     >>> loss = FirstSpike()
     >>> loss.scores(outputs, [1e-3] * 3)  # -t_k/tau_0
@@ -155,8 +85,52 @@ class FirstSpike(Loss):
     alpha: float = 3e-3
     v_th: float = 1.0
 
-    kind: ClassVar[str] = "first_spike"
+    name: ClassVar[str] = "first_spike"
     decides_trials: ClassVar[bool] = True
+    needs_smooth_output: ClassVar[bool] = True
+    constant_names: ClassVar[tuple[str, ...]] = (
+        "tau_0",
+        "tau_1",
+        "alpha",
+        "v_th",
+        "slope",
+        "smallest_slope",
+    )
+    cpp: ClassVar[str] = """
+        const int64_t label = b.labels[trial];
+        vector<double> probability(K), part(K), slope(K);
+        vector<int64_t> when(K);
+        for (int64_t k = 0; k < K; k++) {
+            int64_t step = 0;
+            while (step < steps && output[step*K + k] < b.loss_v_th) step++;
+            when[k] = step;
+            double time = steps*b.dt;
+            if (step < steps) {
+                const double before = step ? output[(step - 1)*K + k] : 0.0;
+                const double rise = output[step*K + k] - before;
+                part[k] = (b.loss_v_th - before)/rise;
+                slope[k] = max(rise/b.dt, b.loss_smallest_slope);
+                time = (step + part[k])*b.dt;
+            }
+            scores[k] = -time/b.loss_tau_0;
+        }
+        const double likely = log_softmax(scores.data(), K, label, probability.data());
+        const double late = b.loss_alpha*exp(-scores[label]*b.loss_tau_0/b.loss_tau_1);
+        fill(output.begin(), output.begin() + steps*K, 0.0);
+        for (int64_t k = 0; k < K; k++) {
+            double by_time = -probability[k]/b.loss_tau_0;
+            if (k == label) by_time += 1/b.loss_tau_0 + late/b.loss_tau_1;
+            if (when[k] < steps) {
+                output[when[k]*K + k] = -part[k]*by_time/slope[k];
+                if (when[k]) output[(when[k] - 1)*K + k] = -(1 - part[k])*by_time/slope[k];
+            } else if (k == label) {
+                output[(steps - 1)*K + k] = -by_time/b.loss_slope;
+            }
+        }
+        correct = best(scores.data(), K) == label;
+        total = 1;
+        return late - b.loss_alpha - likely;
+    """
 
     def __post_init__(self) -> None:
         where = type(self).__name__

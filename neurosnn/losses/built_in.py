@@ -1,0 +1,72 @@
+"""The losses of the package by their names."""
+
+from __future__ import annotations
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.losses.base import Loss
+from neurosnn.losses.cross_entropy import CrossEntropy
+from neurosnn.losses.cross_entropy_per_step import CrossEntropyPerStep
+from neurosnn.losses.first_spike import FirstSpike
+from neurosnn.losses.max_cross_entropy import MaxCrossEntropy
+from neurosnn.losses.mean_square import MeanSquareError
+
+__all__ = ["BUILT_IN", "as_loss"]
+
+#: Every program of the engine holds all of them, so that another loss needs no other program.
+BUILT_IN: tuple[type[Loss], ...] = (
+    CrossEntropy,
+    CrossEntropyPerStep,
+    MeanSquareError,
+    MaxCrossEntropy,
+    FirstSpike,
+)
+
+
+def as_loss(loss: Loss | str) -> Loss:
+    """The loss of a short name, or the loss itself.
+
+    Parameters
+    ----------
+    loss : Loss or {"cross_entropy", "cross_entropy_per_step", "mean_square", "max_cross_entropy", \
+"first_spike"}
+        A name stands for the loss with its defaults.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        An unknown name.
+    TypeError
+        Neither a name nor a loss.
+
+    Examples
+    --------
+    >>> from neurosnn.losses import as_loss
+    >>> as_loss("mean_square")
+    MeanSquareError(reduction='mean')
+    """
+    known = {loss.name: loss for loss in BUILT_IN}
+    if isinstance(loss, str):
+        if loss not in known:
+            raise ValueError(
+                message(
+                    f"loss={loss!r} is not known.",
+                    "Trainer",
+                    "A name stands for a loss with its defaults.",
+                    did_you_mean(loss, known),
+                )
+            )
+        return known[loss]()
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            message(
+                f"loss must be a loss or its name, got {loss!r}.",
+                "Trainer",
+                "Backends know those of neurosnn.losses.",
+                "Write for example loss='cross_entropy' or loss=CrossEntropy(readout='last').",
+            )
+        )
+    return loss
