@@ -307,6 +307,14 @@ def a_callback_ends_the_training_after_a_batch(make, draw, folder, monkeypatch):
     how = {"checkpoint": folder / "a.npz"}
     history = make().fit(epochs=EPOCHS, callbacks=Enough(counts[0] + 2), **how)
     assert len(history) == 2
+    broken, file = make(), folder / "b.npz"
+    with monkeypatch.context() as patched:
+        stop_at(patched, broken, 2, "validate", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            broken.fit(epochs=EPOCHS, callbacks=Enough(counts[0] + 2), checkpoint=file)
+    assert len(load_checkpoint(file).progress["history"]) == 1
+    assert rows(make().fit(epochs=EPOCHS, checkpoint=file)) == rows(history)
+    same_files(file, folder / "a.npz")
     kept = load_checkpoint(folder / "a.npz")
     assert (kept.progress["epoch"], kept.progress["fit"]["stopped"]) == (2, True)
     assert len(make().fit(epochs=EPOCHS, **how)) == 2

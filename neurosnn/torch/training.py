@@ -294,7 +294,7 @@ class _Classifier(TorchLearner):
             position = state.progress["schedule"]
             known = set(self.schedule.state_dict()) if self.schedule else set()
             if set(position or ()) != known:
-                raise ValueError("the position in the schedule is none")
+                raise ValueError("the position in the schedule is not one of this schedule")
         super().restore(state, path)
         if self.schedule is not None:
             self.schedule.load_state_dict(position)

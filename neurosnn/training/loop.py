@@ -85,7 +85,7 @@ class Fit:
         """Train to the end, with the progress ``shown`` or not."""
         bars = Progress(bool(shown), self.trainer.epoch, self.first + self.epochs)
         try:
-            while not self.finished:
+            while self.batches is not None or not self.finished:
                 if self.batches is None:
                     self._begin_epoch()
                 self._epoch(bars)
@@ -121,6 +121,8 @@ class Fit:
         sizes = [len(index) for index in batches]
         bars.begin(trainer.epoch + 1, sum(sizes[: self.batch]), sum(sizes))
         for k in range(self.batch, len(batches)):
+            if self.stopped:
+                break
             moment = trainer.epoch + k / len(batches)
             place = f"epoch {trainer.epoch + 1}, batch {k + 1}"
             gradient = learner.gradient(batches[k], place)
@@ -133,8 +135,6 @@ class Fit:
                 bars.batch(sizes[k], batch.spikes, shown)
                 for callback in self.callbacks:
                     self.stopped = bool(callback.batch_end(trainer, batch.values)) or self.stopped
-            if self.stopped:
-                break
             if self.batch < len(batches) and self._due():
                 self._save()
         # Of the last batch, which a training that goes on may have done before.
@@ -237,7 +237,7 @@ class Fit:
             fit = dict(state.progress["fit"])
             for name in ("first", "batch", "stale", "epochs"):
                 if type(fit[name]) is not int or fit[name] < 0:
-                    raise ValueError(f"{name} is no whole number from 0")
+                    raise ValueError(f"{name} is not a whole number from 0")
             best_value, stopped = fit["best_value"], bool(fit["stopped"])
             best_value = None if best_value is None else float(best_value)
             batches, totals = self._read_batches(state, fit), _arrays(fit["totals"])
@@ -257,13 +257,13 @@ class Fit:
         order, size = state.order, int(state.settings["batch_size"])
         if not len(order):
             return None
-        # Files of before there were sizes have batches of one size.
+        # Files of earlier versions have no sizes: their batches are of one size.
         sizes = fit.get("sizes") or [len(order[k : k + size]) for k in range(0, len(order), size)]
         if any(type(n) is not int or n < 1 for n in sizes) or sum(sizes) != len(order):
-            raise ValueError("the sizes of the batches are none")
+            raise ValueError("the sizes of the batches do not fit")
         n_trials = self.learner.n_trials(int(state.progress["epoch"]))
         if len(np.unique(order)) < len(order) or order.min() < 0 or order.max() >= n_trials:
-            raise ValueError("the order of the trials is none")
+            raise ValueError("the order is not one of these trials")
         if fit["batch"] > len(sizes):
             raise ValueError("more batches are done than there are")
         return np.split(order, np.cumsum(sizes)[:-1])
@@ -308,10 +308,10 @@ def _plain(totals: Any) -> Any:
 
 
 def _arrays(totals: Any) -> Any:
-    """Totals from what :func:`_plain` made of them; what is no number is an error."""
+    """Totals from what :func:`_plain` made of them; what is not a number is an error."""
     if isinstance(totals, Mapping):
         return {str(name): _arrays(value) for name, value in totals.items()}
     array = np.asarray(totals)
     if array.dtype.kind not in "iuf":
-        raise ValueError("the totals are no numbers")
+        raise ValueError("the totals are not numbers")
     return array if isinstance(totals, list) else totals
