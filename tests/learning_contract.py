@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from neurosnn.training.callbacks import Callback, EarlyStopping
-from neurosnn.training.checkpoint import Checkpoint, load_checkpoint
+from neurosnn.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 EPOCHS = 3
 TIMES = ("seconds", "trials_per_second")
@@ -294,6 +294,69 @@ def early_stopping_goes_on(make, draw, folder, monkeypatch):
         make().fit(epochs=1, early_stopping=2)
 
 
+def a_callback_ends_the_training_after_a_batch(make, draw, folder, monkeypatch):
+    class Enough(Callback):
+        def __init__(self, number):
+            self.left = number
+
+        def batch_end(self, trainer, result):
+            self.left -= 1
+            return self.left == 0
+
+    counts = count_batches(make)
+    how = {"checkpoint": folder / "a.npz"}
+    history = make().fit(epochs=EPOCHS, callbacks=Enough(counts[0] + 2), **how)
+    assert len(history) == 2
+    broken, file = make(), folder / "b.npz"
+    with monkeypatch.context() as patched:
+        stop_at(patched, broken, 2, "validate", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            broken.fit(epochs=EPOCHS, callbacks=Enough(counts[0] + 2), checkpoint=file)
+    assert len(load_checkpoint(file).progress["history"]) == 1
+    assert rows(make().fit(epochs=EPOCHS, checkpoint=file)) == rows(history)
+    same_files(file, folder / "a.npz")
+    kept = load_checkpoint(folder / "a.npz")
+    assert (kept.progress["epoch"], kept.progress["fit"]["stopped"]) == (2, True)
+    assert len(make().fit(epochs=EPOCHS, **how)) == 2
+    assert len(make().fit(epochs=EPOCHS + 1, **how)) == EPOCHS + 1
+
+
+def a_damaged_position_is_refused_and_changes_nothing(make, draw, folder, monkeypatch):
+    file = folder / "a.npz"
+    training = make()
+    with monkeypatch.context() as patched:
+        stop_at(patched, training, 3)
+        with pytest.raises(Killed):
+            training.fit(epochs=EPOCHS, checkpoint=Checkpoint(file, every_batches=1))
+
+    def fit(name, value):
+        return lambda state: state.progress["fit"].update({name: value})
+
+    def order(state):
+        state.order[0] = state.order[1]
+
+    def beyond(state):
+        state.order[0] = 10**6
+
+    def nameless(state):
+        state.progress["fit"]["totals"] = {}
+
+    for damage in (
+        *(fit("batch", -1), fit("batch", 10**6), fit("sizes", [1]), fit("totals", {"loss": "a"})),
+        *(order, beyond, nameless, lambda state: state.progress.pop("random")),
+        lambda state: state.progress.update(history=[{"loss": "low"}]),
+        lambda state: next(iter(state.weights.values())).fill(np.nan),
+    ):
+        state = load_checkpoint(file)
+        damage(state)
+        save_checkpoint(folder / "b.npz", state)
+        training = make()
+        before = training.weights()
+        with pytest.raises(ValueError, match="b.npz"):
+            training.fit(epochs=EPOCHS, checkpoint=folder / "b.npz")
+        same(training.weights(), before)
+
+
 def the_history_has_the_same_columns(make, draw, folder, monkeypatch):
     history = make().fit(epochs=2)
     assert history["epoch"].tolist() == [1, 2]
@@ -351,6 +414,8 @@ CONTRACT = [
     what_is_not_finite_stops_with_the_weights_before_it,
     the_best_weights_are_kept,
     early_stopping_goes_on,
+    a_callback_ends_the_training_after_a_batch,
+    a_damaged_position_is_refused_and_changes_nothing,
     the_history_has_the_same_columns,
     another_training_is_not_continued,
     a_full_disk_leaves_the_last_checkpoint,

@@ -158,7 +158,7 @@ def test_errors_of_users(command, tmp_path, arguments, code, text):
         ("batch_size", "batchsize", "unknown 'batchsize' in [training]. Did you mean 'batch_size'?"),
         ('"LIF"', '"LFI"', "unknown neuron 'LFI'. Did you mean 'LIF'?"),
         ('"eprop"', '"__import__(\'os\')"', "unknown rule"),
-        ("n = 5", "n = -5", "n must be a whole number of at least 1"),
+        ("n = 5", "n = -5", "n must be a whole number from 1"),
         ('"10 ms"', '"10 mV"', "tau_m must be a time"),
         ('"10 ms"', "\"__import__('os').system('touch x')\"", "is not a value with a unit"),
         ("[training]", "[training", "is not TOML"),

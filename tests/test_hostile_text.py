@@ -377,7 +377,7 @@ def test_checkpoints(tmp_path):
     def read(changed):
         write_arrays("bad.npz", arrays, changed)
         saved = load_checkpoint("bad.npz")
-        check_same_training("bad.npz", saved, information["settings"])
+        check_same_training("bad.npz", saved, information["settings"], information["versions"])
         trainer.load_checkpoint("bad.npz")
 
     tries = [(path, lambda c=changed: read(c)) for path, changed in altered(information)]
@@ -392,7 +392,7 @@ def test_recipes(name, tmp_path):
     import tomllib
     from importlib import resources
 
-    text = resources.files("neurosnn").joinpath("templates", "recipes", f"{name}.toml").read_text()
+    text = resources.files("neurosnn.cli").joinpath("recipe_files", f"{name}.toml").read_text()
     recipe = tomllib.loads(text)
     train = types.SimpleNamespace(n_classes=2, n_channels=3)
 

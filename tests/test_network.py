@@ -179,7 +179,7 @@ LIF = equations.LIF()
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: Input(0), r"Input: n must be a whole number of at least 1, got 0"),
+        (lambda: Input(0), r"Input: n must be a whole number from 1, got 0"),
         (lambda: Input(True), r"n must be a whole number"),
         (lambda: Input(2.5), r"n must be a whole number"),
         (lambda: Input(3, real_valued="no"), r"real_valued must be True or False, got 'no'"),

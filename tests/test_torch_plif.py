@@ -168,15 +168,16 @@ def test_training_ends_in_time_with_a_learning_rate_that_falls_to_zero(monkeypat
 
     monkeypatch.setattr(torch.optim, "Adam", Adam)
     sets = (torch.rand(8, 3), torch.arange(8) % 2)
-    settings = {"epochs": 9, "batch": 2, "learning_rate": 0.1, "half_period": 2}
-    history = fit(Net(3, 2), sets, sets, nn.functional.cross_entropy, minutes=1, **settings)
+    settings = {"epochs": 9, "batch_size": 2, "validation": sets, "progress": False}
+    settings |= {"learning_rate": 0.1, "half_period": 2}
+    history = fit(Net(3, 2), sets, nn.functional.cross_entropy, minutes=1, **settings)
     # seconds after the first update at which the rate of each was set; 40 s are left from there on
     after = np.array([0, 0, 5, 10, 15, 21, 26, 31, 36])
     np.testing.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * after / 40)), rtol=1e-9)
-    assert [row["epoch"] for row in history] == [1, 2, 3]
-    assert history[2]["seconds"] == pytest.approx(6)
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["seconds"][2] == pytest.approx(6)
     with pytest.raises(ValueError, match="minutes"):
-        fit(Net(3, 2), sets, sets, nn.functional.cross_entropy, minutes=0, **settings)
+        fit(Net(3, 2), sets, nn.functional.cross_entropy, minutes=0, **settings)
 
 
 def test_rate_loss():

@@ -337,8 +337,11 @@ def test_what_is_refused(tmp_path):
             augment=jittered,
         )
     state = load_checkpoint(file)
+    state.progress["learning_rates"] = ["fast"]
     learner = TorchLearner.__new__(_Classifier)
     TorchLearner.__init__(learner, small, where="fit", batch_size=16, learning_rate=0.1, seed=0)
-    state.weights = learner.weights
+    with pytest.raises(ValueError, match=r"a.npz: this checkpoint cannot be read \(ValueError"):
+        TorchLearner.restore(learner, state, file)
+    state = load_checkpoint(file)
     with pytest.raises(ValueError, match=r"the optimizer's state '0/exp_avg' has shape \(12, 5\)"):
         TorchLearner.restore(learner, state, file)

@@ -127,8 +127,8 @@ def check_ranges(ranges: Mapping[str, Range], *, where: str) -> None:
     """Refuse a range whose limits are no numbers."""
     for name, allowed in ranges.items():
         limits = [x for x in (allowed.low, allowed.high) if x is not None]
-        numbers = [x for x in limits if not isinstance(x, str | bytes) and np.ndim(x) == 0]
-        if len(numbers) < len(limits) or any(np.isnan(float(x)) for x in numbers):
+        plain = [x for x in limits if not isinstance(x, str | bytes) and np.ndim(x) == 0]
+        if len(plain) < len(limits) or any(np.isnan(float(x)) for x in plain):
             raise ValueError(
                 message(
                     f"a limit of the range of {name} is not a number.",

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import message
+from neurosnn.core.values import dtype_name
 from neurosnn.engine.build import load_library
 
 __all__ = ["REAL", "Program", "precision"]
@@ -20,16 +21,7 @@ C_TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
 
 def precision(dtype: str, *, where: str) -> np.dtype:
     """The type of the arithmetic, or an error if the generated code does not know it."""
-    if dtype not in REAL:
-        raise ValueError(
-            message(
-                f"dtype must be float32 or float64, got {dtype!r}.",
-                where,
-                "The generated code knows these two.",
-                did_you_mean(str(dtype), REAL),
-            )
-        )
-    return np.dtype(dtype)
+    return np.dtype(dtype_name(dtype, where=where))
 
 
 class Program:

@@ -13,7 +13,7 @@ from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.values import Range, check_value
+from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Readout
@@ -103,15 +103,8 @@ class SpikingNetwork:
                     "Pass for example dt=1*ms.",
                 )
             )
-        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-            raise ValueError(
-                message(
-                    f"seed must be a whole number from 0, got {seed!r}.",
-                    "SpikingNetwork",
-                    "Without it the weights could not be drawn again.",
-                    "Pass for example seed=1.",
-                )
-            )
+        why = "Without it the weights could not be drawn again."
+        check_whole("seed", seed, 0, where="SpikingNetwork", why=why)
         self.dt, self.seed = dt, int(seed)
         self.input, self.layers, self.readout = _sort_parts(parts)
         for part in (*self.layers, self.readout):

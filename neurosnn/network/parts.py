@@ -11,7 +11,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.texts import check_identifier
-from neurosnn.core.values import Range, check_value
+from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
 from neurosnn.model.neuron_checks import check_inputs
@@ -264,15 +264,7 @@ class Readout:
 
 
 def _check_count(name: str, value: Any, *, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(
-            message(
-                f"{name} must be a whole number of at least 1, got {value!r}.",
-                where,
-                "It counts neurons or channels.",
-                f"Pass for example {name}=100.",
-            )
-        )
+    check_whole(name, value, 1, where=where, why="It counts neurons or channels.")
 
 
 def _check_learn(learn: Any, known: tuple[str, ...], *, where: str) -> tuple[str, ...]:

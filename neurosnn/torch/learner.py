@@ -13,6 +13,7 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.training.checkpoint import (
     TrainingState,
+    check_random_state,
     describe,
     fingerprint,
     overwrite,
@@ -204,38 +205,40 @@ class TorchLearner(Learner):
 
     def restore(self, state: TrainingState, path: Any) -> None:
         """Take over a ``state``; nothing changes if it does not fit."""
-        progress = state.progress
+        progress, groups = state.progress, self.optimizer.state_dict()["param_groups"]
         with refuse_damaged(path):
             epoch, history = int(progress["epoch"]), History(progress["history"])
-            rates = [float(rate) for rate in progress["learning_rates"]]
-            before = self.random_state
-            self.random_state = progress["random"]
-            self.random_state = before
+            for group, rate in zip(groups, progress["learning_rates"], strict=True):
+                group["lr"] = float(rate)
+            random = progress["random"]
+            torch.Generator().set_state(_from_text(random["torch"]))
+            check_random_state(self.random, random["numpy"])
+            saved = self._read_averages(state, path)
         weights = self.weights
         overwrite(weights, state.weights, path, "the parameter")
+        self.use(weights)
+        self.optimizer.load_state_dict({"state": saved, "param_groups": groups})
+        self.epoch, self.history = epoch, history
+        self.random_state = random
+
+    def _read_averages(self, state: TrainingState, path: Any) -> dict[int, dict[str, torch.Tensor]]:
+        """Adam's averages by the number of their parameter, if their shapes are those of these."""
         saved: dict[int, dict[str, torch.Tensor]] = {}
-        moved = _moved(self.optimizer)
         for key, array in state.optimizer.items():
             k, _, name = key.partition("/")
-            shape = tuple(moved[int(k)].shape) if int(k) < len(moved) else None
-            if array.shape not in (shape, ()):
+            shape = tuple(_moved(self.optimizer)[int(k)].shape)
+            if array.shape != (() if name == "step" else shape) or not np.all(np.isfinite(array)):
                 raise ValueError(
                     message(
                         f"the optimizer's state '{key}' has shape {array.shape} in the file and "
-                        f"{shape} here.",
+                        f"{shape} here, or is not finite.",
                         str(path),
-                        "The file belongs to another network.",
+                        "The file is damaged, or belongs to another network.",
                         "Build the same, name another file, or pass resume=False to start anew.",
                     )
                 )
             saved.setdefault(int(k), {})[name] = torch.from_numpy(array)
-        self.use(weights)
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": saved, "param_groups": groups})
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        self.epoch, self.history = epoch, history
-        self.random_state = progress["random"]
+        return saved
 
     def settings(self) -> dict[str, str]:
         """What must stay the same in a training that goes on; device and threads change rounding."""

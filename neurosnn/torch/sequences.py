@@ -17,7 +17,7 @@ from neurosnn.torch.learner import Judged, TorchLearner
 from neurosnn.torch.training import BEST_ACCURACY
 from neurosnn.training.base import hold_out
 from neurosnn.training.callbacks import EarlyStopping
-from neurosnn.training.checkpoint import TrainingState, fingerprint
+from neurosnn.training.checkpoint import TrainingState, fingerprint, refuse_damaged
 from neurosnn.training.history import History
 from neurosnn.training.loop import Fit
 
@@ -273,17 +273,20 @@ class _Sequences(TorchLearner):
 
     # -- an epoch ---------------------------------------------------------------------------
 
-    @property
-    def pieces(self) -> FrameTrials:
-        """The trials as they are cut in this epoch."""
-        longest = self.curriculum[min(self.epoch + 1, len(self.curriculum)) - 1]
+    def pieces(self, epoch: int) -> FrameTrials:
+        """The trials as they are cut after so many epochs."""
+        longest = self.curriculum[min(epoch + 1, len(self.curriculum)) - 1]
         if self._cut[0] != longest:
             self._cut = longest, cut(self.train, longest)
         return self._cut[1]
 
+    def n_trials(self, epoch: int) -> int:
+        """Pieces."""
+        return len(self.pieces(epoch))
+
     def batches(self) -> list[np.ndarray]:
         """Pieces of similar length share a batch, whose order is random."""
-        lengths = self.pieces.lengths
+        lengths = self.pieces(self.epoch).lengths
         order = np.argsort(lengths + self.random.random(len(lengths)), kind="stable")
         size = self.batch_size
         groups = [order[k : k + size] for k in range(0, len(order), size)]
@@ -291,7 +294,7 @@ class _Sequences(TorchLearner):
 
     def judge(self, index: np.ndarray) -> Judged:
         """Loss and right answers of the scored frames of these pieces."""
-        ((_, features, labels, _),) = _batches(self.pieces, index, len(index))
+        ((_, features, labels, _),) = _batches(self.pieces(self.epoch), index, len(index))
         scores = self.net(features)
         loss = torch.nn.functional.cross_entropy(
             scores.flatten(0, 1), labels.flatten(), ignore_index=-1
@@ -332,8 +335,10 @@ class _Sequences(TorchLearner):
 
     def restore(self, state: TrainingState, path: Any) -> None:
         """With what decides about the learning rate."""
+        with refuse_damaged(path):
+            last_error, slow = float(state.progress["last_error"]), int(state.progress["slow"])
         super().restore(state, path)
-        self.last_error, self.slow = state.progress["last_error"], state.progress["slow"]
+        self.last_error, self.slow = last_error, slow
 
     def settings(self) -> dict[str, str]:
         """With the curriculum, and which trials there are."""

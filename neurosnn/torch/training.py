@@ -17,10 +17,9 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value
 from neurosnn.torch.learner import Judged, TorchLearner, as_array
 from neurosnn.training.base import hold_out
-from neurosnn.training.callbacks import EarlyStopping
-from neurosnn.training.checkpoint import TrainingState, describe, fingerprint
+from neurosnn.training.callbacks import Callback, EarlyStopping, as_callbacks
+from neurosnn.training.checkpoint import TrainingState, describe, fingerprint, refuse_damaged
 from neurosnn.training.history import History
-from neurosnn.training.learner import Batch
 from neurosnn.training.loop import Fit
 
 __all__ = ["BEST_ACCURACY", "accuracy", "fit", "image_tensors"]
@@ -132,8 +131,8 @@ def fit(
     half_period : int
         Epochs from the highest to the lowest learning rate.
     minutes : float, optional
-        End with the epoch in which this time is over, even if epochs are left, with a learning rate
-        that falls to 0 over it instead of over `half_period` (less the first update, which may
+        End after this time even if epochs are left, and the last one is not whole, with a learning
+        rate that falls to 0 over it instead of over `half_period` (less the first update, which may
         compile). What comes out then depends on the speed of the machine.
     seed : int
         Order of the trials, dropout and augmentation, all drawn from torch's generator; weights are as
@@ -161,13 +160,14 @@ def fit(
     Raises
     ------
     ValueError
-        If there are fewer trials than a batch has; for a checkpoint of another training; if
-        `minutes` is not positive.
+        If there are fewer trials than a batch has, or `minutes` is not positive; for a checkpoint of
+        another training.
     FloatingPointError
         If the loss or its gradient is not finite; weights are those before the batch.
     OSError
         The checkpoint cannot be written; the one before it is kept.
     """
+    clock = [] if minutes is None else [_Clock(minutes)]
     learner = _Classifier(
         net,
         train,
@@ -175,8 +175,7 @@ def fit(
         validation=validation,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        half_period=half_period,
-        minutes=minutes,
+        half_period=None if clock else half_period,
         seed=seed,
         augment=augment,
     )
@@ -184,7 +183,7 @@ def fit(
     return Fit(
         learner,
         epochs=epochs,
-        callbacks=callbacks,
+        callbacks=[*clock, *as_callbacks(callbacks, where="fit")],
         checkpoint=checkpoint,
         resume=resume,
         early_stopping=best if early_stopping is None else early_stopping,
@@ -203,15 +202,15 @@ class _Classifier(TorchLearner):
         validation: Sets | float | None,
         batch_size: int,
         learning_rate: float,
-        half_period: int,
-        minutes: float | None,
+        half_period: int | None,
         seed: int,
         augment: Callable[[torch.Tensor], torch.Tensor] | None,
     ):
         super().__init__(
             net, where="fit", batch_size=batch_size, learning_rate=learning_rate, seed=seed
         )
-        check_value("half_period", half_period, Range(0), where="fit")
+        if half_period is not None:
+            check_value("half_period", half_period, Range(0), where="fit")
         self.loss, self.augment, self.half_period = loss, augment, half_period
         self.x, self.labels = train
         self.held_out: Any = validation
@@ -230,12 +229,17 @@ class _Classifier(TorchLearner):
                     "Pass a smaller batch_size=.",
                 )
             )
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, T_max=half_period
-        )
-        self.clock = None if minutes is None else _Clock(minutes)
+        self.schedule = None
+        if half_period is not None:
+            self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+                self.optimizer, T_max=half_period
+            )
 
     # -- an epoch ---------------------------------------------------------------------------
+
+    def n_trials(self, epoch: int) -> int:
+        """All of them."""
+        return len(self.labels)
 
     def batches(self) -> list[np.ndarray]:
         """Whole batches of trials in a new order."""
@@ -267,22 +271,9 @@ class _Classifier(TorchLearner):
                 totals["right"] = totals.get("right", 0) + right
         return self.row(totals)
 
-    def update(self, gradient: Any, moment: float) -> Batch:
-        """One step of the optimizer; by the clock, the learning rate of the next one."""
-        batch = super().update(gradient, moment)
-        if self.clock is not None:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.start_rate * self.clock.factor()
-        return batch
-
-    @property
-    def finished(self) -> bool:
-        """Whether the time is over."""
-        return self.clock is not None and self.clock.over()
-
     def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
         """The learning rate of the next epoch."""
-        if self.clock is not None:
+        if self.schedule is None:
             return
         with warnings.catch_warnings():
             # In a training that goes on, the updates of this epoch may have been another process's.
@@ -294,13 +285,19 @@ class _Classifier(TorchLearner):
     def state(self) -> TrainingState:
         """With the position in the schedule."""
         state = super().state()
-        state.progress["schedule"] = self.schedule.state_dict()
+        state.progress["schedule"] = self.schedule.state_dict() if self.schedule else None
         return state
 
     def restore(self, state: TrainingState, path: Any) -> None:
         """With the position in the schedule."""
+        with refuse_damaged(path):
+            position = state.progress["schedule"]
+            known = set(self.schedule.state_dict()) if self.schedule else set()
+            if set(position or ()) != known:
+                raise ValueError("the position in the schedule is not one of this schedule")
         super().restore(state, path)
-        self.schedule.load_state_dict(state.progress["schedule"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(position)
 
     def settings(self) -> dict[str, str]:
         """With loss, schedule, augmentation, and which trials there are."""
@@ -309,7 +306,6 @@ class _Classifier(TorchLearner):
             **super().settings(),
             "loss": describe(self.loss),
             "half_period": str(self.half_period),
-            "minutes": str(None if self.clock is None else self.clock.minutes),
             "augment": describe(self.augment),
             "trials": trained,
             "validation": held,
@@ -323,21 +319,26 @@ class _Classifier(TorchLearner):
         return of(self.x, self.labels), of(*self.held_out) if self.validates else "None"
 
 
-class _Clock:
-    """How much of the given minutes has gone by since the first update."""
+class _Clock(Callback):
+    """Ends a training after the given minutes, with a learning rate that falls to 0 over them."""
 
     def __init__(self, minutes: float):
         check_value("minutes", minutes, Range(0), where="fit")
-        self.minutes = float(minutes)
-        self.end, self.first = time.perf_counter() + 60 * self.minutes, 0.0
+        self.begin = time.perf_counter()
+        self.end, self.first = self.begin + 60 * minutes, 0.0
 
-    def factor(self) -> float:
-        """Factor of the learning rate after an update: from 1 to 0 along half a cosine."""
+    def batch_end(self, trainer: TorchLearner, result: Mapping[str, float]) -> bool:
+        """The rate of the next update: from 1 to 0 of the first one along half a cosine."""
         now = time.perf_counter()
         self.first = self.first or now
         share = (now - self.first) / max(self.end - self.first, 1e-9)
-        return (1 + math.cos(math.pi * min(share, 1.0))) / 2
+        factor = (1 + math.cos(math.pi * min(share, 1.0))) / 2
+        trainer.optimizer.param_groups[0]["lr"] = trainer.start_rate * factor
+        return self._over()
 
-    def over(self) -> bool:
-        """Whether no epoch should follow."""
+    def epoch_end(self, trainer: TorchLearner, row: Mapping[str, float]) -> bool:
+        """Whether no update should follow."""
+        return self._over()
+
+    def _over(self) -> bool:
         return time.perf_counter() >= self.end

@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine import Engine, compiler
 from neurosnn.losses import Loss
@@ -18,8 +16,6 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "Settings",
-    "check_whole",
-    "dtype_name",
     "make_backend",
     "summary",
 ]
@@ -124,35 +120,3 @@ def summary(results: Sequence[tuple[Any, int]]) -> dict[str, float]:
     if total:
         values["accuracy"] = sum(result.correct for result, _ in results) / total
     return values
-
-
-def dtype_name(dtype: Any) -> str:
-    """The name of a floating-point type that the engine knows."""
-    known = ("float32", "float64")
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = str(dtype)
-    if name not in known:
-        raise ValueError(
-            message(
-                f"dtype must be float32 or float64, got {dtype!r}.",
-                _WHERE,
-                "The engine computes in one of them.",
-                did_you_mean(name, known),
-            )
-        )
-    return name
-
-
-def check_whole(name: str, value: Any, minimum: int) -> None:
-    """Refuse what is not a whole number, or is too small."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < minimum:
-        raise ValueError(
-            message(
-                f"{name} must be a whole number from {minimum}, got {value!r}.",
-                _WHERE,
-                "",
-                f"Write for example {name}={max(minimum, 1)}.",
-            )
-        )

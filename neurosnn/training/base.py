@@ -100,16 +100,15 @@ class BaseTrainer(ABC):
         """Take over a ``state``; ``path`` is for messages."""
         progress, guard = state.progress, self._updates.guard
         with refuse_damaged(path):
-            count, largest = int(progress["updates"]), dict(progress["largest"])
+            updates, largest = int(progress["updates"]), dict(progress["largest"])
             epoch, history = int(progress["epoch"]), History(progress["history"])
             counts = {
-                str(name): np.asarray(values) for name, values in progress.get("counts", {}).items()
+                name: np.asarray(values, dtype=np.int64)
+                for name, values in progress.get("counts", {}).items()
             }
-            if any(array.dtype.kind not in "iuf" for array in counts.values()):
-                raise ValueError("the counts of spikes are not numbers")
             check_random_state(self.random, progress["random"])
         self._updates.overwrite(state.weights, state.optimizer, path)
-        guard.count, guard.largest = count, largest
+        guard.count, guard.largest = updates, largest
         self.epoch, self.history, self.counts = epoch, history, counts
         self.random.bit_generator.state = progress["random"]
 
@@ -130,19 +129,16 @@ class ArrayLearner(Learner):
     def __init__(self, trainer: Any, *, where: str, n_trials: int, batch_size: int):
         check_whole("batch_size", batch_size, 1, where=where)
         self.trainer, self.where = trainer, where
-        self.n_trials, self.batch_size = n_trials, int(batch_size)
+        self._n_trials, self.batch_size = n_trials, int(batch_size)
+
+    def n_trials(self, epoch: int) -> int:
+        """The same in every epoch."""
+        return self._n_trials
 
     def batches(self) -> list[np.ndarray]:
         """All trials in a new order."""
-        order = self.trainer.random.permutation(self.n_trials)
-        return np.split(order, np.arange(self.batch_size, self.n_trials, self.batch_size))
-
-    def check_batches(self, batches: list[np.ndarray] | None) -> None:
-        """All trials, each once."""
-        if batches is not None:
-            order = np.sort(np.concatenate(batches))
-            if not np.array_equal(order, np.arange(self.n_trials)):
-                raise ValueError("the order of the trials is not one of these trials")
+        order = self.trainer.random.permutation(self._n_trials)
+        return np.split(order, np.arange(self.batch_size, self._n_trials, self.batch_size))
 
     def learning_rate(self, moment: float) -> float:
         """As the schedule has it."""

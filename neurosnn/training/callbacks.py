@@ -38,7 +38,7 @@ class Callback:
             1, 2, ...
         """
 
-    def batch_end(self, trainer: Any, result: Mapping[str, float]) -> None:
+    def batch_end(self, trainer: Any, result: Mapping[str, float]) -> bool | None:
         """Called after each update.
 
         Parameters
@@ -47,7 +47,13 @@ class Callback:
             Who trains.
         result : mapping of str to float
             "loss" and, where they are known, "accuracy" and "gradient_norm", before the update.
+
+        Returns
+        -------
+        bool or None
+            True ends the training; its last epoch ends with this batch.
         """
+        return None
 
     def epoch_end(self, trainer: Any, row: Mapping[str, float]) -> bool | None:
         """Called at the end of an epoch.

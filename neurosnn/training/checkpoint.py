@@ -31,6 +31,8 @@ __all__ = ["Checkpoint", "TrainingState", "load_checkpoint", "save_checkpoint"]
 _FORMAT = "neurosnn training 1"
 #: Longest description of a setting, in characters.
 LONGEST = 1_000_000
+#: Fields that models did not have at first: with these values they are what they were.
+_LATER = {"dt": None}
 #: Another value of these changes rounding at most.
 _MAY_DIFFER = ("backend", "device", "threads")
 
@@ -264,7 +266,7 @@ def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
         )
     for name, array in values.items():
         fits = np.can_cast(array.dtype, target[name].dtype, "same_kind")
-        if not fits or not np.all(np.isfinite(array)):
+        if not fits or not np.all(np.isfinite(array) | (array == target[name])):
             raise ValueError(
                 message(
                     f"{what} '{name}' holds values of another kind, or that are not finite.",
@@ -298,7 +300,15 @@ def fingerprint(*things: Any) -> str:
 
 def network_fingerprint(net: Any) -> str:
     """Of all that is not learned: models, sizes, time step, synapses, delays."""
-    models = [part.model.to_dict() for part in (*net.layers, net.readout) if hasattr(part, "model")]
+    models = [
+        {
+            name: value
+            for name, value in part.model.to_dict().items()
+            if name not in _LATER or value != _LATER[name]
+        }
+        for part in (*net.layers, net.readout)
+        if hasattr(part, "model")
+    ]
     wiring = [
         np.asarray(array)
         for connection in net.connections.values()

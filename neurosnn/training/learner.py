@@ -56,6 +56,10 @@ class Learner(ABC):
     # -- an epoch ---------------------------------------------------------------------------
 
     @abstractmethod
+    def n_trials(self, epoch: int) -> int:
+        """Of how many trials :meth:`batches` would draw after so many epochs."""
+
+    @abstractmethod
     def batches(self) -> list[np.ndarray]:
         """Draw the order of an epoch: the numbers of the trials of each batch."""
 
@@ -71,20 +75,9 @@ class Learner(ABC):
     def update(self, gradient: Any, moment: float) -> Batch:
         """Change the weights with a ``gradient``; ``moment`` is the time in epochs, of the schedule."""
 
-    def check_batches(self, batches: list[np.ndarray] | None) -> None:
-        """Raise a ValueError if the batches of a file cannot be batches of these trials."""
-        for index in batches or []:
-            if index.size and index.min() < 0:
-                raise ValueError("a trial has a negative number")
-
     @abstractmethod
     def learning_rate(self, moment: float) -> float:
         """That of an update at this ``moment``."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the learner itself wants no further epoch."""
-        return False
 
     @abstractmethod
     def row(self, totals: Mapping[str, Any]) -> dict[str, float]:
@@ -107,7 +100,7 @@ class Learner(ABC):
 
     @abstractmethod
     def use(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Take over earlier ``weights``, such as the best ones."""
+        """Take ``weights`` that :attr:`weights` gave earlier: the best ones."""
 
     @property
     @abstractmethod

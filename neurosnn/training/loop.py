@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class Fit:
         """Train to the end, with the progress ``shown`` or not."""
         bars = Progress(bool(shown), self.trainer.epoch, self.first + self.epochs)
         try:
-            while not self.finished:
+            while self.batches is not None or not self.finished:
                 if self.batches is None:
                     self._begin_epoch()
                 self._epoch(bars)
@@ -107,7 +107,7 @@ class Fit:
         patience = self.early_stopping.patience if self.early_stopping else None
         done = self.trainer.epoch - self.first
         stale = patience is not None and self.stale >= patience
-        return self.stopped or done >= self.epochs or stale or self.learner.finished
+        return self.stopped or done >= self.epochs or stale
 
     def _begin_epoch(self) -> None:
         with self._together():
@@ -121,6 +121,8 @@ class Fit:
         sizes = [len(index) for index in batches]
         bars.begin(trainer.epoch + 1, sum(sizes[: self.batch]), sum(sizes))
         for k in range(self.batch, len(batches)):
+            if self.stopped:
+                break
             moment = trainer.epoch + k / len(batches)
             place = f"epoch {trainer.epoch + 1}, batch {k + 1}"
             gradient = learner.gradient(batches[k], place)
@@ -132,11 +134,11 @@ class Fit:
                 shown = learner.row(self.totals) if bars.bars else {}
                 bars.batch(sizes[k], batch.spikes, shown)
                 for callback in self.callbacks:
-                    callback.batch_end(trainer, batch.values)
+                    self.stopped = bool(callback.batch_end(trainer, batch.values)) or self.stopped
             if self.batch < len(batches) and self._due():
                 self._save()
         # Of the last batch, which a training that goes on may have done before.
-        self._end_epoch(trainer.epoch + (len(batches) - 1) / len(batches), bars)
+        self._end_epoch(trainer.epoch + (self.batch - 1) / len(batches), bars)
 
     def _end_epoch(self, moment: float, bars: Progress) -> None:
         learner, trainer = self.learner, self.trainer
@@ -232,52 +234,42 @@ class Fit:
             )
         check_same_training(path, state, self._settings(), self.learner.state().versions)
         with refuse_damaged(path):
-            position = _Position.read(state)
-            self.learner.check_batches(position.batches)
+            fit = dict(state.progress["fit"])
+            for name in ("first", "batch", "stale", "epochs"):
+                if type(fit[name]) is not int or fit[name] < 0:
+                    raise ValueError(f"{name} is not a whole number from 0")
+            best_value, stopped = fit["best_value"], bool(fit["stopped"])
+            best_value = None if best_value is None else float(best_value)
+            batches, totals = self._read_batches(state, fit), _arrays(fit["totals"])
+            if fit["batch"]:
+                self.learner.row(totals)
         self.learner.restore(state, path)
-        self.first, self.batch, self.totals = position.first, position.batch, position.totals
-        self.best, self.best_value, self.stale = state.best, position.best_value, position.stale
+        self.first, self.batch = fit["first"], fit["batch"]
+        self.batches, self.totals = batches, totals
+        self.best, self.best_value, self.stale = state.best, best_value, fit["stale"]
         # More epochs than before are a wish to go on.
-        self.stopped = position.stopped and position.epochs == self.epochs
-        self.batches = position.batches
+        self.stopped = stopped and fit["epochs"] == self.epochs
+
+    def _read_batches(
+        self, state: TrainingState, fit: Mapping[str, Any]
+    ) -> list[np.ndarray] | None:
+        """The order of a running epoch, which must be one of the trials that there are."""
+        order, size = state.order, int(state.settings["batch_size"])
+        if not len(order):
+            return None
+        # Files of earlier versions have no sizes: their batches are of one size.
+        sizes = fit.get("sizes") or [len(order[k : k + size]) for k in range(0, len(order), size)]
+        if any(type(n) is not int or n < 1 for n in sizes) or sum(sizes) != len(order):
+            raise ValueError("the sizes of the batches do not fit")
+        n_trials = self.learner.n_trials(int(state.progress["epoch"]))
+        if len(np.unique(order)) < len(order) or order.min() < 0 or order.max() >= n_trials:
+            raise ValueError("the order is not one of these trials")
+        if fit["batch"] > len(sizes):
+            raise ValueError("more batches are done than there are")
+        return np.split(order, np.cumsum(sizes)[:-1])
 
     def _settings(self) -> dict[str, str]:
         return {**self.learner.settings(), "early_stopping": describe(self.early_stopping)}
-
-
-class _Position(NamedTuple):
-    """Where in a training a checkpoint was written."""
-
-    first: int
-    epochs: int
-    batch: int
-    stale: int
-    stopped: bool
-    best_value: float | None
-    totals: dict[str, Any]
-    batches: list[np.ndarray] | None
-
-    @classmethod
-    def read(cls, state: TrainingState) -> _Position:
-        """That of a ``state``; what is missing or of another kind is an error."""
-        fit = dict(state.progress["fit"])
-        for name in ("first", "epochs", "batch", "stale"):
-            if type(fit[name]) is not int or fit[name] < 0:
-                raise ValueError(f"{name} is not a whole number from 0")
-        batches = None
-        if len(state.order):
-            size = int(state.settings["batch_size"])  # of files that do not have the sizes
-            equal = np.arange(size, len(state.order), size)
-            cuts = np.cumsum(fit["sizes"])[:-1] if "sizes" in fit else equal
-            batches = np.split(state.order, cuts)
-        best_value = fit["best_value"]
-        return cls(
-            *(fit[name] for name in ("first", "epochs", "batch", "stale")),
-            stopped=bool(fit["stopped"]),
-            best_value=None if best_value is None else float(best_value),
-            totals=_arrays(fit["totals"]),
-            batches=batches,
-        )
 
 
 def _as_early_stopping(
@@ -321,5 +313,5 @@ def _arrays(totals: Any) -> Any:
         return {str(name): _arrays(value) for name, value in totals.items()}
     array = np.asarray(totals)
     if array.dtype.kind not in "iuf":
-        raise ValueError("the totals of the epoch are not numbers")
+        raise ValueError("the totals are not numbers")
     return array if isinstance(totals, list) else totals
