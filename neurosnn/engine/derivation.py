@@ -29,7 +29,16 @@ from neurosnn.model import NeuronModel
 __all__ = ["derivation_key", "determining_files", "read_derivation", "write_derivation"]
 
 #: Modules and packages, below neurosnn, whose text determines the code that is generated.
-DETERMINES = ("core/symbolic", "core/units", "model", "calculus", "losses", "engine")
+DETERMINES = (
+    "core/names",
+    "core/statements",
+    "core/symbolic",
+    "core/units",
+    "model",
+    "calculus",
+    "losses",
+    "engine",
+)
 #: Fields of a model that hold values, or texts for people.
 NOT_DERIVED_FROM = (
     "parameters",
