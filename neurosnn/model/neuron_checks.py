@@ -16,7 +16,12 @@ from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import split_statements, without_comments
 from neurosnn.core.symbolic import expand, symbol, to_symbolic
 from neurosnn.core.values import Range, check_ranges, check_value, unit_name
-from neurosnn.model.namespace import GROUP_NAMES, check_names, parse_equations
+from neurosnn.model.namespace import (
+    GROUP_NAMES,
+    check_group_names,
+    check_names,
+    parse_equations,
+)
 
 if TYPE_CHECKING:
     from neurosnn.model.neuron import NeuronModel
@@ -42,6 +47,7 @@ def check_parameters(model: NeuronModel) -> None:
             )
     own = parse_equations(model.equations, where=model.name)
     check_names([*own.names, *model.parameters], where=model.name)
+    check_group_names([*own.names, *model.parameters], where=model.name)
     for name in model.parameters:
         if name in own.names and own[name].type != PARAMETER:
             raise ValueError(

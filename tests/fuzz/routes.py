@@ -81,7 +81,7 @@ def _stock(cases: list[Case]) -> list[Stock]:
                 )
                 synapses.connect(i=i, j=j)
                 synapses.variables["weight_of_it"].set_value(connection.w[where])
-                synapses.pre.delay = connection.fixed_delay[i] * dt  # a state may be called delay
+                synapses.delay = connection.fixed_delay[i] * dt
                 objects.append(synapses)
         own = Equations(case.equations)
         names = [
@@ -235,7 +235,7 @@ def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> lis
             with quick_compiler():
                 machine = Engine(net, rule, loss, dtype="float64", threads=1)
             ours = machine.run(trial, gradient=True)
-            cut = rule.method == "eprop"
+            cut = isinstance(rule, EProp)
             _, found, counts = gradient(net, (), raster, 1, step_weight=weight, cut=cut)
             spikes = {name: int(count.sum()) for name, count in counts.items()}
             other = Gradient(spikes, found)
