@@ -54,6 +54,7 @@ IN_VOLTS = {
     [
         neuron(more="b : boolean", reset="v = 0; b = True"),
         neuron("0.2*int(b) - v", "b : boolean", reset="v = 0; b = not b", step="b = v > 0.5 or b"),
+        neuron("0.1*k - v", "k : integer", reset="k = 1 - 2.6*v; v = 0"),
         neuron("0.1*sqrt(abs(v)) - v"),
         neuron("0.1*abs(v)**p - v", parameters={"p": 0.4}),
         neuron("0.1*exprel(clip(v, -1, 1)) - v"),
@@ -67,7 +68,17 @@ IN_VOLTS = {
             reset="v = 0*mV; u = 0.3*mV - u",
         ),
     ],
-    ids=["True", "boolean", "root", "power", "exprel", "clip", "clip at 0", "root in volts"],
+    ids=[
+        "True",
+        "boolean",
+        "integer",
+        "root",
+        "power",
+        "exprel",
+        "clip",
+        "clip at 0",
+        "root in volts",
+    ],
 )
 def test_gradient_is_finite_and_that_of_online_eprop(model):
     gradients(model, scale=2.0 if model.dimensions["v"].is_dimensionless else 8.0)
@@ -130,6 +141,28 @@ def test_torch_knows_the_number_of_a_neuron():
     expected = Engine(network(model), dtype="float64").simulate(no_spikes(200)).counts["hidden"][0]
     assert spikes.sum(0).tolist() == expected.tolist()
     assert expected[3] > 10
+
+
+@pytest.mark.torch
+def test_torch_cuts_integers_and_leaves_truth_values_out_of_the_gradient():
+    import torch
+
+    from neurosnn.torch import to_torch
+
+    model = neuron(
+        "1.5 - v", "k : integer\nb : boolean", reset="b = not b; k = 1 - 2.6*v; v = 0.1*k"
+    )
+    module = to_torch(model, dt=1 * ms, dtype=torch.float64, detach_reset=False)
+    spikes, state = module.run(torch.full((90, 2), 0.01, dtype=torch.float64, requires_grad=True))
+    assert state.values["k"][0] in (-1, -2)
+    assert state.values["b"][0] == spikes[:, 0].sum() % 2
+    assert spikes.sum() > 8
+    spikes.sum().backward()
+
+
+def test_a_truth_value_in_spike_gradient_is_refused():
+    with pytest.raises(ValueError, match="'b' in spike_gradient is boolean.*no gradient"):
+        neuron(more="b : boolean", reset="v = 0; b = True", spike_gradient=("b",))
 
 
 @pytest.mark.parametrize("name", ["delay", "order", "variables", "lastspike"])

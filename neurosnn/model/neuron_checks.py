@@ -196,6 +196,16 @@ def check_strings(model: NeuronModel) -> None:
                 else "Add threshold='abs(y) > 0'.",
             )
         )
+    for name in model.spike_gradient:
+        if not model.is_real(name):
+            raise ValueError(
+                message(
+                    f"'{name}' in spike_gradient is {model.brian_equations[name].var_type}.",
+                    model.name,
+                    "It jumps, and no gradient goes through it.",
+                    "Name states that are real numbers.",
+                )
+            )
     for name in model.inputs:
         if model.brian_equations[name].var_type != "float":
             raise ValueError(
