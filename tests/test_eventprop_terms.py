@@ -63,6 +63,17 @@ def test_limit_of_the_slope_is_relative_to_the_distance_from_reset_to_threshold(
         np.testing.assert_allclose(limited, free * slope / (smallest * 2), rtol=5e-3)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_firing_rate_term_in_the_unit_of_the_membrane(scale):
+    """Divided by what stands for 1, the strength means the same."""
+    found = [
+        gradients([scaled(s)], EventProp(rate_strength=0.3 / SCALES[s]), readout=0.0)[0]
+        for s in ("1", scale)
+    ]
+    assert abs(found[0]) > 1e-3
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("target", "strength", "expected"),
     [(10, 0.3, 0.3), (10, (7.0, 0.3), 0.3), (40, 0.3, 0.3), (40, (0.3, 7.0), 0.3), (40, (0, 7), 0)],

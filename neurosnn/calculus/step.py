@@ -42,7 +42,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.statements import plain_code
+from neurosnn.core.statements import split_statements
 from neurosnn.core.symbolic import (
     MARK,
     differentiate,
@@ -197,9 +197,9 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
         start="\n".join(start),
         refractory=refractory,
         update=expand(update, subexpressions),
-        step=expand(plain_code(model.step), subexpressions),
+        step=expand(_with_integers(model, model.step), subexpressions),
         threshold=threshold,
-        reset=expand(plain_code(model.reset), subexpressions),
+        reset=expand(_with_integers(model, model.reset), subexpressions),
         surrogate=expand(model.surrogate, subexpressions),
         conditional=tuple(
             eq.varname
@@ -209,6 +209,16 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
             and model.refractory is not False
         ),
     )
+
+
+def _with_integers(model: NeuronModel, code: str) -> str:
+    """Statements in which what becomes an integer is cut off as in C++, for all statements after it."""
+    lines = []
+    for one in split_statements(code):
+        equation = model.brian_equations.get(one.variable)
+        integer = equation is not None and equation.var_type == "integer"
+        lines.append(f"{one.variable} = int({one.value})" if integer else str(one))
+    return "\n".join(lines)
 
 
 def refuse_unknown(model: NeuronModel, learn: Iterable[str], *, where: str = "") -> None:
@@ -371,7 +381,7 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
         )
     code = model_code(model)
     # truth values and integers jump, as a function int() does: no gradient goes through them
-    names = tuple(n for n in model.states if model.brian_equations[n].var_type == "float")
+    names = tuple(filter(model.is_real, model.states))
     here = {name: symbol(name) for name in model.states}
 
     after_reset = run_symbolically(code.reset, here)

@@ -69,12 +69,50 @@ class clip(sympy.Function):
         return int_({1: sympy.And(x > low, x < high), 2: x <= low, 3: x >= high}[argindex])
 
 
-_FUNCTIONS = {cls.__name__: cls for cls in (int_, timestep, ceil, floor, sign, clip)}
+class nonzero(sympy.Function):
+    """Its argument, or 1 where that is zero: what a slope divides by. `written_out` says it in Brian2."""
+
+    def fdiff(self, argindex=1):
+        return sympy.S.One
+
+
+class exprel(sympy.Function):
+    """exprel(x) = (exp(x) - 1)/x, whose slope sympy would write as 0/0 at zero."""
+
+    def fdiff(self, argindex=1):
+        return exprel_slope(self.args[0])
+
+
+class exprel_slope(sympy.Function):
+    """The derivative of exprel. `written_out` says it in Brian2."""
+
+    def fdiff(self, argindex=1):
+        (x,) = self.args
+        return (sympy.exp(x) - 2 * exprel_slope(x)) / nonzero(x)
+
+
+class power(sympy.Function):
+    """x**p with a slope of zero, not infinity, where x is zero: times the slope 0 of abs it is zero."""
+
+    def fdiff(self, argindex=1):
+        x, p = self.args
+        away = int_(sympy.Ne(x, 0))
+        if argindex == 1:
+            return p * away * nonzero(x) ** (p - 1)
+        return away * nonzero(x) ** p * sympy.log(nonzero(x))
+
+
+for _own in (nonzero, exprel_slope):  # a variable of the user's may have that name
+    _own.__name__ = f"{MARK}{_own.__name__}"
+_FUNCTIONS = {
+    cls.__name__: cls
+    for cls in (int_, timestep, ceil, floor, sign, clip, nonzero, exprel, exprel_slope)
+}
 
 
 def to_symbolic(expression: str) -> sympy.Expr:
     """Read a Brian2 expression; all of its names become real symbols."""
-    return normalize(str_to_sympy(expression))
+    return normalize(sympy.sympify(str_to_sympy(expression)))  # a plain True is no expression
 
 
 def normalize(expression: sympy.Expr) -> sympy.Expr:
@@ -118,8 +156,19 @@ def substitute(expression: sympy.Expr, values: dict[str, sympy.Expr]) -> sympy.E
 
 
 def differentiate(expression: sympy.Expr, name: str) -> sympy.Expr:
-    """Partial derivative, simplified where that is cheap."""
-    derivative = sympy.diff(expression, symbol(name))
+    """Partial derivative, simplified where that is cheap.
+
+    A root has the slope zero at zero, where it has none, so that sqrt(abs(v)) has one everywhere.
+    """
+
+    def steep(node):
+        if not isinstance(node, sympy.Pow) or not node.has(symbol(name)) or node.base.is_positive:
+            return False
+        p = node.exp
+        return node.base.free_symbols and (not p.is_number or (p > 0) & (p < 1))
+
+    guarded = expression.replace(steep, lambda node: power(*node.args))
+    derivative = sympy.diff(guarded, symbol(name)).replace(power, sympy.Pow)
     if derivative.has(sympy.Derivative) or derivative.has(sympy.Subs):
         unknown = sorted(str(node.args[0]) for node in derivative.atoms(sympy.Derivative))
         raise ValueError(

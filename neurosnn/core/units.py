@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from brian2.units.allunits import amp, farad, hertz, ohm, second, siemens, volt
 from brian2.units.fundamentalunits import (
     DIMENSIONLESS,
     Dimension,
@@ -13,7 +14,7 @@ from brian2.units.fundamentalunits import (
     get_or_create_dimension,
 )
 
-__all__ = ["from_plain", "si_unit", "to_plain"]
+__all__ = ["from_plain", "si_unit", "to_plain", "unit_text"]
 
 #: Largest power of a base unit that is read from a file.
 LARGEST_POWER = 50
@@ -26,6 +27,16 @@ def si_unit(dimensions: Dimension) -> str:
     names = ("metre", "kilogram", "second", "amp", "kelvin", "mole", "candle")
     powers = zip(names, dimensions._dims, strict=True)
     return "*".join(f"{name}**{power:g}" for name, power in powers if power)
+
+
+def unit_text(dimensions: Dimension) -> str:
+    """A unit as Brian2 reads it, by the name of a common unit if it has one."""
+    for unit in (volt, amp, siemens, farad, ohm, second, hertz):
+        if dimensions is unit.dim:
+            return str(unit.name)
+        if dimensions is (1 / unit).dim:
+            return f"1/{unit.name}"
+    return si_unit(dimensions)
 
 
 def to_plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from brian2.parsing.rendering import CPPNodeRenderer
 
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.symbolic import MARK, SinceSpike
+from neurosnn.core.symbolic import MARK, SinceSpike, exprel_slope, nonzero
 
 __all__ = ["OWN", "Hoister", "c_type", "render"]
 
@@ -40,6 +40,8 @@ FUNCTIONS = {
     "tan": "tan",
     "tanh": "tanh",
     "timestep": "timestep_",
+    exprel_slope.__name__: "exprel_slope_",
+    nonzero.__name__: "nonzero_",
 }
 #: Operators that round down as Brian2's C++ does.
 FLOORED = {ast.Mod: "mod_", ast.FloorDiv: "floordiv_"}
@@ -86,7 +88,8 @@ class _Renderer(CPPNodeRenderer):
                     f"the function {name}() is not available.",
                     "engine",
                     "The engine compiles a fixed set of functions.",
-                    did_you_mean(name, FUNCTIONS) + " Or use backend='brian2'.",
+                    did_you_mean(name, [known for known in FUNCTIONS if MARK not in known])
+                    + " Or use backend='brian2'.",
                 )
             )
         arguments = [self.render_node(argument) for argument in node.args]

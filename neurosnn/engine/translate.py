@@ -85,8 +85,6 @@ class Translator:
         for variable, expression in statements(text):
             value = self.expression(expression)
             if variable in self.model.states:
-                if self.model.brian_equations[variable].var_type == "integer":
-                    value = f"int_({value})"
                 if variable in conditional:
                     flag = NOT_REFRACTORY.removeprefix(MARK)
                     value = f"{flag} ? real({value}) : {OWN}{variable}"

@@ -32,6 +32,14 @@ from neurosnn.core.values import unit_name
 #: Names that Brian2 defines in every group of neurons.
 GROUP_NAMES = {"t": second.dim, "dt": second.dim, "i": DIMENSIONLESS, "N": DIMENSIONLESS}
 
+#: What Brian2's groups and synapses use under this name themselves. They would ignore the delays of
+#: synapses or an initial value in silence, or break off.
+OWN_NAMES = frozenset(
+    "add_to_magic_network before_run codeobj_class delay equations event_codes events indices lastspike "
+    "method_choice namespace order resetter run_on_event set_event_schedule spikes spikespace start "
+    "state state_updater stop subexpression_updater thresholder variables when".split()
+)
+
 
 def parse_equations(text: str, *, where: str) -> Equations:
     """Parse Brian2 equations; Brian2's own complaint is passed on with the place it belongs to."""
@@ -59,6 +67,21 @@ def check_names(names: Iterable[str], *, where: str) -> None:
                     where,
                     "In a synapse Brian2 reads such a name as a variable of the connected group.",
                     "Choose another name, for example one that ends in '_plus' or '_minus'.",
+                )
+            )
+
+
+def check_group_names(names: Iterable[str], *, where: str) -> None:
+    """Refuse names of a neuron's variables that Brian2's own objects use for something else."""
+    for name in names:
+        if name in OWN_NAMES:
+            raise ValueError(
+                message(
+                    f"a variable is called '{name}'.",
+                    where,
+                    "Brian2's groups or synapses use this name themselves and would mistake one for the "
+                    "other: delays or initial values could be ignored without a word.",
+                    f"Choose another name, for example '{name}_value'.",
                 )
             )
 

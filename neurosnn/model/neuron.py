@@ -216,6 +216,10 @@ class NeuronModel:
         """Physical dimensions of every state, parameter and subexpression."""
         return {name: eq.dim for name, eq in self.brian_equations.items()}
 
+    def is_real(self, name: str) -> bool:
+        """Whether a state is a real number: no gradient goes through a truth value or an integer."""
+        return bool(self.brian_equations[name].var_type == "float")
+
     def per_neuron(self, name: str) -> bool:
         """Whether a parameter is given a value for each neuron; how it is declared plays no part."""
         return bool(np.ndim(self.parameters[name]))

@@ -16,7 +16,12 @@ from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import split_statements, without_comments
 from neurosnn.core.symbolic import expand, symbol, to_symbolic
 from neurosnn.core.values import Range, check_ranges, check_value, unit_name
-from neurosnn.model.namespace import GROUP_NAMES, check_names, parse_equations
+from neurosnn.model.namespace import (
+    GROUP_NAMES,
+    check_group_names,
+    check_names,
+    parse_equations,
+)
 
 if TYPE_CHECKING:
     from neurosnn.model.neuron import NeuronModel
@@ -42,6 +47,7 @@ def check_parameters(model: NeuronModel) -> None:
             )
     own = parse_equations(model.equations, where=model.name)
     check_names([*own.names, *model.parameters], where=model.name)
+    check_group_names([*own.names, *model.parameters], where=model.name)
     for name in model.parameters:
         if name in own.names and own[name].type != PARAMETER:
             raise ValueError(
@@ -190,6 +196,16 @@ def check_strings(model: NeuronModel) -> None:
                 else "Add threshold='abs(y) > 0'.",
             )
         )
+    for name in model.spike_gradient:
+        if not model.is_real(name):
+            raise ValueError(
+                message(
+                    f"'{name}' in spike_gradient is {model.brian_equations[name].var_type}.",
+                    model.name,
+                    "It jumps, and no gradient goes through it.",
+                    "Name states that are real numbers.",
+                )
+            )
     for name in model.inputs:
         if model.brian_equations[name].var_type != "float":
             raise ValueError(

@@ -264,6 +264,7 @@ def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, st
             )
         )
     code, declared, values = [], [], {}
+    own = FreeNames(model.brian_equations.names)
     if model.refractory is not False:
         # First: it may forbid writing the states.
         code += ["not_refractory = True", "lastspike = -1e4*second"]
@@ -277,11 +278,10 @@ def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, st
         else:
             flags = "constant" if np.ndim(value) else "constant, shared"
             unit = model.dimensions[name]
-            declared.append(
-                f"{name}_initial : {si_unit(unit) if kind == 'float' else kind} ({flags})"
-            )
-            values[f"{name}_initial"] = value if name in model.initial else Quantity(0.0, dim=unit)
-            code.append(f"{name} = {name}_initial")
+            start = own(f"{name}_initial")
+            declared.append(f"{start} : {si_unit(unit) if kind == 'float' else kind} ({flags})")
+            values[start] = value if name in model.initial else Quantity(0.0, dim=unit)
+            code.append(f"{name} = {start}")
     # Brian2 has computed these for the step already, from what the last trial has left
     code += [f"{name} = {model.brian_equations[name].expr.code}" for name in model.held]
     threshold = model.threshold

@@ -11,6 +11,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.values import Range, check_value, unit_name
+from neurosnn.model import NeuronModel
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Layer
 
@@ -56,6 +57,7 @@ def _draw(net, name, source, target, rng) -> Connection:
         w += net.readout.weight_mean
         w *= net.readout.weight_scale / np.sqrt(n_pre)
         model = net.readout.model
+        _refuse_second_input(model, name)
         channel = np.zeros(n_pre, dtype=np.int32)
         dimensions = model.dimensions[model.inputs[0]]
         w *= USUAL.get(dimensions, 1.0)
@@ -122,6 +124,20 @@ def range_of(net: SpikingNetwork, name: str) -> Range:
         return Range(0 * second, includes_low=True)
     model = parts_by_name(net)[part].model
     return model.ranges.get(key) or Range(Quantity(-np.inf, dim=model.dimensions[key]))
+
+
+def _refuse_second_input(model: NeuronModel, name: str) -> None:
+    """Drawn synapses to a readout act on its first input; another one would get none in silence."""
+    if len(model.inputs) > 1:
+        raise ValueError(
+            message(
+                f"{model.name} has {len(model.inputs)} inputs, and '{name}' has no synapses for "
+                f"{model.inputs[1]}.",
+                "Readout",
+                "All neurons act on the first input of a readout; their weights have either sign.",
+                "Name one input, or pass connections= with those of your own.",
+            )
+        )
 
 
 def _draw_synapses(n_pre: int, target: Layer, *, recurrent: bool, rng):

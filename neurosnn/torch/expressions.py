@@ -62,8 +62,24 @@ def _timestep(time, dt):
 def _exprel(x):
     if not _tensor(x):
         return float(np.expm1(x) / x) if x else 1.0
-    safe = torch.where(x == 0, torch.ones_like(x), x)
-    return torch.where(x == 0, 1 + x / 2, torch.expm1(safe) / safe)
+    small = x.abs() < 0.1  # there the slope of the closed form is a difference of equal terms
+    safe, near = torch.where(small, 1.0, x), torch.where(small, x, 0.0)
+    series = torch.ones_like(x)
+    for n in range(10, 1, -1):
+        series = 1 + near * series / n
+    return torch.where(small, series, torch.expm1(safe) / safe)
+
+
+def _power(x, p):
+    """x**p; the slope is zero where x is, if torch would make it infinite there or 0/0."""
+    if not _tensor(x) or isinstance(p, int):
+        return x**p
+    there = x == 0
+    return torch.where(there, x.detach() ** p, torch.where(there, 1.0, x) ** p)
+
+
+def _sqrt(x):
+    return _power(x, 0.5) if _tensor(x) else float(np.sqrt(x))
 
 
 FUNCTIONS: dict[str, Callable] = {
@@ -71,6 +87,7 @@ FUNCTIONS: dict[str, Callable] = {
     "clip": _clip,
     "exprel": _exprel,
     "int": _int,
+    "sqrt": _sqrt,
     "timestep": _timestep,
     "arccos": _either(torch.acos, np.arccos),
     "arcsin": _either(torch.asin, np.arcsin),
@@ -78,7 +95,7 @@ FUNCTIONS: dict[str, Callable] = {
 }
 FUNCTIONS |= {
     name: _either(getattr(torch, name), getattr(np, name))
-    for name in "ceil cos cosh exp expm1 floor log log10 log1p sign sin sinh sqrt tan tanh".split()
+    for name in "ceil cos cosh exp expm1 floor log log10 log1p sign sin sinh tan tanh".split()
 }
 
 
@@ -91,7 +108,7 @@ OPERATORS: dict[type, Callable] = {
     ast.Div: lambda a, b: a / b,
     ast.FloorDiv: lambda a, b: _floor(a / b),
     ast.Mod: lambda a, b: a - b * _floor(a / b),
-    ast.Pow: lambda a, b: a**b,
+    ast.Pow: _power,
     ast.Gt: lambda a, b: a > b,
     ast.GtE: lambda a, b: a >= b,
     ast.Lt: lambda a, b: a < b,

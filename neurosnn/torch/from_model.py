@@ -100,7 +100,11 @@ def to_torch(
         changes = {"surrogate": surrogate, "parameters": _still_used(model, surrogate)}
     if detach_reset is not None and model.spikes:
         written = assigned(model.reset)
-        follow = () if detach_reset else tuple(n for n in model.states if n in written)
+        follow = (
+            ()
+            if detach_reset
+            else tuple(n for n in model.states if n in written and model.is_real(n))
+        )
         changes["spike_gradient"] = follow
     if changes:
         model = dataclasses.replace(model, **changes)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from brian2.units.fundamentalunits import Quantity, get_dimensions
-from brian2.utils.stringtools import word_substitute
+from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.step import (
     model_code,
@@ -72,6 +72,12 @@ def _with_open_flag(line: tuple[str, str]) -> tuple[str, str]:
 def _plain(value: Any) -> float | np.ndarray:
     """A value in SI units, one or one a neuron."""
     return np.asarray(value, dtype=float) if np.ndim(value) else float(value)
+
+
+def _numbering(like: torch.Tensor) -> dict[str, Any]:
+    """The number of each neuron in its group, and how many there are."""
+    n = like.shape[-1]
+    return {"i": torch.arange(n, dtype=like.dtype, device=like.device), "N": n}
 
 
 def _full(value: Any, like: torch.Tensor) -> torch.Tensor:
@@ -140,6 +146,7 @@ class TorchNeuron(torch.nn.Module):
             [code.start, code.refractory, code.update, code.step, code.threshold, code.surrogate]
         )
         self._counts = model.refractory is not False and "lastspike" in text + code.reset
+        self._numbered = bool({"i", "N"} & get_identifiers(f"{text} {code.reset}"))
         #: Called with the new value of a state when the update or the step code assigns it.
         self.observers: dict[str, Callable[[torch.Tensor, dict], None]] = {}
         for name, value in model.parameters.items():
@@ -195,8 +202,7 @@ class TorchNeuron(torch.nn.Module):
     def initial_state(self, like: torch.Tensor, constants: dict | None = None) -> State:
         """The state before the first step, for input of the shape and type of `like`."""
         environment = dict(self.constants() if constants is None else constants)
-        environment |= {"t": 0.0, "N": like.shape[-1], TYPE: like.dtype}
-        environment["i"] = torch.arange(like.shape[-1], dtype=like.dtype, device=like.device)
+        environment |= {"t": 0.0, TYPE: like.dtype, **_numbering(like)}
         zero = torch.zeros_like(like)
         values = dict.fromkeys(self.model.states, zero)
         for name, value in self._initial:
@@ -288,6 +294,8 @@ class TorchNeuron(torch.nn.Module):
         environment = constants | values
         environment |= {name: self.parameter(name) for name in self.changing}
         environment[TYPE], environment["t"] = kind, state.step * float(self.dt)
+        if self._numbered:
+            environment |= _numbering(values[model.states[0]])
         if since is not None:
             self._note_spikes(environment, since)
         free = state.free
@@ -344,6 +352,8 @@ class TorchNeuron(torch.nn.Module):
             environment = constants | values
             environment |= {name: self.parameter(name) for name in self.changing}
             environment[TYPE], environment["t"] = sent.dtype, step * float(self.dt)
+            if self._numbered:
+                environment |= _numbering(sent)
             if since is not None:
                 self._note_spikes(environment, since)
             if free is not None:

@@ -10,6 +10,7 @@ from brian2.monitors.statemonitor import StateMonitor
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neurosnn.core.messages import message
+from neurosnn.core.units import unit_text
 from neurosnn.core.values import check_whole
 from neurosnn.engine.batches import read_batch
 from neurosnn.losses import as_loss
@@ -17,7 +18,7 @@ from neurosnn.network.simulation import read_inputs
 from neurosnn.rules.eprop.backend import check_rule, feedback_of, per_step_errors
 from neurosnn.rules.eprop.network import RECORD, UPDATE, LearningNetwork, network_names
 from neurosnn.rules.eprop.synapses import add_variables
-from neurosnn.rules.eprop.traces import GRADIENT, unit_text
+from neurosnn.rules.eprop.traces import GRADIENT
 from neurosnn.training.constraints import Constraints
 from neurosnn.training.history import History
 from neurosnn.training.online_updates import NOW, update_statements, update_variables

@@ -7,7 +7,7 @@ from typing import Any
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
 from neurosnn.core.messages import message
-from neurosnn.rules.eprop.traces import unit_text
+from neurosnn.core.units import unit_text
 from neurosnn.training.optimizers import SGD, Adam
 
 __all__ = ["NOW", "update_statements", "update_variables"]

@@ -46,7 +46,7 @@ FEATURES = (
 )
 USUAL = {"1": "1", "volt": "mV", "amp": "nA", "siemens": "nS"}
 PLAIN = ("v", "x", "y", "a", "g", "u", "q", "r")
-#: Not delay: Brian2's synapses then ignore their own delays.
+#: Without those that are refused, as delay.
 COLLIDING = (
     "since_spike spiked accepted_input scalar_0 array_0 w L G kappa ebar step real n s j k trial h "
     "lam_v gx psi eps e_v output b n_steps layer0 u_v s_v count dt_ now z zbar err w0 arrived "

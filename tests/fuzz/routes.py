@@ -81,7 +81,7 @@ def _stock(cases: list[Case]) -> list[Stock]:
                 )
                 synapses.connect(i=i, j=j)
                 synapses.variables["weight_of_it"].set_value(connection.w[where])
-                synapses.pre.delay = connection.fixed_delay[i] * dt  # a state may be called delay
+                synapses.delay = connection.fixed_delay[i] * dt
                 objects.append(synapses)
         own = Equations(case.equations)
         names = [
@@ -235,7 +235,7 @@ def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> lis
             with quick_compiler():
                 machine = Engine(net, rule, loss, dtype="float64", threads=1)
             ours = machine.run(trial, gradient=True)
-            cut = rule.method == "eprop"
+            cut = isinstance(rule, EProp)
             _, found, counts = gradient(net, (), raster, 1, step_weight=weight, cut=cut)
             spikes = {name: int(count.sum()) for name, count in counts.items()}
             other = Gradient(spikes, found)
@@ -271,7 +271,7 @@ def _written_either_way(case: Case) -> Verdict:
         )
         found.append(torch.autograd.grad(total, x)[0].numpy())
     wrong = np.abs(found[0] - found[1]).max()
-    if wrong <= 1e-9 * np.abs(found[1]).max() or not np.isfinite(found[1]).all():
+    if wrong <= 1e-9 * np.abs(found[1]).max():
         return Verdict("same")
     return Verdict("different", f"gradient through ';' {found[0].sum()}, on lines {found[1].sum()}")
 
@@ -326,8 +326,6 @@ def same_gradient(net: SpikingNetwork, layer: str, spikes: int, ours: Any, their
         one, two = ours.gradient[f"{key}.w"], theirs.gradient[f"{key}.w"]
         if connection.mask is not None:
             two = two * connection.mask
-        if not np.isfinite(one).all() and not np.isfinite(two).all():
-            return Verdict("not finite", "a slope such as that of sqrt(abs(v)) at 0")
         scale = max(np.abs(one).max(), np.abs(two).max())
         wrong = np.abs(one - two).max()
         if not wrong <= 1e-7 * scale:

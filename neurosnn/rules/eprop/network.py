@@ -17,6 +17,7 @@ from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus.filters import model_filter
 from neurosnn.core.names import FreeNames
+from neurosnn.core.units import unit_text
 from neurosnn.losses import StepError
 from neurosnn.model import NeuronModel
 from neurosnn.network.simulation import (
@@ -39,7 +40,6 @@ from neurosnn.rules.eprop.traces import (
     TRACE,
     eprop_names,
     online_equations,
-    unit_text,
 )
 
 __all__ = ["GIVEN", "Errors", "LearningNetwork", "network_names", "times_of_trials"]

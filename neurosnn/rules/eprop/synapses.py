@@ -11,6 +11,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.calculus.filters import read_filter
 from neurosnn.core.messages import message
+from neurosnn.core.units import unit_text
 from neurosnn.core.values import check_value
 from neurosnn.model import NeuronModel
 from neurosnn.model.neuron_checks import NON_NEGATIVE_TIME
@@ -19,7 +20,6 @@ from neurosnn.rules.eprop.traces import (
     LEARNING_SIGNAL,
     OnlineEquations,
     online_equations,
-    unit_text,
 )
 
 __all__ = ["add_variables", "eprop_synapses", "prepare"]

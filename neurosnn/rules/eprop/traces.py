@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,7 +10,6 @@ from typing import Any
 from brian2.core.functions import DEFAULT_FUNCTIONS
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.equations.equations import PARAMETER
-from brian2.units.allunits import amp, farad, hertz, ohm, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
@@ -29,12 +27,13 @@ from neurosnn.calculus.step import (
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.names import FreeNames
 from neurosnn.core.symbolic import MARK, symbol, to_string, to_symbolic
-from neurosnn.core.units import si_unit
+from neurosnn.core.units import unit_text
 from neurosnn.core.values import unit_name
+from neurosnn.core.written_out import written_out
 from neurosnn.model import NeuronModel
 from neurosnn.model.neuron_checks import check_inputs
 
-__all__ = ["OnlineEquations", "eprop_names", "online_equations", "unit_text"]
+__all__ = ["OnlineEquations", "eprop_names", "online_equations"]
 
 #: Names that mean the same in neurons and in synapses.
 KNOWN = {"dt", *DEFAULT_FUNCTIONS, *DEFAULT_UNITS, *DEFAULT_CONSTANTS}
@@ -43,16 +42,6 @@ KNOWN = {"dt", *DEFAULT_FUNCTIONS, *DEFAULT_UNITS, *DEFAULT_CONSTANTS}
 LEARNING_SIGNAL, SURROGATE, FLAG = "L", PSI, "spiked"
 #: Not "e" for the trace: that is a constant of Brian2.
 ARRIVED, GRADIENT, TRACE, FILTERED, SUM = "pre_in", "G", "etrace", "ebar", "etrace_sum"
-
-
-def unit_text(dimensions: Any) -> str:
-    """A unit as Brian2 reads it, by the name of a common unit if it has one."""
-    for unit in (volt, amp, siemens, farad, ohm, second, hertz):
-        if dimensions is unit.dim:
-            return str(unit.name)
-        if dimensions is (1 / unit).dim:
-            return f"1/{unit.name}"
-    return si_unit(dimensions)
 
 
 @dataclass(frozen=True)
@@ -231,7 +220,8 @@ class _Writer:
         else:
             spiked = "int(timestep(t - lastspike, dt) == 0)"
         self.after += [f"{self.flag} = {spiked}", f"{self.psi} = {slopes.psi}"]
-        for name, text in slopes.at_reset.items():
+        at_reset = {name: self.with_units(text) for name, text in slopes.at_reset.items()}
+        for name, text in at_reset.items():
             self.renamed[name] = self.new_variable(
                 name.removeprefix(MARK), self.names.dimensions_of(text, field=name)
             )
@@ -271,10 +261,17 @@ class _Writer:
             )
             for (row, ch), text in slopes.drive.items()
         }
-        at_reset = [f"{self.renamed[name]} = {text}" for name, text in slopes.at_reset.items()]
+        before_resets = [f"{self.renamed[name]} = {text}" for name, text in at_reset.items()]
         start = {row: drive[row, channel] for row in slopes.states if (row, channel) in drive}
         return self.synapse_part(
-            channel, jacobian, margin, start, readout_filter, amplitude, rate, "\n".join(at_reset)
+            channel,
+            jacobian,
+            margin,
+            start,
+            readout_filter,
+            amplitude,
+            rate,
+            "\n".join(before_resets),
         )
 
     def synapse_part(
@@ -360,27 +357,8 @@ class _Writer:
         return _Coefficient(symbol(name), symbol(f"{name}_post"))
 
     def with_units(self, text: str) -> str:
-        """Zeros with the unit of what they are compared with, which sympy has dropped."""
-        tree, changed = ast.parse(text, mode="eval"), False
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Compare):
-                sides = [node.left, *node.comparators]
-            elif isinstance(node, ast.Call) and node.func.id == "clip":
-                sides = node.args
-            else:
-                continue
-            found = [_dimensions(side, self.names) for side in sides]
-            wanted = next((dim for dim in found if dim not in (None, DIMENSIONLESS)), None)
-            if wanted is None or None not in found:
-                continue
-            changed = True
-            zero = ast.parse(f"0*{unit_text(wanted)}", mode="eval").body
-            sides = [zero if dim is None else side for dim, side in zip(found, sides, strict=True)]
-            if isinstance(node, ast.Compare):
-                node.left, *node.comparators = sides
-            else:
-                node.args = sides
-        return ast.unparse(tree) if changed else text
+        """A derivative as Brian2 reads it."""
+        return written_out(text, lambda part: self.names.dimensions_of(part, field="trace"))
 
     def new_variable(self, name: str, dimensions: Any) -> str:
         """A variable of the neurons that nothing else has the name of."""
@@ -410,14 +388,6 @@ class _Writer:
                     "Divide the surrogate by a width, for example clip(1 - abs(v - v_th)/width, 0, 1)/width.",
                 )
             )
-
-
-def _dimensions(node: ast.expr, names: Any) -> Any:
-    """Dimensions of a part of an expression; None for a plain zero, which fits all."""
-    if isinstance(node, ast.Constant) and node.value == 0:
-        return None
-    marks = {n.id: "1" for n in ast.walk(node) if isinstance(n, ast.Name) and MARK in n.id}
-    return names.dimensions_of(word_substitute(ast.unparse(node), marks), field="trace")
 
 
 @dataclass(frozen=True)

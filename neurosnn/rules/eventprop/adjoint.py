@@ -80,6 +80,8 @@ class EventPropBackward(Backward):
         )
 
         def at_spike(key: str, text: str) -> str:
+            while key in dict(layer.at_spike):  # states a, a_b, b_c and c make R_a_b_c twice
+                key += "_"
             layer.at_spike.append((key, translator.expression(text)))
             return key
 

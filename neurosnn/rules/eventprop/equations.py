@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sympy
+from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neurosnn.calculus.hybrid import MOVES, HybridMap, hybrid_map
 from neurosnn.core.symbolic import differentiate, substitute, symbol, to_string, to_symbolic
 from neurosnn.core.units import si_unit
+from neurosnn.core.written_out import written_out
 from neurosnn.model import NeuronModel
 
 __all__ = ["AdjointEquations", "adjoint_equations"]
+
+#: Names that mean the same in neurons and in synapses.
+KNOWN = {"t", "dt", *DEFAULT_UNITS, *DEFAULT_CONSTANTS}
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class AdjointEquations:
 def _post(text: str) -> str:
     """The same expression in Synapses, where the variables are those of the target."""
     expression = to_symbolic(text)
-    names = [str(s) for s in expression.free_symbols]
+    names = {str(s) for s in expression.free_symbols} - KNOWN
     return to_string(substitute(expression, {name: symbol(f"{name}_post") for name in names}))
 
 
@@ -111,20 +116,22 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
 
     dynamics = "\n".join(
         f"dlam_{column}/dt = "
-        f"{to_string(_total(lam[row] * differentiate(flow[row], column) for row in states))}"
+        f"{_text(_total(lam[row] * differentiate(flow[row], column) for row in states), model)}"
         f" : {_inverse(model, column)}"
         for column in states
     )
     drift = _total(-lam[row] * differentiate(flow[row], "lastspike") for row in states)
     if drift != 0:
-        dynamics += f"\ndfeedback/dt = {to_string(drift)} : Hz"
+        dynamics += f"\ndfeedback/dt = {_text(drift, model)} : Hz"
     spike, waited, rise = _at_spike(hybrid, flow, lam) if model.spikes else ("", "", "")
     slopes = {key: to_symbolic(text) for key, text in hybrid.input_slope.items()}
     return AdjointEquations(
         dynamics=dynamics,
         spike=spike,
         feedback={
-            channel: to_string(_total(lam[row] * slopes.get((row, channel), 0) for row in states))
+            channel: _text(
+                _total(lam[row] * slopes.get((row, channel), 0) for row in states), model
+            )
             for channel in model.inputs
         },
         gradient={
@@ -132,7 +139,7 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
             for channel in model.inputs
         },
         parameters={
-            name: to_string(_total(lam[row] * differentiate(flow[row], name) for row in states))
+            name: _text(_total(lam[row] * differentiate(flow[row], name) for row in states), model)
             for name in learn
         },
         waited=waited,
@@ -143,6 +150,15 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
 
 def _total(terms) -> sympy.Expr:
     return sympy.expand(sum(terms, sympy.S.Zero), power_exp=False)
+
+
+def _text(expression: sympy.Expr, model: NeuronModel) -> str:
+    """An expression of the states as Brian2 reads it."""
+    # only the names of the model stand in comparisons
+    return written_out(
+        to_string(expression),
+        lambda part: model.namespace.dimensions_of(part, field="equations"),
+    )
 
 
 def _at_spike(hybrid: HybridMap, flow: dict, lam: dict) -> tuple[str, str, str]:
@@ -168,25 +184,26 @@ def _at_spike(hybrid: HybridMap, flow: dict, lam: dict) -> tuple[str, str, str]:
         ]
         + [feedback]
     )
-    rise = to_string(
-        sum(g * before[name] for name, g in margin.items()) + to_symbolic(hybrid.margin_rate)
+    rise = _text(
+        sum(g * before[name] for name, g in margin.items()) + to_symbolic(hybrid.margin_rate),
+        hybrid.model,
     )
     by_last_spike = to_symbolic(hybrid.margin_last_spike)
 
     def jumps(shift) -> list[str]:
         return [
-            f"lam_{name} = {to_string(kept[name] + margin.get(name, 0) * shift)}"
+            f"lam_{name} = {_text(kept[name] + margin.get(name, 0) * shift, hybrid.model)}"
             for name in states
             if kept[name] + margin.get(name, 0) * shift != lam[name]
         ]
 
-    lines = [f"shift = ({to_string(worth)})/({rise})", *jumps(shift)]
+    lines = [f"shift = ({_text(worth, hybrid.model)})/({rise})", *jumps(shift)]
     if by_last_spike != 0:
-        lines.append(f"feedback = {to_string(-by_last_spike * shift)}")
+        lines.append(f"feedback = {_text(-by_last_spike * shift, hybrid.model)}")
     waited = ""
     if hybrid.release is not None:
         keeper = "waiting" if hybrid.release.margin else "feedback"
-        carried = [] if keeper == str(worth) else [f"{keeper} = {to_string(worth)}"]
+        carried = [] if keeper == str(worth) else [f"{keeper} = {_text(worth, hybrid.model)}"]
         waited = "\n".join([*carried, *jumps(sympy.S.Zero)])
     return "\n".join(lines), waited, rise
 
@@ -198,17 +215,19 @@ def _at_release(hybrid: HybridMap, lam: dict) -> str:
         return ""
     worth = _total(lam[name] * to_symbolic(text) for name, text in release.jump.items())
     if not release.margin:
-        return f"feedback += {to_string(worth)}" if worth != 0 else ""
+        return f"feedback += {_text(worth, hybrid.model)}" if worth != 0 else ""
     resting = to_symbolic(release.slope).xreplace({symbol("accepted_input"): sympy.S.Zero})
     resting = resting.xreplace({to_symbolic("int(accepted_input)"): sympy.S.Zero})
-    lines = [f"wait = ({to_string(worth + symbol('waiting'))})/({to_string(resting)})"]
+    lines = [
+        f"wait = ({_text(worth + symbol('waiting'), hybrid.model)})/({_text(resting, hybrid.model)})"
+    ]
     lines += [
-        f"lam_{name} += {to_string(to_symbolic(text) * symbol('wait'))}"
+        f"lam_{name} += {_text(to_symbolic(text) * symbol('wait'), hybrid.model)}"
         for name, text in release.margin.items()
     ]
     by_last_spike = to_symbolic(release.last_spike)
     if by_last_spike != 0:
-        lines.append(f"feedback += {to_string(-by_last_spike * symbol('wait'))}")
+        lines.append(f"feedback += {_text(-by_last_spike * symbol('wait'), hybrid.model)}")
     return "\n".join(lines)
 
 
