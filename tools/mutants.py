@@ -6,9 +6,10 @@
 A mutant that no test notices is a line that nobody checks: write the test. The table holds what decides
 about numbers; add a line to it when you find a change that passes. Every mutant is applied to a copy of
 the package, laid out as an installed one, and compiled without optimization into a cache of its own;
-your tree and your caches are not touched. The suite checks that the table fits the code
-(tests/test_mutants.py); the mutants themselves are run by hand, one of them takes 5 to 30 seconds. Those
-of neurosnn.torch need an interpreter that has PyTorch; elsewhere they are reported as not run.
+your tree and your caches are not touched. First the same tests run on the unchanged copy: one that fails
+there says nothing. The suite checks that the table fits the code (tests/test_mutants.py); the mutants
+themselves are run by hand, one of them takes 3 to 30 seconds. Those of neurosnn.torch need an interpreter
+that has PyTorch; elsewhere they are reported as not run.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 from mutants_table import MUTANTS, Mutant
@@ -68,8 +71,10 @@ def place_in(folder: Path, mutant: Mutant) -> Path:
     return folder / inside
 
 
-def run_tests(mutant: Mutant, folder: Path) -> tuple[str, str]:
-    """What the tests say of the copy, and the last lines of their output."""
+def run_pytest(
+    tests: Iterable[str], k: str, folder: Path, limit: float | None = None
+) -> subprocess.CompletedProcess:
+    """Run tests on the copy; the first failure ends it."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder),
@@ -83,27 +88,56 @@ def run_tests(mutant: Mutant, folder: Path) -> tuple[str, str]:
         sys.executable,
         "-m",
         "pytest",
-        "-c",
-        str(ROOT / "setup.cfg"),
-        "--rootdir",
-        str(ROOT),
+        f"--rootdir={ROOT}",
+        f"--config-file={ROOT}/setup.cfg",
     ]
     command += ["-q", "-x", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    command += [str(ROOT / "tests" / test) for test in mutant.tests]
-    command += ["-k", mutant.k] if mutant.k else []
+    command += [str(ROOT / "tests" / test) for test in tests]
+    command += ["-k", k] if k else []
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit
+    )
+
+
+def tail_of(done: subprocess.CompletedProcess) -> str:
+    """The last lines of the output."""
+    return "\n".join((done.stdout + done.stderr).splitlines()[-6:])
+
+
+def run_tests(mutant: Mutant, folder: Path) -> tuple[str, str]:
+    """What the tests say of the copy, and the last lines of their output."""
+    if needs_torch(mutant) and find_spec("torch") is None:
+        return NOT_RUN, "PyTorch is not installed"
     try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT
-        )
+        done = run_pytest(mutant.tests, mutant.k, folder, LIMIT)
     except subprocess.TimeoutExpired:
         return KILLED, f"not finished after {LIMIT:.0f} s"
-    tail = "\n".join((done.stdout + done.stderr).splitlines()[-6:])
-    passed = re.search(r"\d+ passed", tail)
+    tail = tail_of(done)
+    if "refused the generated source" in done.stdout:
+        return BROKEN, f"the change is no C++\n{tail}"
     if done.returncode == 1 and re.search(r"\d+ failed", tail):
         return KILLED, tail
     if done.returncode == 0:
-        return (SURVIVED if passed else NOT_RUN), tail
+        return (SURVIVED if re.search(r"\d+ passed", tail) else NOT_RUN), tail
     return BROKEN, tail
+
+
+def needs_torch(mutant: Mutant) -> bool:
+    """Whether all its tests are skipped without PyTorch."""
+    return all("torch" in test for test in mutant.tests)
+
+
+def control(mutants: Iterable[Mutant], folder: Path) -> str:
+    """Run the tests of all mutants on the unchanged copy; what fails, or nothing."""
+    groups: dict[str, dict[str, None]] = {}
+    for mutant in mutants:
+        if not needs_torch(mutant) or find_spec("torch") is not None:
+            groups.setdefault(mutant.k, {}).update(dict.fromkeys(mutant.tests))
+    for k, tests in groups.items():
+        done = run_pytest(tests, k, folder)
+        if done.returncode:
+            return tail_of(done)
+    return ""
 
 
 def check_unchanged(folder: Path) -> None:
@@ -121,11 +155,14 @@ def check_unchanged(folder: Path) -> None:
 
 
 def main() -> int:
-    """Run the mutants that are asked for; 1 if one survives."""
+    """Run the mutants that are asked for; 1 if one survives, 2 if tests fail without them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", metavar="PATTERN", help="of names or files")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
-    parser.add_argument("--resume", type=Path, metavar="FILE", help="results, not computed twice")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="go on with a run that was broken off"
+    )
+    parser.add_argument("--no-control", action="store_true", help="not the unchanged copy first")
     parser.add_argument("--verbose", action="store_true", help="show what pytest says")
     arguments = parser.parse_args()
     chosen = [
@@ -143,19 +180,24 @@ def main() -> int:
         lines = arguments.resume.read_text(encoding="utf-8").splitlines()
         known = {line["name"]: line for line in map(json.loads, lines)}
     results: dict[str, str] = {}
+    entries = {mutant.name: json.loads(json.dumps(mutant._asdict())) for mutant in chosen}
+    for name, entry in entries.items():
+        before = known.get(name)
+        if before and before["result"] in (KILLED, SURVIVED) and before["mutant"] == entry:
+            results[name] = before["result"]
+    pending = [mutant for mutant in chosen if mutant.name not in results]
     with tempfile.TemporaryDirectory(prefix="mutants.") as scratch:
         folders: queue.Queue[Path] = queue.Queue()
         for k in range(arguments.jobs):
             copy_package(Path(scratch) / str(k))
             folders.put(Path(scratch) / str(k))
         check_unchanged(Path(scratch) / "0")
+        failed = "" if arguments.no_control else control(pending, Path(scratch) / "0")
+        if failed:
+            print(f"Tests fail on the unchanged package:\n{failed}")
+            return 2
 
         def run(mutant: Mutant) -> None:
-            entry = json.loads(json.dumps(mutant._asdict()))
-            before = known.get(mutant.name)
-            if before and before["result"] in (KILLED, SURVIVED) and before["mutant"] == entry:
-                results[mutant.name] = before["result"]
-                return
             folder = folders.get()
             place, start = place_in(folder, mutant), time.monotonic()
             original = place.read_bytes()
@@ -171,12 +213,13 @@ def main() -> int:
             if arguments.verbose or result in (SURVIVED, BROKEN):
                 print("    " + tail.replace("\n", "\n    "), flush=True)
             if arguments.resume:
-                line = {"name": mutant.name, "result": result, "seconds": seconds, "mutant": entry}
+                line = {"name": mutant.name, "result": result, "seconds": seconds}
+                line["mutant"] = entries[mutant.name]
                 with arguments.resume.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
 
         with ThreadPoolExecutor(arguments.jobs) as pool:
-            list(pool.map(run, chosen))
+            list(pool.map(run, pending))
     for kind in (KILLED, SURVIVED, BROKEN, NOT_RUN):
         names = [name for name, result in results.items() if result == kind]
         if names:

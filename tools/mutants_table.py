@@ -257,7 +257,7 @@ MUTANTS: tuple[Mutant, ...] = (
         EVENTPROP + "layer_eventprop.jinja",
         "max(real({{ layer.spike_gradient }}), e_secant[k]);",
         "real({{ layer.spike_gradient }});",
-        (TERMS,),
+        ("test_eventprop_flows.py::test_strings_in_brian2_give_the_gradient_of_the_engine",),
     ),
     Mutant(
         "eventprop: sign of the gradient of a delay",
@@ -278,8 +278,7 @@ MUTANTS: tuple[Mutant, ...] = (
         EVENTPROP + "layer_eventprop.jinja",
         "+ real(error[j])*per_dt",
         "+ real(error[j])",
-        ("test_eventprop_flows.py",),
-        "leaky or jump or membrane or fine",
+        (EXACT + "[leaky readout-8]",),
     ),
     Mutant(
         "eventprop: end of rest without effect",
@@ -493,7 +492,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ENGINE + "numbers.jinja",
         "return int((t + 1e-3*dt)/dt);",
         "return int(t/dt);",
-        (SPIKES + "[STDP_LIF]",),
+        ("test_engine.py::test_a_rest_of_three_steps_lasts_three_steps",),
     ),
     Mutant(
         "network: learned delays cut off",
@@ -507,7 +506,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/network/simulation.py",
         "synapses.delay = connection.delay[i] * net.dt",
         "synapses.delay = connection.delay[j % len(connection.delay)] * net.dt",
-        ("test_simulation.py::test_equals_an_independent_simulation",),
+        (SPIKES + "[LIF]",),
     ),
     Mutant(
         "network: scale of sparse weights",
