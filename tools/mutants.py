@@ -183,8 +183,8 @@ def main() -> int:
     entries = {mutant.name: json.loads(json.dumps(mutant._asdict())) for mutant in chosen}
     for name, entry in entries.items():
         before = known.get(name)
-        if before and before["result"] in (KILLED, SURVIVED) and before["mutant"] == entry:
-            results[name] = before["result"]
+        if before and before["result"] == KILLED and before["mutant"] == entry:
+            results[name] = KILLED
     pending = [mutant for mutant in chosen if mutant.name not in results]
     with tempfile.TemporaryDirectory(prefix="mutants.") as scratch:
         folders: queue.Queue[Path] = queue.Queue()
