@@ -21,7 +21,7 @@ from neurosnn.standalone import cuda
 from neurosnn.standalone.project import harden, read_from_files
 
 # The package has a function of the same name, which hides its module.
-export_module = importlib.import_module("neurosnn.export")
+export_module = importlib.import_module("neurosnn.standalone.export")
 
 
 @pytest.fixture(scope="session")

@@ -912,14 +912,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "equations/eqspike.py",
         'reset="v = 0\\nr += t_ref/tau_s"',
         'reset="v = 0\\nr += 0.9*t_ref/tau_s"',
-        ("test_equilibrium.py::test_spiking_rates_are_those_of_the_steady_state",),
+        ("test_equilibrium.py::test_window_of_an_isolated_pair",),
     ),
     Mutant(
         "EqSpike: rate of change",
         "equations/eqspike.py",
         "a = (r - q)/tau_2 : Hz",
         "a = (r - 0.5*q)/tau_2 : Hz",
-        ("test_equilibrium.py::test_slope_sums_to_zero_over_a_spike",),
+        ("test_equilibrium.py::test_window_of_an_isolated_pair",),
     ),
     # -- torch ------------------------------------------------------------------------------------
     Mutant(
