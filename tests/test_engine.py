@@ -69,6 +69,26 @@ def test_spikes_equal_stock_brian2(name):
         np.testing.assert_allclose(result.output[k, : len(part)], part, rtol=1e-12, atol=1e-12)
 
 
+def test_a_rest_of_three_steps_lasts_three_steps():
+    """0.3 ms / 0.1 ms is 2.9999999999999996."""
+    net = network(equations.STDP_LIF(t_ref=0.3 * ms), n=4, layers=1, dt=0.1 * ms)
+    net.parameters["input.w"][...] = 2.0
+    rng = np.random.default_rng(3)
+    trials = SpikeTrials(
+        times=np.sort(rng.uniform(0, 0.02, 400)),
+        units=rng.integers(0, 30, 400),
+        offsets=[0, 400],
+        labels=[0],
+        n_channels=30,
+        duration=20 * ms,
+    )
+    expected, _, _ = brian_spikes(net, trials)
+    steps, neurons = Engine(net, dtype="float64").simulate(trials).spikes["hidden"][0]
+    assert sorted(zip([0] * len(steps), steps, neurons, strict=True)) == expected["hidden"]
+    for neuron in range(4):
+        assert np.diff(steps[neurons == neuron]).min() == 3
+
+
 def test_states_are_those_of_a_state_monitor():
     net, trials = network(equations.ALIF(), layers=1), spike_trials(1, n_steps=100)
     result = Engine(net, dtype="float64").simulate(

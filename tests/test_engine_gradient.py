@@ -16,6 +16,7 @@ from neurosnn.network import Input, Readout, SpikingNetwork
 from neurosnn.network import Layer as NetworkLayer
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eprop.backend import OnlineBackend
+from neurosnn.rules.eventprop import EventProp
 
 N_STEPS, N_IN, N_OUT = 200, 12, 3
 WEIGHT = {"Izhikevich": 30.0}
@@ -163,6 +164,12 @@ def test_feedback_and_rate_regularization(feedback):
     assert difference(*compared(net, "ALIF", feedback=feedback, rate=1e-4)) < 1e-10
 
 
+def test_global_feedback_is_one_over_the_root_of_the_neurons():
+    weights = EProp(feedback="global").feedback_weights({"four": 4, "nine": 9}, 2)
+    np.testing.assert_allclose(weights["four"], np.full((4, 2), 1 / 2), rtol=1e-15)
+    np.testing.assert_allclose(weights["nine"], np.full((9, 2), 1 / 3), rtol=1e-15)
+
+
 def test_cross_entropy_per_step():
     net = network(SMALL["STDP_ALIF"])
     assert difference(*compared(net, "STDP_ALIF", loss="cross_entropy")) < 1e-10
@@ -198,7 +205,7 @@ def test_bptt_goes_through_sparse_synapses():
     def made(connectivity):
         layers = [
             NetworkLayer(
-                SMALL["ALIF"], 24, recurrent=True, connectivity=connectivity, weight_scale=4.0
+                SMALL["ALIF"], 40, recurrent=True, connectivity=connectivity, weight_scale=4.0
             )
             for _ in range(2)
         ]
@@ -270,3 +277,33 @@ def test_readouts_whose_input_is_not_their_output(readout):
     assert ours.total == online.total == 0
     assert ours.spikes["hidden"] > 6
     assert difference(ours.gradient, online.gradient) < 1e-10
+
+
+@pytest.mark.parametrize("rule", [EProp(), EventProp()], ids=lambda rule: rule.name)
+def test_coefficients_of_a_nonlinear_readout_are_those_of_their_step(rule):
+    """No spike depends on the weights of the readout, so differences of the loss are exact."""
+    squares = NeuronModel(
+        equations="dy/dt = (g - 3*y - y**2)/tau : 1\ndg/dt = -g/tau : 1",
+        method="euler",
+        inputs=("g",),
+        parameters={"tau": 8 * ms},
+    )
+    hidden = NetworkLayer(equations.CurrentLIF(), 4, weight_scale=4.0, weight_mean=2.0)
+    net = SpikingNetwork(Input(N_IN), hidden, Readout(2, model=squares), seed=3)
+    trials = spike_trials(1, N_IN, 60, rate=60.0, seed=5)
+    target = np.random.default_rng(1).normal(size=(60, 2))
+    engine = Engine(net, rule, MeanSquareError(), dtype="float64", threads=1)
+    w = net.parameters["readout.w"]
+    w[...] = np.linspace(0.5, 2.0, w.size).reshape(w.shape)
+    found = engine.run(trials, target, gradient=True)
+    assert found.spikes["hidden"] > 10
+    differences = np.zeros_like(w)
+    for index in np.ndindex(w.shape):
+        before, sides = w[index], []
+        for step in (1e-5, -1e-5):
+            w[index] = before + step
+            sides.append(engine.run(trials, target).loss)
+        w[index] = before
+        differences[index] = (sides[0] - sides[1]) / 2e-5
+    assert np.abs(differences).max() > 1e-3
+    np.testing.assert_allclose(found.gradient["readout.w"], differences, rtol=1e-6, atol=1e-9)

@@ -51,7 +51,7 @@ CASES = {
 def test_engine_equals_brian2(case):
     net = network(**CASES[case])
     engine = EquilibriumEngine(net, dtype="float64", threads=1)
-    for k in range(1):
+    for k in range(2):  # nudged towards the target, and away from it
         given = {"targets": TARGETS[k : k + 1], "beta": BETA[k], "phase": PHASE[k : k + 1]}
         result = engine.run(X[k : k + 1], record=True, **given)
         brian = net.brian2(X[k : k + 1], **given)

@@ -71,9 +71,10 @@ def test_gradient_equals_differences_of_exact_loss(name, seed):
 
 @pytest.mark.parametrize("loss", [FirstSpike(**TIMES), MaxCrossEntropy()])
 def test_engine_has_the_value_and_the_error_of_the_definition(loss):
-    """Also of a silent label: a threshold that no output reaches gives the phantom spike."""
+    """Also of a silent label, which has a phantom spike, and of outputs that count as grazing."""
     case = lif_case(5)
-    for one in (loss, FirstSpike(v_th=50.0)):
+    grazing = FirstSpike(**TIMES | {"tau_1": 0.1 * ms, "alpha": 0.0})
+    for one in (loss, FirstSpike(v_th=50.0), grazing):
         machine = engine(case, 1e-3, learn=(), rule=EventProp(), loss=one)
         batch = trials(case, 1e-3)
         found, result = machine.simulate(batch), machine.run(batch, gradient=True)

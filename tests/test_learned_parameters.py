@@ -1,5 +1,7 @@
 """Time constants, delays and other parameters that are learned besides weights."""
 
+import json
+
 import numpy as np
 import pytest
 from brian2 import ms, mV
@@ -283,7 +285,11 @@ def test_refused(make, reason):
 @pytest.mark.slow
 def test_export_has_the_learned_values(tmp_path):
     net = network(second=False)
-    net.parameters["hidden.tau_m"][...] = 12.5e-3
+    net.parameters["hidden.tau_m"][...] = 12.34567e-3  # a number that nothing else has
     export(net, tmp_path / "program", inputs=spikes()[0], duration=45 * ms)
-    files = [path for path in tmp_path.rglob("*") if path.suffix in (".cpp", ".json")]
-    assert any(text in path.read_text() for path in files for text in ("0.0125", "12.5"))
+    (program,) = tmp_path.rglob("main.cpp")
+    assert "_array_hidden_tau_m[0] = 0.01234567;" in program.read_text()
+    (manifest,) = tmp_path.rglob("manifest.json")
+    entries = json.loads(manifest.read_text())["parameters"]
+    (value,) = (entry["value"] for entry in entries if entry["name"] == "hidden.tau_m")
+    assert float(value) == 12.34567e-3

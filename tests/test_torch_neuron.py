@@ -291,6 +291,7 @@ def test_parameters_stay_in_their_range_and_carry_their_unit():
 def test_leak_rate_is_the_sigmoid_of_a_free_number():
     neuron = to_torch(equations.LIF(tau_m=16 * ms), {"tau_m": "leak_rate"}, dtype=torch.float64)
     assert neuron.free_tau_m.item() == pytest.approx(-np.log(15))
+    assert float(neuron.learned()["tau_m"] / ms) == pytest.approx(16)
     with torch.no_grad():
         neuron.free_tau_m.fill_(0.0)
     assert float(neuron.learned()["tau_m"] / ms) == pytest.approx(2)

@@ -15,6 +15,7 @@ from neurosnn.losses import CrossEntropy, MeanSquareError, as_loss
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.eprop import EProp
 from neurosnn.training import Trainer, backends
+from neurosnn.training.callbacks import LiftSilent
 from neurosnn.training.optimizers import SGD, Adam
 from neurosnn.training.schedules import Exponential
 
@@ -151,16 +152,56 @@ def test_absent_synapses_and_signs_survive_training():
     assert np.all(recurrent.pre != recurrent.post)
 
 
-def test_weights_with_a_unit_are_learned_in_millivolts():
-    """Adam moves by the learning rate in its first step: 0.1 mV, not 0.1 V."""
-    volts = NeuronModel(
+def test_the_gradient_of_absent_synapses_moves_nothing_and_has_no_length():
+    """Whatever a backend leaves there: else it would shorten all others by the clipping."""
+
+    class Leaving(LinearBackend):
+        def run(self, trials, targets=None, gradient=False):
+            result = super().run(trials, targets, gradient)
+            if gradient:
+                np.fill_diagonal(result.gradient["recurrent.w"], 1e6)
+            return result
+
+    results = []
+    for backend in (LinearBackend, Leaving):
+        net = make_net(recurrent=True)
+        trainer = Trainer(
+            net,
+            "rule",
+            backend=backend(net, CrossEntropy()),
+            optimizer=Adam(0.1),
+            clip_gradient=1.0,
+        )
+        results.append((trainer.step(TRIALS)["gradient_norm"], weights_of(trainer)))
+        assert not np.diagonal(net.parameters["recurrent.w"]).any()
+    (norm, weights), (norm_left, weights_left) = results
+    assert norm_left == norm > 0
+    assert same(weights, weights_left)
+
+
+def volts_net():
+    model = NeuronModel(
         equations="dv/dt = -v/tau_m : volt",
         threshold="v > v_th",
         reset="v = 0*mV",
         surrogate="clip(1 - abs(v - v_th)/v_th, 0, 1)/v_th",
         parameters={"tau_m": 20 * ms, "v_th": 10 * mV},
     )
-    net = SpikingNetwork(Input(8), Layer(volts, 5), Readout(3))
+    return SpikingNetwork(Input(8), Layer(model, 5), Readout(3))
+
+
+def test_silent_neurons_are_lifted_by_millivolts():
+    trainer = make_trainer(volts_net())
+    before = weights_of(trainer)
+    trainer.counts = {"hidden": np.array([0, 3, 0, 1, 9])}
+    LiftSilent(0.25).epoch_end(trainer, {})
+    moved = trainer.net.parameters["input.w"] - before["input.w"]
+    np.testing.assert_allclose(moved, np.tile([0.25e-3, 0, 0.25e-3, 0, 0], (8, 1)), atol=1e-12)
+
+
+def test_weights_with_a_unit_are_learned_in_millivolts():
+    """Adam moves by the learning rate in its first step: 0.1 mV, not 0.1 V."""
+    net = volts_net()
     trainer = make_trainer(net, optimizer=Adam(0.1))
     before = weights_of(trainer)
     trainer.step(TRIALS)
