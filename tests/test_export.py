@@ -186,14 +186,18 @@ def test_other_trials_for_the_program(tmp_path):
     project = export(net, tmp_path / "net", inputs=spike_trials(2))
     folder = write_inputs(project, tmp_path / "in", spike_trials(3, seed=5), parameters={
         "input.w": net.parameters["input.w"]})  # fmt: skip
-    np.testing.assert_array_equal(np.load(folder / "trials.npy"), [60, 60, 60])
     np.testing.assert_array_equal(np.load(folder / "input.w.npy"), net.parameters["input.w"])
     # The period: 60 steps, and two idle ones for the longest delay.
-    times, channels = np.load(folder / "input.t.npy"), np.load(folder / "input.i.npy")
-    offsets, step, channel = spike_trials(3, seed=5).steps(1 * ms)
-    wanted = step + np.repeat([0, 62, 124], np.diff(offsets))
-    np.testing.assert_array_equal(np.rint(times / 1e-3), wanted)
-    np.testing.assert_array_equal(channels, channel)
+    for inputs, trials in (
+        (project / "inputs", spike_trials(2)),
+        (folder, spike_trials(3, seed=5)),
+    ):
+        np.testing.assert_array_equal(np.load(inputs / "trials.npy"), [60] * len(trials))
+        times, channels = np.load(inputs / "input.t.npy"), np.load(inputs / "input.i.npy")
+        offsets, step, channel = trials.steps(1 * ms)
+        wanted = step + np.repeat(np.arange(len(trials)) * 62, np.diff(offsets))
+        np.testing.assert_array_equal(np.rint(times / 1e-3), wanted)
+        np.testing.assert_array_equal(channels, channel)
     with pytest.raises(ValueError, match=r"the program has no 'out.w'"):
         write_inputs(project, folder, spike_trials(2), parameters={"out.w": 1})
     with pytest.raises(ValueError, match=r"is not an exported network"):
