@@ -1,14 +1,19 @@
 """Models that the fuzzer of models (tools/fuzz_models.py) found wrong, unclear or lost, shrunk."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import sympy
 from brian2 import Network, NeuronGroup, Synapses, hertz, ms, mV, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS
+from brian2.utils.stringtools import word_substitute
 from scipy.special import exprel
 from test_silent_results import driven, input_spikes, network, no_spikes, same_spikes
 
 from neurosnn import EProp, EventProp, NeuronModel, equations
-from neurosnn.core.symbolic import differentiate, to_string, to_symbolic
+from neurosnn.calculus.step import step_map
+from neurosnn.core.symbolic import differentiate, int_, to_string, to_symbolic
 from neurosnn.core.written_out import written_out
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
@@ -55,6 +60,12 @@ IN_VOLTS = {
         neuron(more="b : boolean", reset="v = 0; b = True"),
         neuron("0.2*int(b) - v", "b : boolean", reset="v = 0; b = not b", step="b = v > 0.5 or b"),
         neuron("0.1*k - v", "k : integer", reset="k = 1 - 2.6*v; v = 0"),
+        neuron(
+            "1.2 - v",
+            refractory=2 * ms,
+            threshold="v > 1 + exp(-(t - lastspike)/(3*ms))",
+            surrogate="0.4*clip(1 - abs(v - 1 - exp(-(t - lastspike)/(3*ms))), 0, 1)",
+        ),
         neuron("0.1*sqrt(abs(v)) - v"),
         neuron("0.1*abs(v)**p - v", parameters={"p": 0.4}),
         neuron("0.1*exprel(clip(v, -1, 1)) - v"),
@@ -72,6 +83,7 @@ IN_VOLTS = {
         "True",
         "boolean",
         "integer",
+        "last spike",
         "root",
         "power",
         "exprel",
@@ -82,6 +94,57 @@ IN_VOLTS = {
 )
 def test_gradient_is_finite_and_that_of_online_eprop(model):
     gradients(model, scale=2.0 if model.dimensions["v"].is_dimensionless else 8.0)
+
+
+def test_an_input_that_cannot_reach_the_threshold_online():
+    """Its steps have no slope, so its gradient is zero."""
+    model = NeuronModel(
+        equations="""
+        dv/dt = (x/nS + 0.3*(g/nS//0.7) - v)/(10*ms) : 1
+        dx/dt = -x/(5*ms) : siemens
+        dg/dt = -g/(5*ms) : siemens
+        """,
+        threshold="v > 1",
+        reset="v = 0",
+        inputs=("x", "g"),
+        method="euler",
+        surrogate="0.4*clip(1 - abs(v - 1), 0, 1)",
+    )
+    net = SpikingNetwork(
+        Input(3),
+        Layer(model, 6, excitatory=0.5, recurrent=True, weight_scale=3.0),
+        Readout(2),
+        dt=1 * ms,
+        seed=1,
+    )
+    trials = input_spikes()
+    online = OnlineBackend(net, EProp(), CrossEntropy()).run(trials, gradient=True)
+    engine = Engine(net, EProp(), CrossEntropy(), dtype="float64").run(trials, gradient=True)
+    assert online.spikes["hidden"] == engine.spikes["hidden"] > 20
+    recurrent = online.gradient["recurrent.w"]
+    np.testing.assert_allclose(recurrent, engine.gradient["recurrent.w"], rtol=1e-9, atol=1e-20)
+    assert not recurrent[3:].any()
+    assert recurrent[:3].any()
+
+
+@pytest.mark.parametrize("rests", [True, False])
+def test_step_code_sees_what_a_refractory_neuron_keeps(rests):
+    """The slope of the second statement by v, of which the first keeps the value while refractory."""
+    model = neuron("-v", "h : 1", refractory=5 * ms, step="v = 0.5*v; h = 3*v", initial={"v": 1.0})
+    model = dataclasses.replace(
+        model, equations=model.equations.replace(": 1\nh", ": 1 (unless refractory)\nh")
+    )
+    group = model.group(1, dt=1 * ms)
+    if rests:
+        group.lastspike = 0 * ms
+    Network(group).run(1 * ms, namespace={})
+    text = step_map(model).transition["h", "v"]
+    values = {"not_refractory": not rests, "___spiked": 0, "dt": 1.0, "ms": 1.0}
+    slope = to_symbolic(word_substitute(text, {name: str(v) for name, v in values.items()}))
+    assert group.h[0] == (3 if rests else 1.35)
+    np.testing.assert_allclose(
+        float(slope.replace(int_, lambda x: sympy.Integer(bool(x)))), group.h[0]
+    )
 
 
 class TestSlopes:

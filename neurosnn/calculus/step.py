@@ -48,6 +48,8 @@ from neurosnn.core.symbolic import (
     differentiate,
     expand,
     run_symbolically,
+    statements,
+    substitute,
     symbol,
     to_string,
     to_symbolic,
@@ -475,15 +477,15 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
 
 
 def _conditional(code: str, values: dict, conditional: tuple[str, ...]) -> dict:
-    """Execute statements; a variable "unless refractory" keeps its value while refractory."""
-    result = run_symbolically(code, values)
+    """Execute statements; each keeps the value of a variable "unless refractory" while refractory."""
+    result = dict(values)
     free = to_symbolic("int(not_refractory)")
-    for name in conditional:
-        if result[name] != values[name]:
+    for variable, expression in statements(code):
+        new = substitute(to_symbolic(expression), result)
+        if variable in conditional and new != result[variable]:
             # Brian2 writes the new value only if not refractory, when the flag in it is 1
-            result[name] = (
-                free * result[name].xreplace({free: sympy.S.One}) + (1 - free) * values[name]
-            )
+            new = free * new.xreplace({free: sympy.S.One}) + (1 - free) * result[variable]
+        result[variable] = new
     return result
 
 

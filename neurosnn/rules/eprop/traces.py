@@ -305,8 +305,9 @@ class _Writer:
         step = [f"{gradient} += {signal}_post*{filtered if readout_filter else trace_name}"]
         step += [in_place(expressions, depends, own), f"{arrived_name} = 0"]
         trace = trace if trace.isidentifier() else f"({trace})"
-        step += [f"{trace_name} = {self.psi}_post*{trace}"]
         e_unit = unit_text(DIMENSIONLESS / w_dim)
+        trace = f"{self.psi}_post*{trace}" if rows else f"0*{e_unit}"  # no way to the threshold
+        step += [f"{trace_name} = {trace}"]
         declared = [f"{own('w')} : {unit_text(w_dim)}", f"{arrived_name} : 1"]
         declared += [f"{eps[row]} : {unit_text(self.ratio(row, channel))}" for row in rows]
         declared += [f"{trace_name} : {e_unit}"]
