@@ -182,21 +182,21 @@ def build(
     given = read_inputs(net, inputs)
     schedule = given.schedule
     models = {layer.name: (net.model(layer.name), layer.n) for layer in net.layers}
-    models["readout"] = (_with_output(net), net.readout.n)
+    models["readout"] = (with_output(net), net.readout.n)
     own = {
         name: set(model.dimensions) - set(model.parameters) for name, (model, _) in models.items()
     }
     if net.input.real_valued:
         own["input"] = {"x"}
     _check_record(record, own)
-    dt = _own_dt(net)
-    groups = {"input": _input_group(net, given, dt, dtype)}
+    dt = own_dt(net)
+    groups = {"input": input_group(net, given, dt, dtype)}
     for name, (model, n) in models.items():
         if len(schedule.n_steps) == 1:
             groups[name] = model.group(n, name=name, dtype=dtype, dt=dt)
             continue
-        restarting, code = _restarting(model, schedule)
-        groups[name] = restarting.group(n, name=name, dtype=dtype, dt=dt)
+        restarted, code = restarting(model, schedule)
+        groups[name] = restarted.group(n, name=name, dtype=dtype, dt=dt)
         remember(groups[name], model)
         groups[name].run_regularly(
             code, dt=schedule.period * net.dt, when="start", order=-1, name=f"{name}_restart"
@@ -208,7 +208,7 @@ def build(
     return Network(*objects)
 
 
-def _own_dt(net: SpikingNetwork) -> Quantity | None:
+def own_dt(net: SpikingNetwork) -> Quantity | None:
     """The dt of a new object: none in a standalone program whose default clock has it already.
 
     It is quicker with one clock, and brian2cuda's synapses assume the default clock.
@@ -218,7 +218,7 @@ def _own_dt(net: SpikingNetwork) -> Quantity | None:
     return None if shared else net.dt
 
 
-def _input_group(net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype: Any):
+def input_group(net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype: Any):
     n = net.input.n
     if given.values is None:
         return SpikeGeneratorGroup(n, given.channel, given.step * net.dt, dt=dt, name="input")
@@ -237,7 +237,7 @@ def _input_group(net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype:
     return group
 
 
-def _with_output(net: SpikingNetwork) -> NeuronModel:
+def with_output(net: SpikingNetwork) -> NeuronModel:
     """The readout's model with its bias: `output` is what is trained."""
     model = net.readout.model
     state = model.states[0]
@@ -250,7 +250,7 @@ def _with_output(net: SpikingNetwork) -> NeuronModel:
     )
 
 
-def _restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, str]:
+def restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, str]:
     """The model without spikes between trials, and the code that sets its initial state."""
     strings = [model.equations, model.threshold, model.reset, model.step, str(model.refractory)]
     text = "\n".join(map(without_comments, strings)).replace("t - lastspike", "lastspike")

@@ -23,10 +23,10 @@ from neurosnn.model import NeuronModel
 from neurosnn.network.simulation import (
     Inputs,
     Schedule,
-    _input_group,
-    _own_dt,
-    _restarting,
-    _with_output,
+    input_group,
+    own_dt,
+    restarting,
+    with_output,
 )
 from neurosnn.rules.eprop.synapses import NEURONS, add_variables, eprop_synapses, prepare
 from neurosnn.rules.eprop.traces import (
@@ -136,7 +136,7 @@ class LearningNetwork:
         self.schedule, self.feedback = given.schedule, feedback
         self.names = network_names(net)
         self.filter = model_filter(net.readout.model, net.dt)
-        self.dt = _own_dt(net)
+        self.dt = own_dt(net)
         self.trial_clock = Clock(self.schedule.period * net.dt, name="trial_clock*")
         self.duration = self.schedule.duration + net.dt
         steps = {"within_trial": net.dt, "trial_seconds": self.trial_clock.dt}
@@ -144,7 +144,7 @@ class LearningNetwork:
             name: TimedArray(values, dt=steps[name], name=f"{name}*")
             for name, values in times_of_trials(self.schedule).items()
         }
-        self.groups: dict[str, Any] = {"input": _input_group(net, given, self.dt, dtype)}
+        self.groups: dict[str, Any] = {"input": input_group(net, given, self.dt, dtype)}
         for layer in net.layers:
             group = self._group(layer.model, layer.n, layer.name)
             threshold, known = group.events["spike"], group.variables
@@ -155,7 +155,7 @@ class LearningNetwork:
             )
             self._count(group)
             self.groups[layer.name] = group
-        model = _with_output(net)
+        model = with_output(net)
         if plastic_bias:
             unit = unit_text(model.dimensions["b"])
             model = dataclasses.replace(model, equations=f"{model.equations}\nb : {unit}")
@@ -180,7 +180,7 @@ class LearningNetwork:
         """A group that starts anew with each trial, as `simulation.build` makes it."""
         code = ""
         if len(self.schedule.n_steps) > 1:
-            model, code = _restarting(model, self.schedule)
+            model, code = restarting(model, self.schedule)
         group = model.group(n, name=name, dtype=self.dtype, dt=self.dt)
         if code:
             self.at_trials(group, code, RESTART, "restart")
