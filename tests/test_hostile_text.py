@@ -497,3 +497,60 @@ def test_nir_graphs():
                 assert_clear(error)
             else:
                 assert "pwned" not in repr(made)
+
+
+# -- data sets ------------------------------------------------------------------------------------
+
+
+def test_names_of_classes_in_h5_files(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    trials = data.SpikeTrials(
+        times=[0.001] * 20,
+        units=[0] * 20,
+        offsets=range(21),
+        labels=range(20),
+        n_channels=700,
+        duration=10 * ms,
+        class_names=[f"class {k}" for k in range(20)],
+    )
+    for part in ("train", "test"):
+        data.write_shd(tmp_path / f"shd_{part}.h5", trials)
+
+    def read(text):
+        with h5py.File(tmp_path / "shd_test.h5", "r+") as file:
+            keys = [*file["extra/keys"][:]]
+            del file["extra/keys"]
+            text = text.replace("\0", "")  # which h5py does not write
+            names = [text.encode("utf-8", "surrogateescape"), *keys[1:]]
+            file["extra/keys"] = np.array(names, dtype=h5py.special_dtype(vlen=bytes))
+        found = data.read_shd(tmp_path)[-1]
+        repr(found)
+        return found.class_names
+
+    refused_or_harmless(
+        [(label, lambda text=text: read(text)) for label, text in TEXTS.items()], least=5
+    )
+
+
+def test_labels_of_aligned_speech():
+    from neurosnn.data.speech.alignments import parse_ctm, parse_textgrid, plain_phone
+    from neurosnn.data.speech.features import parse_phn
+
+    grid = (
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n0 1 <exists> 1\n'
+        '"IntervalTier" "phones" 0 1 1\n0 1 "{}"\n'
+    )
+    for text in TEXTS.values():
+        raw = text.encode("utf-8", "surrogateescape")
+        for parse in (
+            lambda raw=raw: parse_textgrid(grid.encode().replace(b"{}", raw), "a.TextGrid"),
+            lambda raw=raw: parse_ctm(b"utterance 1 0.0 0.5 " + raw, "a.ctm"),
+            lambda raw=raw: parse_phn(b"0 100 " + raw, 100, "a.PHN"),
+        ):
+            try:
+                found = parse()
+            except ValueError as error:
+                assert_clear(error)
+            else:
+                repr(found)
+        plain_phone(text)
