@@ -66,6 +66,19 @@ IN_VOLTS = {
             threshold="v > 1 + exp(-(t - lastspike)/(3*ms))",
             surrogate="0.4*clip(1 - abs(v - 1 - exp(-(t - lastspike)/(3*ms))), 0, 1)",
         ),
+        NeuronModel(
+            equations="""
+            dv/dt = (1.2 + a - v)/(10*ms) : 1
+            dy/dt = (clip(a, -1, 0.7) - y)/(7*ms) : 1 (unless refractory)
+            da/dt = (clip(y, -1, 0.7) - a)/(7*ms) : 1 (unless refractory)
+            """,
+            threshold="v > 1 + 0.1*y",
+            reset="v = 0",
+            refractory=2 * ms,
+            inputs=("a",),
+            method="exponential_euler",
+            surrogate="0.4*clip(1 - abs(v - 1 - 0.1*y), 0, 1)",
+        ),
         neuron("0.1*sqrt(abs(v)) - v"),
         neuron("0.1*abs(v)**p - v", parameters={"p": 0.4}),
         neuron("0.1*exprel(clip(v, -1, 1)) - v"),
@@ -84,6 +97,7 @@ IN_VOLTS = {
         "boolean",
         "integer",
         "last spike",
+        "clip while refractory",
         "root",
         "power",
         "exprel",
@@ -145,6 +159,31 @@ def test_step_code_sees_what_a_refractory_neuron_keeps(rests):
     np.testing.assert_allclose(
         float(slope.replace(int_, lambda x: sympy.Integer(bool(x)))), group.h[0]
     )
+
+
+@pytest.mark.torch
+def test_a_jump_that_depends_on_the_time_alone():
+    """The gradient goes through the jump of the moment of the spike, as in torch."""
+    from torch_oracle import gradient
+
+    model = neuron(
+        "1.2 - x - v",
+        "dx/dt = -x/(20*ms) : 1",
+        reset="v = 0; x += 0.5 + 0.4*cos(t/(3*ms))",
+        spike_gradient=("x",),
+    )
+    net, trials = driven(model), input_spikes(60)
+    _, step, channel = trials.steps(1 * ms)
+    raster = np.zeros((60, 3))
+    np.add.at(raster, (step, channel), 1.0)
+    loss = CrossEntropy()
+    weight = loss.step_weights(np.array([60]), 1 * ms)
+    found = Engine(net, EProp(), loss, dtype="float64").run(trials, gradient=True)
+    _, expected, counts = gradient(net, (), raster, 0, step_weight=weight)
+    assert found.spikes["hidden"] == counts["hidden"].sum() > 15
+    w = expected["input.w"]
+    np.testing.assert_allclose(found.gradient["input.w"], w, rtol=1e-7, atol=1e-12)
+    assert np.linalg.norm(w) > 0
 
 
 class TestSlopes:

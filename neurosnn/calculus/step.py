@@ -396,7 +396,8 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
 
     def carried(expression: sympy.Expr, name: str) -> sympy.Expr:
         """An expression of the state before the reset, made available at the next step."""
-        if not {str(s) for s in expression.free_symbols} & set(model.states):
+        moment = {*model.states, "t", "lastspike", "not_refractory"}  # another one at the next step
+        if not {str(s) for s in expression.free_symbols} & moment:
             return expression
         name, text = MARK + name, to_string(expression)
         while at_reset.get(name, text) != text:  # states a, a_b, b and b_c make a_b_c twice

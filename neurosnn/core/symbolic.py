@@ -66,7 +66,11 @@ class clip(sympy.Function):
 
     def fdiff(self, argindex=1):
         x, low, high = self.args
-        return int_({1: sympy.And(x > low, x < high), 2: x <= low, 3: x >= high}[argindex])
+        if (
+            argindex == 1
+        ):  # a product: Brian2's numpy code cannot calculate with "and" in each place
+            return int_(x > low) * int_(x < high)
+        return int_(x <= low if argindex == 2 else x >= high)
 
 
 class nonzero(sympy.Function):
