@@ -117,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "torch: random state not restored",
         "neurosnn/torch/learner.py",
-        'self.epoch, self.history = epoch, history\n        self.random_state = progress["random"]',
+        "self.epoch, self.history = epoch, history\n        self.random_state = random",
         "self.epoch, self.history = epoch, history",
         (TORCH_CONTRACT + "[classifier-goes_on_bit_equal_after_a_kill_at_any_batch]",),
     ),

@@ -157,9 +157,7 @@ def _read_file(h5py, path, n_classes, limit, sort):
         if "extra/speaker" in file:
             speaker = np.asarray(file["extra/speaker"][:], dtype=np.int64)
         if "extra/keys" in file:
-            names = tuple(
-                k.decode() if isinstance(k, bytes) else str(k) for k in file["extra/keys"][:]
-            )
+            names = tuple(_name(k, path) for k in file["extra/keys"][:])
     lengths = [len(t) for t in times]
     if len(times) != len(labels) or lengths != [len(u) for u in units]:
         raise bad_file(
@@ -219,3 +217,16 @@ def _read_file(h5py, path, n_classes, limit, sort):
         "speaker": speaker,
         "class_names": names or tuple(map(str, range(n_classes))),
     }
+
+
+def _name(key, path) -> str:
+    """The name of a class as text."""
+    try:
+        return key.decode() if isinstance(key, bytes) else str(key)
+    except UnicodeDecodeError as error:
+        raise bad_file(
+            path,
+            f"names a class {key!r:.80}",
+            "Names are text in UTF-8.",
+            "Get the file again.",
+        ) from error
