@@ -14,7 +14,7 @@ from neurosnn.losses import CrossEntropy
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
-from neurosnn.rules.eprop import adjoint as eprop_adjoint
+from neurosnn.rules.surrogate import adjoint as surrogate_adjoint
 
 pytest.importorskip("torch", reason="the oracle is torch, which is not installed")
 from torch_oracle import gradient
@@ -174,7 +174,7 @@ def test_no_term_can_be_left_out(name, monkeypatch):
             found = step_map(model, learn)
             return without(found, field, key) if model.spikes else found
 
-        monkeypatch.setattr(eprop_adjoint, "step_map", mutated)
+        monkeypatch.setattr(surrogate_adjoint, "step_map", mutated)
         if not wrong(name):
             unnoticed.append((field, key))
     assert unnoticed == []
@@ -184,6 +184,6 @@ def test_no_term_can_be_left_out(name, monkeypatch):
 @pytest.mark.usefixtures("derived_anew")
 def test_initial_values_cannot_be_left_out(name, monkeypatch):
     monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
-    monkeypatch.setattr(eprop_adjoint, "_through_initial_values", lambda *_: [])
+    monkeypatch.setattr(surrogate_adjoint, "_through_initial_values", lambda *_: [])
     used = {"exponential": "E", "Izhikevich": "bc"}[name]
     assert wrong(name).keys() == {f"{layer}.{p}" for layer in ("hidden1", "hidden2") for p in used}

@@ -347,8 +347,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "calculus: a closed variable moves on",
         "neurosnn/calculus/step.py",
-        "+ (1 - free) * values[name]",
-        "+ (1 + free) * values[name]",
+        "+ (1 - free) * result[variable]",
+        "+ (1 + free) * result[variable]",
         (AUTOGRAD + "[gated]",),
     ),
     Mutant(
@@ -679,8 +679,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "updates: weights not back in their unit",
         "neurosnn/training/updates.py",
-        "self.parameters[name] *= scale",
-        "self.parameters[name] *= 1.001 * scale",
+        "array * self.scales[name], where=moved",
+        "1.001 * array * self.scales[name], where=moved",
         ("test_training.py::test_weights_with_a_unit_are_learned_in_millivolts",),
     ),
     Mutant(
@@ -737,15 +737,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "loop: patience forgotten by a resume",
         "neurosnn/training/loop.py",
-        "= state.best, position.best_value, position.stale",
-        "= state.best, position.best_value, 0",
+        '= state.best, best_value, fit["stale"]',
+        "= state.best, best_value, 0",
         (CONTRACT + "[network-early_stopping_goes_on]",),
     ),
     Mutant(
         "loop: best weights forgotten by a resume",
         "neurosnn/training/loop.py",
-        "= state.best, position.best_value, position.stale",
-        "= {}, position.best_value, position.stale",
+        '= state.best, best_value, fit["stale"]',
+        '= {}, best_value, fit["stale"]',
         (CONTRACT + "[network-early_stopping_goes_on]",),
     ),
     Mutant(
@@ -779,8 +779,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "resume: largest gradients forgotten",
         "neurosnn/training/base.py",
-        "guard.count, guard.largest = count, largest",
-        "guard.count, guard.largest = count, {}",
+        "guard.count, guard.largest = updates, largest",
+        "guard.count, guard.largest = updates, {}",
         (CONTRACT + "[network-goes_on_bit_equal_after_a_kill_at_any_batch]",),
     ),
     Mutant(
@@ -949,8 +949,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "torch: position in the schedule not restored",
         "neurosnn/torch/training.py",
-        'self.schedule.load_state_dict(state.progress["schedule"])',
-        'assert state.progress["schedule"]',
+        "self.schedule.load_state_dict(position)",
+        "assert position",
         (TORCH_CONTRACT + "[classifier-goes_on_bit_equal_after_a_kill_at_any_batch]",),
     ),
     Mutant(
