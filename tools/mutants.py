@@ -174,6 +174,9 @@ def main() -> int:
             for p in arguments.only
         )
     ]
+    if not chosen:
+        print("no change has such a name or file: --only takes patterns such as 'eventprop*'")
+        return 2
     texts = {mutant.name: mutated(mutant) for mutant in MUTANTS}
     known: dict[str, dict] = {}
     if arguments.resume and arguments.resume.exists():
