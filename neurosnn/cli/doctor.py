@@ -12,6 +12,8 @@ from importlib.util import find_spec
 
 import platformdirs
 
+from neurosnn.engine import compiler
+
 __all__ = ["report"]
 
 #: Packages of the extras, what they are for, and how to get them.
@@ -46,16 +48,15 @@ def report() -> tuple[list[str], bool]:
     lines.append(_line(True, "Python", f"{platform.python_version()}, {sys.executable}"))
     lines.append(_line(True, "processors", str(os.cpu_count())))
     needed = {
-        "C++ compiler": (os.environ.get("CXX"), "c++", "g++", "clang++"),
-        "make": ("make", "gmake"),
+        "C++ compiler": compiler(),
+        "make": shutil.which("make") or shutil.which("gmake"),
     }
     use = {
         "C++ compiler": "training is slow without one, and programs cannot be built: "
         "apt install g++, or xcode-select --install",
         "make": "exported programs are built with it: apt install make",
     }
-    for title, names in needed.items():
-        found = next((shutil.which(name) for name in names if name and shutil.which(name)), None)
+    for title, found in needed.items():
         well &= found is not None
         lines.append(_line(found is not None, title, _version(found) if found else use[title]))
     cache = platformdirs.user_cache_dir("neurosnn")

@@ -11,7 +11,7 @@ from neurosnn.core.messages import message
 from neurosnn.engine.backward import Backward
 from neurosnn.model import NeuronModel, PlasticityRule
 
-__all__ = ["EXACT_GRADIENT", "Rule", "as_rule", "rate_term"]
+__all__ = ["EXACT_GRADIENT", "Rule", "as_rule", "no_online_form", "rate_term"]
 
 #: What a synapse needs for the exact gradient, of the hybrid system or of a step with pseudo-derivative.
 EXACT_GRADIENT = frozenset(
@@ -84,14 +84,7 @@ class Rule(ABC):
         ValueError
             If the rule has no online form.
         """
-        raise ValueError(
-            message(
-                f"the rule {type(self).__name__} has no online form.",
-                "backend='brian2'",
-                "Its gradient is computed backwards in time, which no synapse can do.",
-                "Use EProp(), or backend='engine'.",
-            )
-        )
+        raise no_online_form(self, where="backend='brian2'")
 
     def needs_brian2(self, net: Any) -> str:
         """Why this network can only be trained in stock Brian2; "" if the engine can."""
@@ -125,6 +118,18 @@ class Rule(ABC):
                 "Use EProp() or EventProp().",
             )
         )
+
+
+def no_online_form(rule: Any, *, where: str) -> ValueError:
+    """The error for a rule that cannot be written as traces in synapses."""
+    return ValueError(
+        message(
+            f"the rule {type(rule).__name__} has no online form.",
+            where,
+            "Its gradient is computed backwards in time, which no synapse can do.",
+            "Use EProp(), or backend='engine'.",
+        )
+    )
 
 
 def as_rule(rule: Any, *, where: str) -> Rule:

@@ -13,6 +13,7 @@ from neurosnn.core.messages import message
 from neurosnn.engine.backend import BatchResult
 from neurosnn.engine.batches import BatchInput, read_batch
 from neurosnn.network.simulation import Inputs, Schedule, read_inputs
+from neurosnn.rules.base import no_online_form
 from neurosnn.rules.eprop.network import GIVEN, Errors, LearningNetwork
 from neurosnn.rules.eprop.traces import GRADIENT
 
@@ -169,14 +170,7 @@ class OnlineBackend:
 def check_rule(rule: Any) -> None:
     """Refuse a rule without eligibility traces."""
     if rule is not None and not rule.has_traces:
-        raise ValueError(
-            message(
-                f"the rule {type(rule).__name__} has no online form.",
-                "OnlineBackend",
-                "Its gradient is computed backwards in time, which no synapse can do.",
-                "Use EProp(), or backend='engine'.",
-            )
-        )
+        raise no_online_form(rule, where="OnlineBackend")
 
 
 def feedback_of(net: Any, rule: Any) -> dict[str, np.ndarray]:
