@@ -14,7 +14,15 @@ from neurosnn.losses import (
 )
 from neurosnn.model import NeuronModel, PlasticityRule, Range
 from neurosnn.model.heterogeneity import gamma_distributed
-from neurosnn.network import Connection, Input, Layer, Readout, SpikingNetwork
+from neurosnn.network import (
+    Connection,
+    Input,
+    Layer,
+    Population,
+    Projection,
+    Readout,
+    SpikingNetwork,
+)
 from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eventprop import EventProp
@@ -38,6 +46,8 @@ __all__ = [
     "MeanSquareError",
     "NeuronModel",
     "PlasticityRule",
+    "Population",
+    "Projection",
     "Range",
     "Readout",
     "SpikingNetwork",

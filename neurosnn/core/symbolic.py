@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Mapping
+from functools import reduce
 
 import numpy as np
 import sympy
@@ -224,8 +226,19 @@ _NUMPY = {
     ast.Sub: np.subtract,
     ast.Mult: np.multiply,
     ast.Div: np.true_divide,
+    ast.Mod: np.mod,
+    ast.FloorDiv: np.floor_divide,
     ast.Pow: np.power,
     ast.USub: np.negative,
+    ast.Not: np.logical_not,
+    ast.And: np.logical_and,
+    ast.Or: np.logical_or,
+    ast.Lt: np.less,
+    ast.LtE: np.less_equal,
+    ast.Gt: np.greater,
+    ast.GtE: np.greater_equal,
+    ast.Eq: np.equal,
+    ast.NotEq: np.not_equal,
 }
 _NUMPY_FUNCTIONS = {
     name: getattr(np, name)
@@ -244,10 +257,18 @@ _NUMPY_FUNCTIONS = {
         "tanh",
     )
 }
+_NUMPY_FUNCTIONS["int"] = lambda x: np.asarray(x).astype(np.int64)
 
 
-def evaluate(expression: str, values: dict[str, np.ndarray]) -> np.ndarray:
-    """Value of an arithmetic expression in SI units; the tree is walked, nothing is executed."""
+def evaluate(
+    expression: str,
+    values: Mapping[str, np.ndarray],
+    draw: Callable[[], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Value of an expression in SI units; the tree is walked, nothing is executed.
+
+    `draw` gives the numbers of ``rand()``, which otherwise is not available.
+    """
 
     def value(node):
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
@@ -260,13 +281,19 @@ def evaluate(expression: str, values: dict[str, np.ndarray]) -> np.ndarray:
             return _NUMPY[type(node.op)](value(node.left), value(node.right))
         if isinstance(node, ast.UnaryOp) and type(node.op) in _NUMPY:
             return _NUMPY[type(node.op)](value(node.operand))
+        if isinstance(node, ast.BoolOp):
+            return reduce(_NUMPY[type(node.op)], map(value, node.values))
+        if isinstance(node, ast.Compare) and len(node.ops) == 1:
+            return _NUMPY[type(node.ops[0])](value(node.left), value(node.comparators[0]))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _NUMPY_FUNCTIONS:
             return _NUMPY_FUNCTIONS[node.func.id](*(value(argument) for argument in node.args))
+        if draw is not None and ast.unparse(node) == "rand()":
+            return draw()
         raise ValueError(
-            f"the initial value {shortened(repr(expression), 200)} contains "
+            f"the expression {shortened(repr(expression), 200)} contains "
             f"{shortened(repr(ast.unparse(node)), 100)}, which cannot be "
-            "evaluated without a running simulation. Give initial values as numbers or as "
-            "arithmetic expressions of the parameters."
+            "evaluated without a running simulation. Give values as numbers or as "
+            "expressions of the parameters."
         )
 
     return value(ast.parse(expression.strip(), mode="eval").body)

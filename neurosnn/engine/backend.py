@@ -395,6 +395,8 @@ class Engine:
     def _gradient(self, sums: dict[str, np.ndarray], n_trials: int) -> dict[str, np.ndarray]:
         gradient = {}
         for name, connection in self.net.connections.items():
+            if not connection.plastic:
+                continue
             array = sums[name]
             if connection.sparse and not self._sparse[name]:
                 array = array[connection.pre, connection.post]

@@ -1,5 +1,21 @@
 """Networks as data: parts, connections, weights; as stock Brian2 objects and in files."""
 
-from neurosnn.network.network import Connection, Input, Layer, Readout, SpikingNetwork
+from neurosnn.network.network import (
+    Connection,
+    Input,
+    Layer,
+    Population,
+    Projection,
+    Readout,
+    SpikingNetwork,
+)
 
-__all__ = ["Connection", "Input", "Layer", "Readout", "SpikingNetwork"]
+__all__ = [
+    "Connection",
+    "Input",
+    "Layer",
+    "Population",
+    "Projection",
+    "Readout",
+    "SpikingNetwork",
+]

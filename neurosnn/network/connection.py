@@ -65,6 +65,8 @@ class Connection:
         Axonal delay in seconds, if it is learned: the array of ``net.parameters`` itself.
     dt : float
         Time step in seconds, in which `delay` counts.
+    plastic : bool
+        Whether the weights are learned.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class Connection:
     dimensions: Any
     learned_delay: np.ndarray | None = None
     dt: float = 0.0
+    plastic: bool = True
 
     def __post_init__(self) -> None:
         for field in ("name", "source", "target"):

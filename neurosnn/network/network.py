@@ -1,4 +1,4 @@
-"""Networks of spiking layers as data: parts, connections with their weights, and one seed."""
+"""Networks of spiking populations as data: parts, connections with their weights, and one seed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,18 @@ from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
-from neurosnn.network.parts import Input, Layer, Readout
+from neurosnn.network.graph import check_part, checked_projections, named_populations
+from neurosnn.network.parts import Input, Layer, Population, Readout
+from neurosnn.network.projection import Projection
 from neurosnn.network.storage import load_network, save_network
-from neurosnn.network.wiring import checked_parameters, connect, learned_values, table
+from neurosnn.network.wiring import (
+    check_settings,
+    checked_parameters,
+    connect,
+    learned_values,
+    stack,
+    table,
+)
 
 if TYPE_CHECKING:
     from brian2.core.network import Network
@@ -26,16 +35,25 @@ if TYPE_CHECKING:
     from neurosnn.model import NeuronModel
     from neurosnn.network.simulation import Schedule
 
-__all__ = ["Connection", "Input", "Layer", "Readout", "SpikingNetwork"]
+__all__ = [
+    "Connection",
+    "Input",
+    "Layer",
+    "Population",
+    "Projection",
+    "Readout",
+    "SpikingNetwork",
+]
 
 TIME = Range(0 * second)
 
 
 class SpikingNetwork:
-    """Layers of spiking neurons between an input and a readout.
+    """Populations of spiking neurons between an input and a readout.
 
-    Input spikes go to the first layer, each layer to the next and, if recurrent, to itself; the
-    readout reads all layers. All weights, and which synapses exist, follow from one seed.
+    Written as a stack of layers, input spikes go to the first layer, each layer to the next and, if
+    recurrent, to itself; the readout reads all layers. :meth:`from_graph` makes any other graph of
+    populations. All weights, and which synapses exist, follow from one seed.
 
     Parameters
     ----------
@@ -52,8 +70,10 @@ class SpikingNetwork:
 
     Attributes
     ----------
-    input, layers, readout : Input, tuple of Layer, Readout
+    input, layers, readout : Input, tuple of Layer or of Population, Readout
         The parts; every layer has its name.
+    projections : tuple of Projection
+        What the connections are drawn from, in their order.
     connections : mapping of str to Connection
         In the order in which their spikes are summed: "input", "recurrent", "readout", or, with
         several layers, "input", "recurrent1", "forward2", "recurrent2", "readout1", "readout2".
@@ -93,6 +113,15 @@ class SpikingNetwork:
         seed: int = 0,
         connections: Mapping[str, Connection] | None = None,
     ):
+        self.input, self.layers, self.readout = _sort_parts(parts)
+        check_settings(self.layers)
+        self.projections = tuple(stack(self.input, self.layers, self.readout))
+        self._assemble(dt, seed, connections)
+
+    def _assemble(
+        self, dt: Quantity, seed: int, connections: Mapping[str, Connection] | None = None
+    ) -> None:
+        """Draw what follows from the parts, the projections and the seed."""
         check_value("dt", dt, TIME, where="SpikingNetwork")
         if np.ndim(dt):
             raise ValueError(
@@ -106,7 +135,6 @@ class SpikingNetwork:
         why = "Without it the weights could not be drawn again."
         check_whole("seed", seed, 0, where="SpikingNetwork", why=why)
         self.dt, self.seed = dt, int(seed)
-        self.input, self.layers, self.readout = _sort_parts(parts)
         for part in (*self.layers, self.readout):
             check_dt(part.model, dt, where="SpikingNetwork")
         self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
@@ -116,16 +144,86 @@ class SpikingNetwork:
         )
         self._bias = {"readout.b": np.zeros(self.readout.n)} if self.readout.bias else {}
 
+    @classmethod
+    def from_graph(
+        cls,
+        populations: Mapping[str, Population],
+        projections: Iterable[Projection],
+        readout: Readout,
+        *,
+        input: Input,
+        dt: Quantity = 1 * msecond,
+        seed: int = 0,
+    ) -> SpikingNetwork:
+        """A network of any populations and projections between them.
+
+        Parameters
+        ----------
+        populations : mapping of str to Population
+            Neurons by name. Within a time step all of them update their states and test their
+            thresholds in this order, as Brian2 does.
+        projections : iterable of Projection
+            Synapses between any two populations, from "input", or to "readout", in the order in which
+            their spikes arrive within a step.
+        readout : Readout
+            Reads the populations that it names in ``of``, or all of them, with weights that are drawn as
+            its own settings say; for other weights make projections to "readout".
+        input : Input
+            Where the trials enter.
+        dt, seed : optional
+            As for a stack.
+
+        Returns
+        -------
+        SpikingNetwork
+            It runs, learns, is saved and exported as a stack is.
+
+        Raises
+        ------
+        ValueError
+            For names that do not exist or are used twice, delays that are no multiple of dt, and
+            settings without effect.
+        TypeError
+            For what is not a population or a projection.
+
+        Examples
+        --------
+        >>> from brian2 import ms
+        >>> from neurosnn import Input, Population, Projection, Readout, SpikingNetwork, equations
+        >>> net = SpikingNetwork.from_graph(
+        ...     {"E": Population(equations.LIF(), 8), "I": Population(equations.ALIF(), 2)},
+        ...     [
+        ...         Projection("input", "E"),
+        ...         Projection("E", "I", connectivity=0.5, delay=1*ms, sign=1),
+        ...         Projection("I", "E", sign=-1, learn=()),
+        ...     ],
+        ...     Readout(3, of="E"),
+        ...     input=Input(5),
+        ... )
+        >>> sorted(net.parameters)
+        ['E_to_I.w', 'E_to_readout.w', 'input_to_E.w', 'readout.b']
+        """
+        net = cls.__new__(cls)
+        net.input, net.readout = check_part(input, Input), check_part(readout, Readout)
+        net.layers = named_populations(populations)
+        net.projections = checked_projections(net, projections)
+        net._assemble(dt, seed)
+        return net
+
     @property
     def parameters(self) -> Mapping[str, np.ndarray]:
         """What is learned, by name."""
-        learned = {f"{name}.w": connection.w for name, connection in self.connections.items()}
+        learned = {
+            f"{name}.w": connection.w
+            for name, connection in self.connections.items()
+            if connection.plastic
+        }
         return MappingProxyType(learned | self._bias | dict(self.learned))
 
     # -- what it consists of ----------------------------------------------------------------
 
-    def layer(self, name: str) -> Layer:
-        """The layer of that name."""
+    def layer(self, name: str) -> Population:
+        """The layer or population of that name."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -150,9 +248,12 @@ class SpikingNetwork:
     @property
     def n_parameters(self) -> int:
         """Number of weights, biases and other numbers that are learned."""
-        bias = self.readout.n if self.readout.bias else 0
-        bias += sum(value.size for value in self.learned.values())
-        return bias + sum(connection.n_synapses for connection in self.connections.values())
+        other = sum(value.size for value in (*self._bias.values(), *self.learned.values()))
+        return other + sum(
+            connection.n_synapses
+            for connection in self.connections.values()
+            if connection.plastic
+        )
 
     @property
     def max_delay(self) -> int:

@@ -1,9 +1,9 @@
-"""The parts of a network: where trials enter, layers of neurons, and the readout."""
+"""The parts of a network: where trials enter, populations of neurons, and the readout."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from brian2.units.allunits import msecond, second
@@ -16,7 +16,7 @@ from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
 from neurosnn.model.neuron_checks import check_inputs
 
-__all__ = ["Input", "Layer", "Readout"]
+__all__ = ["Input", "Layer", "Population", "Readout"]
 
 DELAY = Range(0 * second, includes_low=True)
 
@@ -72,8 +72,73 @@ class Input:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Layer:
-    """A population of spiking neurons of one model.
+class Population:
+    """Spiking neurons of one model.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The neuron. A parameter that is an array of length `n` differs from neuron to neuron.
+    n : int
+        Number of neurons.
+    name : str, optional
+        Name of the Brian2 group; in a graph that of its key among the populations.
+    learn : tuple of str, optional
+        Parameters of the model that are learned, such as "tau_m". A parameter with one value in the
+        model is learned as one, an array neuron by neuron. ``net.parameters`` holds them as
+        "<population>.tau_m" in SI units.
+
+    Raises
+    ------
+    ValueError
+        If the model has no threshold or no input, a number is out of range, or there is no such
+        parameter to learn.
+    TypeError
+        If `model` is not a NeuronModel.
+
+    Examples
+    --------
+    >>> from neurosnn import Population, equations
+    >>> Population(equations.LIF(), 100, learn="tau_m").learn
+    ('tau_m',)
+    """
+
+    model: NeuronModel
+    n: int
+    name: str | None = dataclasses.field(default=None, kw_only=True)
+    learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        where = self._where
+        if self.name is not None:
+            check_identifier(self.name, field="the name", where=where)
+        _check_model(self.model, where=where)
+        _check_count("n", self.n, where=where)
+        if not self.model.spikes:
+            raise ValueError(
+                message(
+                    f"the model {self.model.name} has no threshold.",
+                    where,
+                    "A population sends spikes.",
+                    "Give the model a threshold, or use it as Readout(n, model=...).",
+                )
+            )
+        _check_lengths(self.model, self.n, where=where)
+        known = (*self.model.parameters, *self._learned_besides)
+        object.__setattr__(self, "learn", _check_learn(self.learn, known, where=where))
+
+    #: What can be learned besides the parameters of the model.
+    _learned_besides: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def _where(self) -> str:
+        kind = type(self).__name__
+        return kind if self.name is None else f"{kind} {self.name}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layer(Population):
+    """A population of a stack of layers, with the settings of the synapses to it and within it.
 
     Parameters
     ----------
@@ -124,49 +189,27 @@ class Layer:
     100
     """
 
-    model: NeuronModel
-    n: int
     recurrent: bool = dataclasses.field(default=False, kw_only=True)
-    name: str | None = dataclasses.field(default=None, kw_only=True)
     delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
     connectivity: float = dataclasses.field(default=1.0, kw_only=True)
     excitatory: float | None = dataclasses.field(default=None, kw_only=True)
     weight_scale: float | Quantity = dataclasses.field(default=1.0, kw_only=True)
     weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
-    learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    _learned_besides: ClassVar[tuple[str, ...]] = ("delay",)
 
     def __post_init__(self) -> None:
-        where = "Layer" if self.name is None else f"Layer {self.name}"
-        if self.name is not None:
-            check_identifier(self.name, field="the name", where=where)
-        _check_model(self.model, where=where)
-        _check_count("n", self.n, where=where)
+        super().__post_init__()
+        where = self._where
         _check_flag("recurrent", self.recurrent, where=where)
-        if not self.model.spikes:
-            raise ValueError(
-                message(
-                    f"the model {self.model.name} has no threshold.",
-                    where,
-                    "A layer sends spikes.",
-                    "Give the model a threshold, or use it as Readout(n, model=...).",
-                )
-            )
-        _check_lengths(self.model, self.n, where=where)
         check_value("delay", self.delay, DELAY, where=where)
         _check_length("delay", self.delay, self.n, where=where)
         check_value("connectivity", self.connectivity, Range(0, 1), where=where)
         if self.excitatory is not None:
             check_value("excitatory", self.excitatory, Range(0, 1, includes_low=True), where=where)
         unit = self.model.dimensions[self.model.inputs[0]]
-        limits = (
-            Range(0)
-            if get_dimensions(self.weight_scale) is DIMENSIONLESS
-            else Range(Quantity(0, unit))
-        )
-        check_value("weight_scale", self.weight_scale, limits, where=where)
+        check_weight_scale(self.weight_scale, unit, where=where)
         check_value("weight_mean", self.weight_mean, Range(-np.inf), where=where)
-        known = (*self.model.parameters, "delay")
-        object.__setattr__(self, "learn", _check_learn(self.learn, known, where=where))
 
     @property
     def sign(self) -> np.ndarray | None:
@@ -196,6 +239,8 @@ class Readout:
     weight_scale, weight_mean : float, optional
         The standard deviation of the initial weights is ``weight_scale/sqrt(n_pre)`` in units of the
         readout's input (1, mV, nA or nS), and `weight_mean` their mean in standard deviations.
+    of : tuple of str, optional
+        In a graph, the populations that it reads; all if empty.
 
     Raises
     ------
@@ -218,8 +263,11 @@ class Readout:
     bias: bool = dataclasses.field(default=True, kw_only=True)
     weight_scale: float = dataclasses.field(default=1.0, kw_only=True)
     weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
+    of: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
+        of = (self.of,) if isinstance(self.of, str) else tuple(self.of)
+        object.__setattr__(self, "of", of)
         _check_count("n", self.n, where="Readout")
         check_value("weight_scale", self.weight_scale, Range(0), where="Readout")
         check_value("weight_mean", self.weight_mean, Range(-np.inf), where="Readout")
@@ -261,6 +309,14 @@ class Readout:
 
 
 # -- checks -----------------------------------------------------------------------------------
+
+
+def check_weight_scale(value: Any, dimensions: Any, *, where: str) -> None:
+    """A positive factor, or the standard deviation itself in the unit of a weight."""
+    plain = get_dimensions(value) is DIMENSIONLESS
+    check_value(
+        "weight_scale", value, Range(0) if plain else Range(Quantity(0, dimensions)), where=where
+    )
 
 
 def _check_count(name: str, value: Any, *, where: str) -> None:

@@ -22,14 +22,17 @@ from neurosnn.core.messages import message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.model import NeuronModel
 from neurosnn.network.connection import Connection
-from neurosnn.network.parts import Input, Layer, Readout
+from neurosnn.network.parts import Input, Layer, Population, Readout
+from neurosnn.network.projection import Projection
+from neurosnn.network.wiring import check_array
 
 if TYPE_CHECKING:
     from neurosnn.network.network import SpikingNetwork
 
 __all__ = ["load_network", "save_network", "versions"]
 
-FORMAT, VERSION = "neurosnn network", 1
+#: A stack has version 1, so that earlier programs read it; a graph has version 2.
+FORMAT, STACK, GRAPH = "neurosnn network", 1, 2
 MAX_BYTES = 8 * 2**30
 #: Largest number of neurons or channels of a part: a file of a few bytes can claim any.
 MAX_NEURONS = 2**24
@@ -44,9 +47,11 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
     """Write a network; see `SpikingNetwork.save`."""
     arrays = dict(net.parameters)
     for name, connection in net.connections.items():
+        arrays[f"{name}.w"] = connection.w
         parts = {"mask": connection.mask, "pre": connection.pre, "post": connection.post}
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
-    information = {"format": FORMAT, "version": VERSION, "versions": versions(), **describe(net)}
+    version = STACK if _is_stack(net) else GRAPH
+    information = {"format": FORMAT, "version": version, "versions": versions(), **describe(net)}
     write_arrays(path, arrays, information)
 
 
@@ -61,21 +66,8 @@ def describe(net: SpikingNetwork) -> dict:
             "delay": to_plain(net.input.delay),
             "learn": list(net.input.learn),
         },
-        "layers": [
-            {
-                "name": layer.name,
-                "n": int(layer.n),
-                "recurrent": bool(layer.recurrent),
-                "delay": to_plain(layer.delay),
-                "connectivity": float(layer.connectivity),
-                "excitatory": None if layer.excitatory is None else float(layer.excitatory),
-                "weight_scale": to_plain(layer.weight_scale),
-                "weight_mean": float(layer.weight_mean),
-                "learn": list(layer.learn),
-                "model": layer.model.to_dict(),
-            }
-            for layer in net.layers
-        ],
+        "layers": [_population(layer) for layer in net.layers],
+        **({} if _is_stack(net) else {"projections": [_projection(net, p) for p in net.projections]}),
         "readout": {
             "n": int(net.readout.n),
             "bias": bool(net.readout.bias),
@@ -92,6 +84,46 @@ def describe(net: SpikingNetwork) -> dict:
             name: [float(power) for power in connection.dimensions._dims]
             for name, connection in net.connections.items()
         },
+    }
+
+
+def _is_stack(net: SpikingNetwork) -> bool:
+    return all(isinstance(layer, Layer) for layer in net.layers)
+
+
+def _population(population: Population) -> dict:
+    plain = {
+        "name": population.name,
+        "n": int(population.n),
+        "learn": list(population.learn),
+        "model": population.model.to_dict(),
+    }
+    if not isinstance(population, Layer):
+        return plain
+    return plain | {
+        "recurrent": bool(population.recurrent),
+        "delay": to_plain(population.delay),
+        "connectivity": float(population.connectivity),
+        "excitatory": None if population.excitatory is None else float(population.excitatory),
+        "weight_scale": to_plain(population.weight_scale),
+        "weight_mean": float(population.weight_mean),
+    }
+
+
+def _projection(net: SpikingNetwork, projection: Projection) -> dict:
+    """A projection without what its arrays say: which synapses there are, and their weights."""
+    connection = net.connections[projection.name]
+    sign = None if projection.sign is None else np.asarray(projection.sign).tolist()
+    return {
+        "name": projection.name,
+        "source": projection.source,
+        "target": projection.target,
+        "input": projection.input,
+        "delay": to_plain(projection.delay),
+        "sign": sign,
+        "autapses": bool(projection.autapses),
+        "learn": list(projection.learn),
+        "sparse": connection.sparse,
     }
 
 
@@ -135,10 +167,11 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
         raise _Refused(path, str(error).removeprefix("it ")) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _Refused(path, f"is not in the format {FORMAT!r}")
-    if data["version"] != VERSION:
-        raise _Refused(
-            path, f"has format version {data['version']!r}, this program reads {VERSION}"
-        )
+    if data["version"] not in (STACK, GRAPH):
+        known = f"{STACK} and {GRAPH}"
+        raise _Refused(path, f"has format version {data['version']!r}, this program reads {known}")
+    if (data["version"] == GRAPH) != ("projections" in data):
+        raise _Refused(path, "disagrees with itself about whether it is a graph")
     wanted = _wanted(path, data)
     strange = sorted(set(entries) - {f"{name}.npy" for name in wanted} - {INFORMATION})
     if strange:
@@ -159,6 +192,43 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
     """Type and shape of each array that belongs to the network, and whether it may be missing."""
     n_in, n_out = _count(path, data["input"]["n"]), _count(path, data["readout"]["n"])
     sizes = [_count(path, layer["n"]) for layer in data["layers"]]
+    graph = "projections" in data
+    shapes, sparse, connectivity = (_shapes_of_graph if graph else _shapes_of_stack)(
+        data, n_in, sizes, n_out
+    )
+    if set(data["synapses"]) != {name for name, is_sparse in sparse.items() if is_sparse}:
+        raise _Refused(path, "disagrees with itself about which connections are sparse")
+    wanted: dict[str, tuple[Any, tuple[int, ...], bool]] = {}
+    for name, shape in shapes.items():
+        if sparse.get(name):
+            number = data["synapses"][name]
+            if type(number) is not int or not 0 <= number <= math.prod(shape):
+                raise _Refused(path, f"has {number!r:.80} in place of a number of synapses")
+            # The synapses are drawn before they are replaced by those of the file.
+            if not connectivity.get(name, 0) * math.prod(shape) <= 4 * number + 100_000:
+                raise _Refused(path, f"disagrees with itself about how many synapses '{name}' has")
+            wanted[f"{name}.w"] = (np.float64, (number,), False)
+            wanted[f"{name}.pre"] = wanted[f"{name}.post"] = (np.int32, (number,), False)
+            continue
+        wanted[f"{name}.w"] = (np.float64, shape, False)
+        wanted[f"{name}.mask"] = (np.bool_, shape, True)
+    wanted |= _learned(data["input"], "input", n_in)
+    for projection in data.get("projections", ()):
+        if "delay" in projection["learn"]:
+            n_pre = shapes[projection["name"]][0]
+            wanted[f"{projection['name']}.delay"] = (np.float64, (n_pre,), False)
+    for layer, n in zip(data["layers"], sizes, strict=True):
+        wanted |= _learned(layer, layer["name"], n)
+    if data["readout"]["bias"]:
+        wanted["readout.b"] = (np.float64, (n_out,), False)
+    total = sum(math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape, _ in wanted.values())
+    if total > MAX_BYTES:
+        raise _Refused(path, f"claims arrays of {total / 2**30:.3g} GiB")
+    return wanted
+
+
+def _shapes_of_stack(data: dict, n_in: int, sizes: list[int], n_out: int) -> tuple:
+    """Shape of each connection, whether it is sparse, and how densely it is drawn."""
     several = len(sizes) > 1
     shapes: dict[str, tuple[int, int]] = {}
     sparse: dict[str, bool] = {}
@@ -170,31 +240,15 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
         sparse |= dict.fromkeys(own, layer["connectivity"] < 1)
         connectivity |= dict.fromkeys(own, layer["connectivity"])
         shapes |= own | {f"readout{k}" if several else "readout": (n, n_out)}
-    if set(data["synapses"]) != {name for name, is_sparse in sparse.items() if is_sparse}:
-        raise _Refused(path, "disagrees with itself about which connections are sparse")
-    wanted: dict[str, tuple[Any, tuple[int, ...], bool]] = {}
-    for name, shape in shapes.items():
-        if sparse.get(name):
-            number = data["synapses"][name]
-            if type(number) is not int or not 0 <= number <= math.prod(shape):
-                raise _Refused(path, f"has {number!r:.80} in place of a number of synapses")
-            # The synapses are drawn before they are replaced by those of the file.
-            if not connectivity[name] * math.prod(shape) <= 4 * number + 100_000:
-                raise _Refused(path, f"disagrees with itself about how many synapses '{name}' has")
-            wanted[f"{name}.w"] = (np.float64, (number,), False)
-            wanted[f"{name}.pre"] = wanted[f"{name}.post"] = (np.int32, (number,), False)
-            continue
-        wanted[f"{name}.w"] = (np.float64, shape, False)
-        wanted[f"{name}.mask"] = (np.bool_, shape, True)
-    wanted |= _learned(data["input"], "input", n_in)
-    for layer, n in zip(data["layers"], sizes, strict=True):
-        wanted |= _learned(layer, layer["name"], n)
-    if data["readout"]["bias"]:
-        wanted["readout.b"] = (np.float64, (n_out,), False)
-    total = sum(math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape, _ in wanted.values())
-    if total > MAX_BYTES:
-        raise _Refused(path, f"claims arrays of {total / 2**30:.3g} GiB")
-    return wanted
+    return shapes, sparse, connectivity
+
+
+def _shapes_of_graph(data: dict, n_in: int, sizes: list[int], n_out: int) -> tuple:
+    """The same of a graph, in which nothing is drawn."""
+    number = {"input": n_in, "readout": n_out}
+    number |= {layer["name"]: n for layer, n in zip(data["layers"], sizes, strict=True)}
+    shapes = {p["name"]: (number[p["source"]], number[p["target"]]) for p in data["projections"]}
+    return shapes, {p["name"]: bool(p["sparse"]) for p in data["projections"]}, {}
 
 
 def _learned(part: dict, name: str, n: int) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
@@ -216,25 +270,21 @@ def _count(path: Path, value: Any) -> int:
 def _build(
     network: type[SpikingNetwork], path: Path, data: dict, arrays: dict[str, np.ndarray]
 ) -> SpikingNetwork:
-    layers = []
-    for entry in data["layers"]:
-        fields = dict(entry)
-        model = NeuronModel.from_dict(fields.pop("model"))
-        fields["delay"] = from_plain(fields["delay"])
-        fields["weight_scale"] = from_plain(fields["weight_scale"])
-        layers.append(Layer(model, fields.pop("n"), **fields))
-    readout = dict(data["readout"])
-    readout["model"] = NeuronModel.from_dict(readout["model"])
     entry = dict(data["input"])
     if "delay" in entry:  # earlier files have no delays of the input
         entry["delay"] = from_plain(entry["delay"])
-    net = network(
-        Input(**entry),
-        *layers,
-        Readout(readout.pop("n"), **readout),
-        dt=from_plain(data["dt"]),
-        seed=data["seed"],
-    )
+    source = Input(**entry)
+    fields = dict(data["readout"])
+    fields["model"] = NeuronModel.from_dict(fields["model"])
+    readout = Readout(fields.pop("n"), **fields)
+    settings = {"dt": from_plain(data["dt"]), "seed": data["seed"]}
+    if "projections" in data:
+        populations = {layer["name"]: Population(**_part(layer)) for layer in data["layers"]}
+        projections = [_as_projection(entry, arrays) for entry in data["projections"]]
+        net = network.from_graph(populations, projections, readout, input=source, **settings)
+    else:
+        layers = [Layer(**_part(layer)) for layer in data["layers"]]
+        net = network(source, *layers, readout, **settings)
     for name, connection in net.connections.items():
         mask = arrays.get(f"{name}.mask")
         if (mask is None) != (connection.mask is None):
@@ -242,10 +292,29 @@ def _build(
         if [float(power) for power in connection.dimensions._dims] != data["units"][name]:
             raise _Refused(path, f"disagrees with itself about the unit of '{name}'")
         connection.mask = mask
-        if connection.sparse:
+        if connection.sparse and "projections" not in data:
             _wire(path, connection, arrays[f"{name}.pre"], arrays[f"{name}.post"])
+        if not connection.plastic:
+            check_array(f"{name}.w", arrays[f"{name}.w"], connection.w.shape, connection, str(path))
+            np.copyto(connection.w, arrays[f"{name}.w"])
     net.set_parameters({name: array for name, array in arrays.items() if name in net.parameters})
     return net
+
+
+def _part(layer: dict) -> dict:
+    """Arguments of a layer or population."""
+    fields = {**layer, "model": NeuronModel.from_dict(layer["model"])}
+    return fields | {key: from_plain(fields[key]) for key in ("delay", "weight_scale") if key in fields}
+
+
+def _as_projection(entry: dict, arrays: dict[str, np.ndarray]) -> Projection:
+    """A projection with the synapses of the file; its weights are overwritten."""
+    fields = dict(entry)
+    name = fields["name"]
+    if fields.pop("sparse"):
+        fields["connectivity"] = (arrays[f"{name}.pre"], arrays[f"{name}.post"])
+    fields["delay"] = from_plain(fields["delay"])
+    return Projection(**fields)
 
 
 def _wire(path: Path, connection: Connection, pre: np.ndarray, post: np.ndarray) -> None:

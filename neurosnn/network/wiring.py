@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from brian2.units.allunits import amp, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.values import Range, check_value, unit_name
 from neurosnn.model import NeuronModel
 from neurosnn.network.connection import Connection
-from neurosnn.network.parts import Layer
+from neurosnn.network.parts import Input, Layer, Readout, check_weight_scale
+from neurosnn.network.projection import Projection, synapses_of
 
 if TYPE_CHECKING:
     from neurosnn.network.network import SpikingNetwork
@@ -25,78 +26,145 @@ USUAL = {volt.dim: 1e-3, amp.dim: 1e-9, siemens.dim: 1e-9}
 def connect(net: SpikingNetwork) -> dict[str, Connection]:
     """All connections of a network by name, each drawn with its own generator from the seed."""
     _check_names(net)
-    plans = list(_plans(net))
-    generators = np.random.SeedSequence(net.seed).spawn(len(plans))
+    generators = np.random.SeedSequence(net.seed).spawn(len(net.projections))
     return {
-        name: _draw(net, name, source, target, np.random.default_rng(generator))
-        for (name, source, target), generator in zip(plans, generators, strict=True)
+        projection.name: _draw(net, projection, np.random.default_rng(generator))
+        for projection, generator in zip(net.projections, generators, strict=True)
     }
 
 
-def _plans(net: SpikingNetwork) -> Iterator[tuple[str, Layer | None, Layer | None]]:
-    """Name, source layer (None: the input) and target layer (None: the readout)."""
-    several = len(net.layers) > 1
-    for k, layer in enumerate(net.layers, start=1):
-        if k == 1:
-            yield "input", None, layer
-        else:
-            yield f"forward{k}", net.layers[k - 2], layer
+def stack(source: Input, layers: Sequence[Layer], readout: Readout) -> Iterator[Projection]:
+    """The projections of a stack: the input, to the next layer, recurrent, and all to the readout."""
+    several = len(layers) > 1
+    before: Any = source
+    for k, layer in enumerate(layers, start=1):
+        name = str(layer.name)
+        settings: dict[str, Any] = {
+            "connectivity": layer.connectivity,
+            "weight_scale": layer.weight_scale,
+        }
+        yield Projection(
+            "input" if k == 1 else str(before.name),
+            name,
+            name="input" if k == 1 else f"forward{k}",
+            delay=before.delay,
+            sign=None if k == 1 else before.sign,
+            weight_mean=layer.weight_mean,
+            **settings,
+        )
         if layer.recurrent:
-            yield f"recurrent{k}" if several else "recurrent", layer, layer
-    for k, layer in enumerate(net.layers, start=1):
-        yield f"readout{k}" if several else "readout", layer, None
+            yield Projection(
+                name,
+                name,
+                name=f"recurrent{k}" if several else "recurrent",
+                delay=layer.delay,
+                sign=layer.sign,
+                **settings,
+            )
+        before = layer
+    for k, layer in enumerate(layers, start=1):
+        yield to_readout(
+            str(layer.name), readout, name=f"readout{k}" if several else "readout"
+        )
 
 
-def _draw(net, name, source, target, rng) -> Connection:
+def to_readout(source: str, readout: Readout, name: str | None = None) -> Projection:
+    """The projection from a population to the readout with the readout's own settings."""
+    return Projection(
+        source,
+        "readout",
+        name=name,  # type: ignore[arg-type]
+        weight_scale=readout.weight_scale,
+        weight_mean=readout.weight_mean,
+    )
+
+
+def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator) -> Connection:
+    source, target = (
+        None if name in ("input", "readout") else net.layer(name)
+        for name in (projection.source, projection.target)
+    )
     n_pre = net.input.n if source is None else source.n
-    n_post = net.readout.n if target is None else target.n
-    mask = pre = post = sign = None
-    delay: Any = 0
-    if target is None:
-        w = rng.standard_normal((n_pre, n_post))
-        w += net.readout.weight_mean
-        w *= net.readout.weight_scale / np.sqrt(n_pre)
-        model = net.readout.model
-        _refuse_second_input(model, name)
-        channel = np.zeros(n_pre, dtype=np.int32)
-        dimensions = model.dimensions[model.inputs[0]]
-        w *= USUAL.get(dimensions, 1.0)
+    receiver = net.readout if target is None else target
+    n_post = receiver.n
+    channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
+    mask = pre = post = None
+    if projection.full:
+        itself = source is not None and source is target and not projection.autapses
+        mask = ~np.eye(n_pre, dtype=bool) if itself else None
     else:
-        recurrent = source is target
-        channel, sign, dimensions = _polarity(name, source, target, n_pre)
-        if target.connectivity < 1:
-            pre, post = _draw_synapses(n_pre, target, recurrent=recurrent, rng=rng)
-            w = rng.standard_normal(len(pre))
-        else:
-            mask = ~np.eye(n_pre, dtype=bool) if recurrent else None
-            w = rng.standard_normal((n_pre, n_post))
-        if not recurrent:
-            w += target.weight_mean
-        w *= _scale(target, dimensions) / np.sqrt(n_pre * target.connectivity)
-        delay = _delay_steps(net.input if source is None else source, net.dt)
-    origin = "input" if source is None else source.name
+        pre, post = synapses_of(projection, source, target, n_pre, n_post, rng)
+    w = _weights(projection, receiver.model, dimensions, (n_pre, n_post), pre, post, rng)
+    learned = net.learned.get(f"{projection.name}.delay")
+    if learned is None and target is not None:
+        learned = net.learned.get(f"{projection.source}.delay")
+    delay = _delay_steps(projection, net.dt, n_pre, learned=learned is not None)
     connection = Connection(
-        name=name,
-        source=origin,
-        target="readout" if target is None else target.name,
+        name=projection.name,
+        source=projection.source,
+        target=projection.target,
         n_post=n_post,
         w=w,
         mask=mask,
         pre=pre,
         post=post,
-        fixed_delay=np.broadcast_to(np.asarray(delay, dtype=np.int32), (n_pre,)).copy(),
+        fixed_delay=delay,
         channel=channel,
         sign=sign,
         dimensions=dimensions,
-        learned_delay=None if target is None else net.learned.get(f"{origin}.delay"),
+        learned_delay=learned,
         dt=float(net.dt),
+        plastic="w" in projection.learn,
     )
     if sign is not None:
-        np.abs(w, out=w)
-        w *= connection.sign_of_weights
+        if projection.weight is None:
+            np.abs(w, out=w)
+            w *= connection.sign_of_weights
+        elif np.any(w * connection.sign_of_weights < 0):
+            raise ValueError(
+                message(
+                    "a weight has the wrong sign.",
+                    projection.where,
+                    "Weights have the sign that was given (Dale's law); those of a conductance, or of "
+                    "one of two input variables, are positive.",
+                    "Change the weight, the sign or the input variable.",
+                )
+            )
     if mask is not None:
         w *= mask
     return connection
+
+
+def _weights(projection, model, dimensions, shape, pre, post, rng) -> np.ndarray:
+    """Initial weights, given or drawn: a matrix, or one for each synapse of a sparse projection."""
+    n_pre, n_post = shape
+    size = shape if pre is None else (len(pre),)
+    if projection.weight is None:
+        w = rng.standard_normal(size)
+        if projection.weight_mean:
+            w += projection.weight_mean
+        per_target = n_pre if pre is None else len(pre) / n_post
+        if isinstance(projection.connectivity, float) and projection.in_degree is None:
+            per_target = n_pre * projection.connectivity
+        w *= _scale(projection, model, dimensions) / np.sqrt(max(per_target, 1e-9))
+        return w
+    check_value(
+        "weight", projection.weight, Range(Quantity(-np.inf, dim=dimensions)), where=projection.where
+    )
+    given = np.asarray(projection.weight, dtype=float)
+    if pre is not None and given.shape == shape and shape != size:
+        given = given[pre, post]
+    if given.ndim and given.shape != size:
+        raise ValueError(
+            message(
+                f"weight has shape {given.shape}.",
+                projection.where,
+                f"There are {n_pre} presynaptic and {n_post} postsynaptic neurons"
+                + ("." if pre is None else f", and {len(pre)} synapses."),
+                f"Pass one value or an array {size}.",
+            )
+        )
+    return np.array(np.broadcast_to(given, size))
 
 
 def learned_values(net: SpikingNetwork) -> dict[str, np.ndarray]:
@@ -109,11 +177,16 @@ def learned_values(net: SpikingNetwork) -> dict[str, np.ndarray]:
             else:
                 value = np.asarray(part.model.parameters[key], dtype=float)
             values[f"{name}.{key}"] = np.array(value)
+    for projection in net.projections:
+        if "delay" in projection.learn:
+            n_pre = parts_by_name(net)[projection.source].n
+            delay = np.broadcast_to(np.asarray(projection.delay, dtype=float), (n_pre,))
+            values[f"{projection.name}.delay"] = np.array(delay)
     return values
 
 
 def parts_by_name(net: SpikingNetwork) -> dict[str, Any]:
-    """The input and the layers."""
+    """The input and the populations."""
     return {"input": net.input, **{str(layer.name): layer for layer in net.layers}}
 
 
@@ -126,48 +199,61 @@ def range_of(net: SpikingNetwork, name: str) -> Range:
     return model.ranges.get(key) or Range(Quantity(-np.inf, dim=model.dimensions[key]))
 
 
-def _refuse_second_input(model: NeuronModel, name: str) -> None:
-    """Drawn synapses to a readout act on its first input; another one would get none in silence."""
-    if len(model.inputs) > 1:
-        raise ValueError(
-            message(
-                f"{model.name} has {len(model.inputs)} inputs, and '{name}' has no synapses for "
-                f"{model.inputs[1]}.",
-                "Readout",
-                "All neurons act on the first input of a readout; their weights have either sign.",
-                "Name one input, or pass connections= with those of your own.",
-            )
-        )
-
-
-def _draw_synapses(n_pre: int, target: Layer, *, recurrent: bool, rng):
-    """Neurons before and after each synapse of a sparse connection."""
-    rows = []
-    for i in range(n_pre):  # one row at a time: a large network must not need memory for all
-        there = rng.random(target.n) < target.connectivity
-        if recurrent:
-            there[i] = False
-        rows.append(np.flatnonzero(there).astype(np.int32))
-    pre = np.repeat(np.arange(n_pre, dtype=np.int32), [len(row) for row in rows])
-    return pre, np.concatenate(rows)
-
-
-def _polarity(name: str, source: Layer | None, target: Layer, n_pre: int):
+def _polarity(projection: Projection, model: NeuronModel, n_pre: int):
     """Channel and sign of each presynaptic neuron, and the unit of the weights."""
-    model = target.model
+    where, name = projection.where, projection.name
+    sign = None
+    if projection.sign is not None:
+        sign = np.asarray(projection.sign, dtype=np.int8)
+        if sign.ndim and sign.shape != (n_pre,):
+            raise ValueError(
+                message(
+                    f"sign has shape {sign.shape} for {n_pre} presynaptic neurons.",
+                    where,
+                    "There is one value, or one for each neuron.",
+                    f"Pass +1, -1 or an array of {n_pre}.",
+                )
+            )
+        sign = np.array(np.broadcast_to(sign, (n_pre,)))
+    if projection.input is not None:
+        if projection.input not in model.inputs:
+            raise ValueError(
+                message(
+                    f"'{projection.input}' is no input of {model.name}.",
+                    where,
+                    "A spike adds to one of the input variables of its target.",
+                    did_you_mean(projection.input, model.inputs),
+                )
+            )
+        channel = np.full(n_pre, model.inputs.index(projection.input), dtype=np.int32)
+        dimensions = model.dimensions[projection.input]
+        if sign is None and dimensions is siemens.dim:
+            sign = np.ones(n_pre, dtype=np.int8)
+        return channel, sign, dimensions
+    channel = np.zeros(n_pre, dtype=np.int32)
+    if projection.target == "readout":
+        if len(model.inputs) > 1:
+            raise ValueError(
+                message(
+                    f"{model.name} has {len(model.inputs)} inputs, and '{name}' has no synapses for "
+                    f"{model.inputs[1]}.",
+                    "Readout",
+                    "All neurons act on the first input of a readout; their weights have either sign.",
+                    "Name one input, or make a graph whose projections name theirs.",
+                )
+            )
+        return channel, sign, model.dimensions[model.inputs[0]]
     if len(model.inputs) > 2:
         raise ValueError(
             message(
                 f"{model.name} has {len(model.inputs)} inputs, and '{name}' has no synapses for "
                 f"{model.inputs[2]}.",
-                f"Layer {target.name}",
+                where,
                 "Excitatory neurons act on the first input, inhibitory ones on the second.",
-                "Name one or two inputs, or pass connections= with those of your own.",
+                "Name one or two inputs, or make a graph whose projections name theirs.",
             )
         )
-    sign = None if source is None else source.sign
-    units = [model.dimensions[variable] for variable in model.inputs[:2]]
-    channel = np.zeros(n_pre, dtype=np.int32)
+    units = [model.dimensions[variable] for variable in model.inputs]
     inhibits = sign is not None and bool(np.any(sign < 0))
     if len(units) == 1:
         if units[0] is not siemens.dim:
@@ -176,7 +262,7 @@ def _polarity(name: str, source: Layer | None, target: Layer, n_pre: int):
             raise ValueError(
                 message(
                     f"'{name}' has inhibitory neurons, but {model.name} has one conductance only.",
-                    f"Layer {target.name}",
+                    where,
                     "A conductance cannot be negative; inhibition needs one of its own.",
                     "Give the model a second input, for example inputs=('g_e', 'g_i').",
                 )
@@ -187,7 +273,7 @@ def _polarity(name: str, source: Layer | None, target: Layer, n_pre: int):
                 message(
                     f"the inputs {model.inputs[0]} and {model.inputs[1]} of {model.name} have "
                     f"different units.",
-                    f"Layer {target.name}",
+                    where,
                     f"The weights of '{name}' are one array and must have one unit.",
                     "Rewrite one of the two inputs in the unit of the other.",
                 )
@@ -197,37 +283,60 @@ def _polarity(name: str, source: Layer | None, target: Layer, n_pre: int):
     return channel, np.ones(n_pre, dtype=np.int8), units[0]
 
 
-def _scale(layer: Layer, dimensions) -> float:
+def _scale(projection: Projection, model: NeuronModel, dimensions) -> float:
     """What a weight of one means in SI values."""
-    if get_dimensions(layer.weight_scale) is not DIMENSIONLESS:
-        return float(layer.weight_scale)
-    v_th = layer.model.parameters.get("v_th")
+    check_weight_scale(projection.weight_scale, dimensions, where=projection.where)
+    scale = float(projection.weight_scale)
+    if get_dimensions(projection.weight_scale) is not DIMENSIONLESS:
+        return scale
+    v_th = model.parameters.get("v_th")
     if v_th is not None and get_dimensions(v_th) is dimensions:
         typical = float(np.mean(np.abs(np.asarray(v_th, dtype=float))))
         if typical > 0:
-            return float(layer.weight_scale) * typical
-    return float(layer.weight_scale) * USUAL.get(dimensions, 1.0)
+            return scale * typical
+    return scale * USUAL.get(dimensions, 1.0)
 
 
-def _delay_steps(layer: Any, dt: Quantity) -> np.ndarray:
-    steps = np.asarray(layer.delay / dt, dtype=float)
-    whole = np.rint(steps)
-    if "delay" not in layer.learn and np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)):
+def _delay_steps(
+    projection: Projection, dt: Quantity, n_pre: int, *, learned: bool
+) -> np.ndarray:
+    """Axonal delays in steps, int32 (n_pre,)."""
+    steps = np.asarray(projection.delay / dt, dtype=float)
+    if steps.ndim and steps.shape != (n_pre,):
         raise ValueError(
             message(
-                f"delay must be a multiple of dt = {dt}, got {layer.delay}.",
-                f"Layer {layer.name}" if isinstance(layer, Layer) else "Input",
+                f"delay has shape {steps.shape} for {n_pre} presynaptic neurons.",
+                projection.where,
+                "There is one axonal delay, or one for each neuron.",
+                f"Pass one time or an array of {n_pre}.",
+            )
+        )
+    whole = np.rint(steps)
+    if not learned and np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)):
+        raise ValueError(
+            message(
+                f"delay must be a multiple of dt = {dt}, got {shortened(str(projection.delay), 80)}.",
+                projection.where,
                 "Spikes arrive in a step of the simulation.",
                 "Round the delay, or choose a smaller dt.",
             )
         )
-    return whole.astype(np.int32)
+    return np.broadcast_to(whole.astype(np.int32), (n_pre,)).copy()
 
 
 def _check_names(net: SpikingNetwork) -> None:
     used = {"input": "the input", "readout": "the readout"}
-    for name, _, _ in _plans(net):
-        used.setdefault(name, f"the connection '{name}'")
+    for projection in net.projections:
+        if projection.name in used and projection.name not in ("input", "readout"):
+            raise ValueError(
+                message(
+                    f"two projections are called '{projection.name}'.",
+                    "SpikingNetwork",
+                    "Every part must be found by its name.",
+                    "Pass name= to one of them.",
+                )
+            )
+        used.setdefault(projection.name, f"the connection '{projection.name}'")
     for layer in net.layers:
         if layer.name in used:
             raise ValueError(
@@ -239,23 +348,27 @@ def _check_names(net: SpikingNetwork) -> None:
                 )
             )
         used[layer.name] = "another layer"
-    for k, layer in enumerate(net.layers):
-        if layer.recurrent or k < len(net.layers) - 1:
-            continue
-        for setting, given in (
-            ("delay", np.any(np.asarray(layer.delay) > 0) or "delay" in layer.learn),
-            ("excitatory", layer.excitatory is not None),
-        ):
-            if given:
-                raise ValueError(
-                    message(
-                        f"{setting} has no effect.",
-                        f"Layer {layer.name}",
-                        "It holds for recurrent synapses and those to the next layer, and there are "
-                        "none; the readout reads spikes at once, with weights of either sign.",
-                        f"Pass recurrent=True or leave {setting} out.",
-                    )
+
+
+def check_settings(layers: Sequence[Layer]) -> None:
+    """Refuse settings of a stack that would have no effect."""
+    last = layers[-1]
+    if last.recurrent:
+        return
+    for setting, given in (
+        ("delay", np.any(np.asarray(last.delay) > 0) or "delay" in last.learn),
+        ("excitatory", last.excitatory is not None),
+    ):
+        if given:
+            raise ValueError(
+                message(
+                    f"{setting} has no effect.",
+                    f"Layer {last.name}",
+                    "It holds for recurrent synapses and those to the next layer, and there are "
+                    "none; the readout reads spikes at once, with weights of either sign.",
+                    f"Pass recurrent=True or leave {setting} out.",
                 )
+            )
 
 
 def checked_parameters(net: SpikingNetwork, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -289,14 +402,21 @@ def checked_parameters(net: SpikingNetwork, values: Mapping[str, Any]) -> dict[s
             raise ValueError(
                 message(f"{name} is not an array of numbers: {error}.", where, "", "Pass an array.")
             ) from error
-        _check_array(name, array, net.parameters[name].shape, connection, where)
+        check_array(name, array, net.parameters[name].shape, connection, where)
         if name in net.learned:
             check_value(name, Quantity(array, dim=unit), range_of(net, name), where=where)
         checked[name] = array
     return checked
 
 
-def _check_array(name, array, shape, connection, where) -> None:
+def check_array(
+    name: str,
+    array: np.ndarray,
+    shape: tuple[int, ...],
+    connection: Connection | None,
+    where: str,
+) -> None:
+    """Refuse new values of a parameter that are not finite or do not fit the synapses."""
     if array.shape != shape:
         raise ValueError(
             message(

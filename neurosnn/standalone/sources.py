@@ -287,5 +287,5 @@ def _weights(
                 f"{name}.w",
                 matrix=connection.shape,
                 sign=connection.sign,
-                saved=saved,
+                saved=saved and connection.plastic,
             )

@@ -130,7 +130,8 @@ class LiftSilent(Callback):
         constraints = trainer._constraints
         for name, connection in trainer.net.connections.items():
             silent = trainer.counts.get(connection.target)
-            if silent is None or connection.source == connection.target:
+            recurrent = connection.source == connection.target
+            if silent is None or recurrent or not connection.plastic:
                 continue
             lift = self.amount * constraints.scale_of(f"{name}.w") * (silent == 0)
             connection.w += lift if connection.post is None else lift[connection.post]

@@ -51,7 +51,11 @@ class Constraints:
     """
 
     def __init__(self, net: SpikingNetwork, bounds: Any = None):
-        self.weights = {f"{name}.w": connection for name, connection in net.connections.items()}
+        self.weights = {
+            f"{name}.w": connection
+            for name, connection in net.connections.items()
+            if connection.plastic
+        }
         self.others = {name: _Other(net, name) for name in net.learned}
         self.bounds = dict(self._read(bounds))
 

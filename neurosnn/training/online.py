@@ -120,7 +120,7 @@ class OnlineTraining:
         self.schedule = given.schedule
         errors = per_step_errors(loss, batch, given.schedule, net.readout.n)
         self._decisions = int(np.count_nonzero(errors.target.any(axis=1) & (errors.weight > 0)))
-        learned = [f"{name}.w" for name in net.connections]
+        learned = [f"{name}.w" for name, connection in net.connections.items() if connection.plastic]
         adaptive = self._adaptive = rule.feedback == "adaptive"
         if adaptive:
             learned += [f"feedback.{layer.name}" for layer in net.layers]
@@ -130,6 +130,7 @@ class OnlineTraining:
         code = {
             name: _Updates(self.optimizer, net, connection, adaptive, self.names)
             for name, connection in net.connections.items()
+            if connection.plastic
         }
         self._learning = built = LearningNetwork(
             net,
@@ -196,6 +197,8 @@ class OnlineTraining:
         """Weights and biases after the simulation, as in ``net.parameters`` and not linked to it."""
         values = {}
         for name, connection in self.net.connections.items():
+            if not connection.plastic:
+                continue
             variables = {f"{name}.w": "w"}
             if self._adaptive and connection.target == "readout":
                 variables[f"feedback.{connection.source}"] = "B"

@@ -155,7 +155,8 @@ class OnlineBackend:
             pairs = zip(learning.synapses[name], connection.by_channel(), strict=True)
             for synapses, (_, _, _, where) in pairs:
                 array[where] = synapses.variables[learning.names(GRADIENT)].get_value()
-            gradient[f"{name}.w"] = array / n_trials
+            if connection.plastic:
+                gradient[f"{name}.w"] = array / n_trials
             if (
                 connection.target == "readout"
                 and f"feedback.{connection.source}" in self.parameters

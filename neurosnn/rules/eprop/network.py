@@ -166,6 +166,8 @@ class LearningNetwork:
             make = self._readout if connection.target == "readout" else self._hidden
             self.synapses[name] = make(connection, order, (equations or {}).get(name, ""))
             objects += self.synapses[name]
+        read = {c.source for c in net.connections.values() if c.target == "readout"}
+        objects += [self._feedback(name, B) for name, B in feedback.items() if name not in read]
         self.network = Network(*self.groups.values(), *objects)
 
     def at_trials(self, obj: Any, code: str, order: int, name: str) -> None:
@@ -293,6 +295,24 @@ class LearningNetwork:
         if back is not None:
             setattr(synapses, names("B"), back[i, j])
         return [synapses]
+
+    def _feedback(self, name: str, weights: np.ndarray) -> Synapses:
+        """What brings the readout's error to a population that it does not read."""
+        names = self.names
+        synapses = Synapses(
+            self.groups[name],
+            self.groups["readout"],
+            names.code(f"B : 1\n{LEARNING_SIGNAL}_pre = B*err_post : 1 (summed)"),
+            clock=self.groups["readout"].clock,
+            namespace={},
+            name=f"{name}_feedback",
+            dtype=self.dtype,
+        )
+        updater = synapses.summed_updaters[f"{names(LEARNING_SIGNAL)}_pre"]
+        updater.when, updater.order = "end", SIGNAL
+        synapses.connect()
+        setattr(synapses, names("B"), weights.ravel())
+        return synapses
 
     def _hidden(self, connection: Any, order: int, equations: str) -> list[Synapses]:
         """Weights with eligibility traces, one Synapses for each input variable that is used."""

@@ -138,6 +138,7 @@ class EProp(Rule):
                 )
             )
         refuse_learned_delays(net, "EProp")
+        self.check_feedback(net)
         sizes = {layer.name: layer.n for layer in net.layers}
         return EPropBackward(
             rate_term(self.rate_target, self.rate_strength),
@@ -168,6 +169,22 @@ class EProp(Rule):
         """Clipped eligibility vectors have no factored form."""
         clipped = [layer.name for layer in net.layers if layer.model.eligibility_bounds]
         return f"the eligibility vectors of layer '{clipped[0]}' are clipped." if clipped else ""
+
+    def check_feedback(self, net: Any) -> None:
+        """Refuse adaptive feedback weights that no learned weight of the readout changes."""
+        learned = {
+            c.source for c in net.connections.values() if c.target == "readout" and c.plastic
+        }
+        for layer in net.layers:
+            if self.feedback == "adaptive" and layer.name not in learned:
+                raise ValueError(
+                    message(
+                        f"the readout has no learned weights from '{layer.name}'.",
+                        "EProp",
+                        "Adaptive feedback weights change as those do.",
+                        "Let the readout read it, or use feedback='random'.",
+                    )
+                )
 
     def feedback_weights(self, n_neurons: dict[str, int], n_outputs: int) -> dict[str, np.ndarray]:
         """Feedback weights that are not the readout's, one array (n, n_outputs) a layer.

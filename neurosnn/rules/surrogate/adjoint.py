@@ -52,11 +52,14 @@ class SurrogateBackward(Backward):
         return [(f"feedback_{layer.index}", "const real*") for layer in layers if layer.spiking]
 
     def values(self, net: Any, index: Mapping[str, LayerCode], dtype: np.dtype) -> dict[str, Any]:
-        """Feedback weights, transposed: a row for each output."""
+        """Feedback weights, transposed: a row for each output; zero where the readout reads nothing."""
+        read = {c.source: c.w for c in net.connections.values() if c.target == "readout"}
+        read |= self.feedback
         return {
-            f"feedback_{index[c.source].index}": aligned(self.feedback.get(c.source, c.w).T, dtype)
-            for c in net.connections.values()
-            if c.target == "readout"
+            f"feedback_{index[layer.name].index}": aligned(
+                read.get(layer.name, np.zeros((layer.n, net.readout.n))).T, dtype
+            )
+            for layer in net.layers
         }
 
     def check_model(self, model: NeuronModel, learn: tuple[str, ...]) -> None:

@@ -1,0 +1,155 @@
+"""Checks of a graph of populations before anything is drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from neurosnn.core.messages import did_you_mean, message, shortened
+from neurosnn.core.texts import check_identifier
+from neurosnn.network.parts import Layer, Population
+from neurosnn.network.projection import Projection
+from neurosnn.network.wiring import to_readout
+
+if TYPE_CHECKING:
+    from neurosnn.network.network import SpikingNetwork
+
+WHERE = "SpikingNetwork.from_graph"
+Part = TypeVar("Part")
+
+
+def check_part(part: Any, kind: type[Part]) -> Part:
+    """The part, if it is of that kind."""
+    if not isinstance(part, kind):
+        raise TypeError(
+            message(
+                f"{shortened(repr(part), 100)} is no {kind.__name__}.",
+                WHERE,
+                "A graph has populations, projections, one input and one readout.",
+                f"Pass {kind.__name__}(...).",
+            )
+        )
+    return part
+
+
+def named_populations(populations: Any) -> tuple[Population, ...]:
+    """The populations, each with its name."""
+    if not isinstance(populations, Mapping) or not populations:
+        raise TypeError(
+            message(
+                "populations must be a mapping of names to populations, with one or more.",
+                WHERE,
+                "Projections find them by name.",
+                "Write {'E': Population(equations.LIF(), 80), ...}.",
+            )
+        )
+    named = []
+    for name, population in populations.items():
+        check_identifier(name, field="the name of a population", where=WHERE)
+        check_part(population, Population)
+        if isinstance(population, Layer):
+            raise TypeError(
+                message(
+                    f"'{name}' is a Layer.",
+                    WHERE,
+                    "Its settings of synapses would have no effect in a graph.",
+                    "Use Population(model, n), and say the rest in a Projection.",
+                )
+            )
+        named.append(dataclasses.replace(population, name=name))
+    return tuple(named)
+
+
+def checked_projections(
+    net: SpikingNetwork, projections: Iterable[Projection]
+) -> tuple[Projection, ...]:
+    """The projections and those to the readout that the readout asks for."""
+    given = [check_part(projection, Projection) for projection in projections]
+    names = [str(population.name) for population in net.layers]
+    for projection in given:
+        for field, known in (("source", ["input", *names]), ("target", [*names, "readout"])):
+            name = getattr(projection, field)
+            if name not in known:
+                raise ValueError(
+                    message(
+                        f"there is no {field} '{name}'.",
+                        projection.where,
+                        "",
+                        did_you_mean(name, known),
+                    )
+                )
+        _check_readout(projection)
+    _check_input(net, given)
+    wanted = net.readout.of or tuple(names)
+    for name in wanted:
+        if name not in names:
+            raise ValueError(
+                message(f"there is no population '{name}'.", "Readout", "", did_you_mean(name, names))
+            )
+    read = [projection.source for projection in given if projection.target == "readout"]
+    for name in read:
+        if read.count(name) > 1:
+            raise ValueError(
+                message(
+                    f"'{name}' has two projections to the readout.",
+                    WHERE,
+                    "Its feedback would not know which of the two weights to use.",
+                    "Make one of them.",
+                )
+            )
+    if not (read and not net.readout.of):
+        given += [to_readout(name, net.readout) for name in wanted if name not in read]
+    return tuple(given)
+
+
+def _check_readout(projection: Projection) -> None:
+    """The readout gets the spikes of populations, at once."""
+    if projection.target != "readout":
+        return
+    if projection.source == "input":
+        raise ValueError(
+            message(
+                "the input goes to the readout.",
+                projection.where,
+                "A learning rule gives the error of the readout to neurons that spike.",
+                "Put a population between them.",
+            )
+        )
+    late = "delay" in projection.learn or np.any(np.asarray(projection.delay) > 0)
+    if late or not projection.full or projection.sign is not None:
+        raise ValueError(
+            message(
+                "delay, connectivity or sign of a projection to the readout.",
+                projection.where,
+                "The readout reads the spikes of all neurons of a population at once, with weights of "
+                "either sign.",
+                "Leave it out.",
+            )
+        )
+
+
+def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:
+    """Delays are a matter of projections here, and real values have none."""
+    if net.input.learn or np.any(np.asarray(net.input.delay) > 0):
+        raise ValueError(
+            message(
+                "the input has delays.",
+                WHERE,
+                "In a graph a delay belongs to a projection.",
+                "Write Projection('input', ..., delay=...).",
+            )
+        )
+    for projection in projections:
+        delayed = "delay" in projection.learn or np.any(np.asarray(projection.delay) > 0)
+        if projection.source == "input" and net.input.real_valued and delayed:
+            raise ValueError(
+                message(
+                    "delays of real-valued input.",
+                    projection.where,
+                    "They delay spikes.",
+                    "Shift the frames of the trials instead.",
+                )
+            )

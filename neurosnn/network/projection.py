@@ -1,0 +1,311 @@
+"""The synapses from one population to another as they are asked for: which, how strong, how slow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
+
+from neurosnn.core.messages import message
+from neurosnn.core.symbolic import evaluate
+from neurosnn.core.texts import check_identifier
+from neurosnn.core.values import Range, check_value, check_whole
+from neurosnn.model.namespace import Namespace
+from neurosnn.network.parts import Population
+
+__all__ = ["Projection"]
+
+#: What a projection can learn.
+LEARNED = ("w", "delay")
+#: Pairs of neurons that are looked at together: a bound on the memory for a condition.
+PAIRS = 2**20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Projection:
+    """Synapses from one population to another.
+
+    Parameters
+    ----------
+    source, target : str
+        Names of populations; the source may be "input", the target "readout".
+    name : str, optional
+        "<source>_to_<target>" if None. ``net.parameters`` holds its weights as "<name>.w".
+    input : str, optional
+        The variable of the target that a spike adds to, one of the model's ``inputs``. If None the
+        first one; with two, the second one for presynaptic neurons of negative `sign`.
+    delay : Quantity (second), optional
+        Axonal delay, one or one for each presynaptic neuron, a multiple of the network's dt, or any
+        time if it is learned. Spikes to the readout arrive at once.
+    connectivity : float, str or (pre, post), optional
+        Which synapses exist: a probability, drawn once from the network's seed; a condition as
+        Brian2's ``connect`` takes it, with i, j, N_pre, N_post, rand() and the parameters of the two
+        models as ``x_pre``, ``x_post`` (``"i != j and rand() < exp(-((x_pre - x_post)/width_pre)**2)"``);
+        or two arrays of neurons.
+    in_degree : int, optional
+        In place of `connectivity`: each postsynaptic neuron gets so many synapses from different
+        presynaptic neurons, drawn from the seed.
+    weight : float, array or Quantity, optional
+        Initial weights in the unit of the input variable: one value, one for each synapse in the order
+        of pre, then of post, or (n_pre, n_post). Drawn if None.
+    weight_scale : float or Quantity, optional
+        Of drawn weights, as in :class:`Layer`: the standard deviation is ``weight_scale * v_th /
+        sqrt(synapses of a target neuron)``, or ``weight_scale / sqrt(...)`` if it has a unit.
+    weight_mean : float, optional
+        Of drawn weights: mean in standard deviations.
+    sign : int or array of int, optional
+        +1 or -1 of all, or of each presynaptic neuron: Dale's law, held while learning; drawn weights
+        get it. Weights of a conductance, or of one of two input variables, are positive. None: either.
+    autapses : bool, optional
+        Whether a neuron may have a synapse to itself.
+    learn : tuple of str, optional
+        "w", "delay", both or none: what is not learned stays as it is.
+
+    Raises
+    ------
+    ValueError
+        For values out of range, and for two ways to say the same.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from neurosnn import Projection
+    >>> Projection("E", "I", connectivity=0.2, delay=1*ms, sign=1).name
+    'E_to_I'
+    """
+
+    source: str
+    target: str
+    name: str = dataclasses.field(default=None, kw_only=True)  # type: ignore[assignment]
+    input: str | None = dataclasses.field(default=None, kw_only=True)
+    delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
+    connectivity: Any = dataclasses.field(default=1.0, kw_only=True)
+    in_degree: int | None = dataclasses.field(default=None, kw_only=True)
+    weight: Any = dataclasses.field(default=None, kw_only=True)
+    weight_scale: float | Quantity = dataclasses.field(default=1.0, kw_only=True)
+    weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
+    sign: Any = dataclasses.field(default=None, kw_only=True)
+    autapses: bool = dataclasses.field(default=False, kw_only=True)
+    learn: tuple[str, ...] = dataclasses.field(default=("w",), kw_only=True)
+
+    def __post_init__(self) -> None:
+        for field in ("source", "target"):
+            check_identifier(getattr(self, field), field=f"the {field}", where="Projection")
+        if self.name is None:
+            object.__setattr__(self, "name", f"{self.source}_to_{self.target}")
+        check_identifier(self.name, field="the name", where="Projection", longest=200)
+        where = self.where
+        check_value("delay", self.delay, Range(0 * second, includes_low=True), where=where)
+        check_value("weight_mean", self.weight_mean, Range(-np.inf), where=where)
+        learn = (self.learn,) if isinstance(self.learn, str) else tuple(self.learn)
+        object.__setattr__(self, "learn", learn)
+        for entry in learn:
+            if entry not in LEARNED:
+                raise ValueError(
+                    message(
+                        f"learn names {entry!r:.80}.",
+                        where,
+                        "Weights and delays of a projection can be learned.",
+                        "Pass for example learn=('w', 'delay'), or () for fixed synapses.",
+                    )
+                )
+        if self.in_degree is not None:
+            check_whole("in_degree", self.in_degree, 0, where=where, why="It counts synapses.")
+            if not (isinstance(self.connectivity, float | int) and self.connectivity == 1):
+                raise ValueError(
+                    message(
+                        "connectivity and in_degree are both given.",
+                        where,
+                        "Each says which synapses exist.",
+                        "Leave one out.",
+                    )
+                )
+        elif isinstance(self.connectivity, float | int | np.number):
+            limits = Range(0, 1, includes_low=True)
+            check_value("connectivity", self.connectivity, limits, where=where)
+        elif not isinstance(self.connectivity, str) and len(self.connectivity) != 2:
+            raise ValueError(
+                message(
+                    "connectivity is not a probability, a condition or a pair of arrays.",
+                    where,
+                    "It says which synapses exist.",
+                    "Pass for example 0.2, 'i != j' or (pre, post).",
+                )
+            )
+        if self.sign is not None and not np.all(np.abs(np.asarray(self.sign)) == 1):
+            raise ValueError(
+                message(
+                    "sign is neither +1 nor -1.",
+                    where,
+                    "It is that of the weights, of all or of each presynaptic neuron.",
+                    "Pass sign=1 for excitatory, sign=-1 for inhibitory synapses.",
+                )
+            )
+
+    @property
+    def where(self) -> str:
+        """What a message about it says it is about."""
+        return f"Projection {self.name}"
+
+    @property
+    def full(self) -> bool:
+        """Whether all synapses exist, but those of a neuron to itself."""
+        return self.in_degree is None and not isinstance(self.connectivity, str | tuple | list) and (
+            self.connectivity == 1
+        )
+
+
+def synapses_of(
+    projection: Projection,
+    source: Population | None,
+    target: Population | None,
+    n_pre: int,
+    n_post: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neurons before and after each synapse that exists, in the order of pre, then of post.
+
+    Parameters
+    ----------
+    projection : Projection
+        Which synapses are wanted; not all of them.
+    source, target : Population or None
+        Whose parameters a condition may name; None: the input, the readout.
+    n_pre, n_post : int
+        Numbers of neurons.
+    rng : numpy.random.Generator
+        Draws them.
+
+    Returns
+    -------
+    pre, post : ndarray of int32
+        Neurons of each synapse.
+    """
+    itself = projection.source == projection.target and not projection.autapses
+    if projection.in_degree is not None:
+        return _in_degree(projection, n_pre, n_post, itself, rng)
+    connectivity = projection.connectivity
+    if isinstance(connectivity, str):
+        allowed = _condition(projection, source, target, n_pre, n_post, rng)
+    elif isinstance(connectivity, tuple | list):
+        return _listed(projection, n_pre, n_post, itself)
+    else:
+
+        def allowed(first: int, last: int) -> np.ndarray:
+            return rng.random((last - first, n_post)) < connectivity
+
+    rows = max(1, PAIRS // n_post)  # a large network must not need memory for all pairs
+    pre, post = [], []
+    for first in range(0, n_pre, rows):
+        last = min(first + rows, n_pre)
+        there = allowed(first, last)
+        if itself:
+            k = np.arange(first, min(last, n_post))
+            there[k - first, k] = False
+        i, j = np.nonzero(there)
+        pre.append((i + first).astype(np.int32))
+        post.append(j.astype(np.int32))
+    return np.concatenate(pre), np.concatenate(post)
+
+
+def _in_degree(projection, n_pre, n_post, itself, rng) -> tuple[np.ndarray, np.ndarray]:
+    k = projection.in_degree
+    available = n_pre - itself
+    if k > available:
+        raise ValueError(
+            message(
+                f"in_degree is {k}, and there are {available} presynaptic neurons.",
+                projection.where,
+                "Two neurons have at most one synapse of a projection.",
+                "Use a smaller in_degree.",
+            )
+        )
+    pre = np.empty((n_post, k), np.int32)
+    for j in range(n_post):
+        chosen = rng.choice(available, k, replace=False, shuffle=False)
+        pre[j] = chosen + (chosen >= j) if itself else chosen
+    post = np.repeat(np.arange(n_post, dtype=np.int32), k)
+    order = np.lexsort((post, pre.ravel()))
+    return pre.ravel()[order], post[order]
+
+
+def _listed(projection, n_pre, n_post, itself) -> tuple[np.ndarray, np.ndarray]:
+    """The synapses between listed neurons, in order."""
+    pre, post = (np.asarray(one) for one in projection.connectivity)
+    whole = all(np.issubdtype(one.dtype, np.integer) or not one.size for one in (pre, post))
+    if pre.ndim != 1 or pre.shape != post.shape or not whole:
+        raise ValueError(
+            message(
+                "connectivity is not two lists of neurons of one length.",
+                projection.where,
+                "There is one presynaptic and one postsynaptic neuron for each synapse.",
+                "Pass two arrays of whole numbers.",
+            )
+        )
+    inside = (pre >= 0) & (pre < n_pre) & (post >= 0) & (post < n_post)
+    if not np.all(inside):
+        k = int(np.flatnonzero(~inside)[0])
+        raise ValueError(
+            message(
+                f"synapse {k} goes from neuron {pre[k]} to neuron {post[k]}.",
+                projection.where,
+                f"There are {n_pre} presynaptic and {n_post} postsynaptic neurons, counted from 0.",
+                "Check the two arrays.",
+            )
+        )
+    if itself and np.any(pre == post):
+        raise ValueError(
+            message(
+                f"neuron {pre[pre == post][0]} has a synapse to itself.",
+                projection.where,
+                "That is usually a mistake.",
+                "Leave it out, or pass autapses=True.",
+            )
+        )
+    order = np.lexsort((post, pre))
+    pre, post = pre[order].astype(np.int32), post[order].astype(np.int32)
+    twice = np.flatnonzero((np.diff(pre) == 0) & (np.diff(post) == 0))
+    if len(twice):
+        raise ValueError(
+            message(
+                f"there are two synapses from neuron {pre[twice[0]]} to neuron {post[twice[0]]}.",
+                projection.where,
+                "A projection has at most one between two neurons.",
+                "Make two projections with different names.",
+            )
+        )
+    return pre, post
+
+
+def _condition(projection, source, target, n_pre, n_post, rng):
+    """A function that evaluates a condition for some presynaptic and all postsynaptic neurons."""
+    text = projection.connectivity
+    values: dict[str, np.ndarray] = {}
+    dimensions = {"i": DIMENSIONLESS, "j": DIMENSIONLESS}
+    for side, part, n in (("pre", source, n_pre), ("post", target, n_post)):
+        known: Mapping[str, Any] = {} if part is None else part.model.parameters
+        for name, value in known.items():
+            key = f"{name}_{side}"
+            dimensions[key] = part.model.dimensions[name]
+            values[key] = np.broadcast_to(np.asarray(value, float), (n,))
+        values[f"N_{side}"] = np.full(n, n)
+        dimensions[f"N_{side}"] = DIMENSIONLESS
+    integers = ("i", "j", "N_pre", "N_post")
+    names = Namespace(dimensions, integers=integers, where=projection.where)
+    names.check_condition(text, field="connectivity")
+
+    def allowed(first: int, last: int) -> np.ndarray:
+        shape = (last - first, n_post)
+        here = {
+            key: value[first:last, None] if key.endswith("_pre") else value[None, :]
+            for key, value in values.items()
+        }
+        here |= {"i": np.arange(first, last)[:, None], "j": np.arange(n_post)[None, :]}
+        found = evaluate(text, here, draw=lambda: rng.random(shape))
+        return np.array(np.broadcast_to(found, shape), dtype=bool)
+
+    return allowed
