@@ -87,7 +87,9 @@ def checked_projections(
     for name in wanted:
         if name not in names:
             raise ValueError(
-                message(f"there is no population '{name}'.", "Readout", "", did_you_mean(name, names))
+                message(
+                    f"there is no population '{name}'.", "Readout", "", did_you_mean(name, names)
+                )
             )
     read = [projection.source for projection in given if projection.target == "readout"]
     for name in read:

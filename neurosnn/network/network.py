@@ -250,9 +250,7 @@ class SpikingNetwork:
         """Number of weights, biases and other numbers that are learned."""
         other = sum(value.size for value in (*self._bias.values(), *self.learned.values()))
         return other + sum(
-            connection.n_synapses
-            for connection in self.connections.values()
-            if connection.plastic
+            connection.n_synapses for connection in self.connections.values() if connection.plastic
         )
 
     @property

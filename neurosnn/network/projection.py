@@ -50,8 +50,8 @@ class Projection:
         In place of `connectivity`: each postsynaptic neuron gets so many synapses from different
         presynaptic neurons, drawn from the seed.
     weight : float, array or Quantity, optional
-        Initial weights in the unit of the input variable: one value, one for each synapse in the order
-        of pre, then of post, or (n_pre, n_post). Drawn if None.
+        Initial weights in the unit of the input variable: one value, (n_pre, n_post), or one for each
+        synapse in the order of the arrays in `connectivity`, else of pre, then of post. Drawn if None.
     weight_scale : float or Quantity, optional
         Of drawn weights, as in :class:`Layer`: the standard deviation is ``weight_scale * v_th /
         sqrt(synapses of a target neuron)``, or ``weight_scale / sqrt(...)`` if it has a unit.
@@ -154,8 +154,10 @@ class Projection:
     @property
     def full(self) -> bool:
         """Whether all synapses exist, but those of a neuron to itself."""
-        return self.in_degree is None and not isinstance(self.connectivity, str | tuple | list) and (
-            self.connectivity == 1
+        return (
+            self.in_degree is None
+            and not isinstance(self.connectivity, str | tuple | list)
+            and (self.connectivity == 1)
         )
 
 
@@ -166,7 +168,7 @@ def synapses_of(
     n_pre: int,
     n_post: int,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Neurons before and after each synapse that exists, in the order of pre, then of post.
 
     Parameters
@@ -184,10 +186,13 @@ def synapses_of(
     -------
     pre, post : ndarray of int32
         Neurons of each synapse.
+    order : ndarray of int
+        Place of each synapse among those that `connectivity` lists.
     """
     itself = projection.source == projection.target and not projection.autapses
     if projection.in_degree is not None:
-        return _in_degree(projection, n_pre, n_post, itself, rng)
+        pre, post = _in_degree(projection, n_pre, n_post, itself, rng)
+        return pre, post, np.arange(len(pre))
     connectivity = projection.connectivity
     if isinstance(connectivity, str):
         allowed = _condition(projection, source, target, n_pre, n_post, rng)
@@ -199,7 +204,7 @@ def synapses_of(
             return rng.random((last - first, n_post)) < connectivity
 
     rows = max(1, PAIRS // n_post)  # a large network must not need memory for all pairs
-    pre, post = [], []
+    parts = []
     for first in range(0, n_pre, rows):
         last = min(first + rows, n_pre)
         there = allowed(first, last)
@@ -207,9 +212,9 @@ def synapses_of(
             k = np.arange(first, min(last, n_post))
             there[k - first, k] = False
         i, j = np.nonzero(there)
-        pre.append((i + first).astype(np.int32))
-        post.append(j.astype(np.int32))
-    return np.concatenate(pre), np.concatenate(post)
+        parts.append(np.stack([i + first, j]).astype(np.int32))
+    pre, post = np.concatenate(parts, axis=1)
+    return pre, post, np.arange(len(pre))
 
 
 def _in_degree(projection, n_pre, n_post, itself, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +238,7 @@ def _in_degree(projection, n_pre, n_post, itself, rng) -> tuple[np.ndarray, np.n
     return pre.ravel()[order], post[order]
 
 
-def _listed(projection, n_pre, n_post, itself) -> tuple[np.ndarray, np.ndarray]:
+def _listed(projection, n_pre, n_post, itself) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The synapses between listed neurons, in order."""
     pre, post = (np.asarray(one) for one in projection.connectivity)
     whole = all(np.issubdtype(one.dtype, np.integer) or not one.size for one in (pre, post))
@@ -278,7 +283,7 @@ def _listed(projection, n_pre, n_post, itself) -> tuple[np.ndarray, np.ndarray]:
                 "Make two projections with different names.",
             )
         )
-    return pre, post
+    return pre, post, order
 
 
 def _condition(projection, source, target, n_pre, n_post, rng):

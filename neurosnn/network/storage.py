@@ -67,7 +67,11 @@ def describe(net: SpikingNetwork) -> dict:
             "learn": list(net.input.learn),
         },
         "layers": [_population(layer) for layer in net.layers],
-        **({} if _is_stack(net) else {"projections": [_projection(net, p) for p in net.projections]}),
+        **(
+            {}
+            if _is_stack(net)
+            else {"projections": [_projection(net, p) for p in net.projections]}
+        ),
         "readout": {
             "n": int(net.readout.n),
             "bias": bool(net.readout.bias),
@@ -304,7 +308,9 @@ def _build(
 def _part(layer: dict) -> dict:
     """Arguments of a layer or population."""
     fields = {**layer, "model": NeuronModel.from_dict(layer["model"])}
-    return fields | {key: from_plain(fields[key]) for key in ("delay", "weight_scale") if key in fields}
+    return fields | {
+        key: from_plain(fields[key]) for key in ("delay", "weight_scale") if key in fields
+    }
 
 
 def _as_projection(entry: dict, arrays: dict[str, np.ndarray]) -> Projection:

@@ -63,9 +63,7 @@ def stack(source: Input, layers: Sequence[Layer], readout: Readout) -> Iterator[
             )
         before = layer
     for k, layer in enumerate(layers, start=1):
-        yield to_readout(
-            str(layer.name), readout, name=f"readout{k}" if several else "readout"
-        )
+        yield to_readout(str(layer.name), readout, name=f"readout{k}" if several else "readout")
 
 
 def to_readout(source: str, readout: Readout, name: str | None = None) -> Projection:
@@ -88,13 +86,15 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     receiver = net.readout if target is None else target
     n_post = receiver.n
     channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
-    mask = pre = post = None
+    mask = pre = post = order = None
     if projection.full:
         itself = source is not None and source is target and not projection.autapses
         mask = ~np.eye(n_pre, dtype=bool) if itself else None
     else:
-        pre, post = synapses_of(projection, source, target, n_pre, n_post, rng)
+        pre, post, order = synapses_of(projection, source, target, n_pre, n_post, rng)
     w = _weights(projection, receiver.model, dimensions, (n_pre, n_post), pre, post, rng)
+    if order is not None and np.ndim(projection.weight) == 1:
+        w = w[order]
     learned = net.learned.get(f"{projection.name}.delay")
     if learned is None and target is not None:
         learned = net.learned.get(f"{projection.source}.delay")
@@ -149,7 +149,10 @@ def _weights(projection, model, dimensions, shape, pre, post, rng) -> np.ndarray
         w *= _scale(projection, model, dimensions) / np.sqrt(max(per_target, 1e-9))
         return w
     check_value(
-        "weight", projection.weight, Range(Quantity(-np.inf, dim=dimensions)), where=projection.where
+        "weight",
+        projection.weight,
+        Range(Quantity(-np.inf, dim=dimensions)),
+        where=projection.where,
     )
     given = np.asarray(projection.weight, dtype=float)
     if pre is not None and given.shape == shape and shape != size:
@@ -297,9 +300,7 @@ def _scale(projection: Projection, model: NeuronModel, dimensions) -> float:
     return scale * USUAL.get(dimensions, 1.0)
 
 
-def _delay_steps(
-    projection: Projection, dt: Quantity, n_pre: int, *, learned: bool
-) -> np.ndarray:
+def _delay_steps(projection: Projection, dt: Quantity, n_pre: int, *, learned: bool) -> np.ndarray:
     """Axonal delays in steps, int32 (n_pre,)."""
     steps = np.asarray(projection.delay / dt, dtype=float)
     if steps.ndim and steps.shape != (n_pre,):

@@ -120,7 +120,9 @@ class OnlineTraining:
         self.schedule = given.schedule
         errors = per_step_errors(loss, batch, given.schedule, net.readout.n)
         self._decisions = int(np.count_nonzero(errors.target.any(axis=1) & (errors.weight > 0)))
-        learned = [f"{name}.w" for name, connection in net.connections.items() if connection.plastic]
+        learned = [
+            f"{name}.w" for name, connection in net.connections.items() if connection.plastic
+        ]
         adaptive = self._adaptive = rule.feedback == "adaptive"
         if adaptive:
             learned += [f"feedback.{layer.name}" for layer in net.layers]
