@@ -173,7 +173,7 @@ def network_source(
 def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
     """A C++ file from a template; ``templates`` come before those of this folder.
 
-    A name that a template lacks is an error.
+    A name that a template lacks is an error. ``device`` is false for the processor's own form.
     """
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
@@ -182,4 +182,4 @@ def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(**{"device": False, **values})
