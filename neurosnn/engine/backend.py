@@ -96,10 +96,7 @@ class Engine:
         #: Arrays that are learned beside the network's: adaptive feedback weights.
         self.parameters = {} if self.backward is None else self.backward.parameters
         self._sparse = {
-            name: connection.sparse
-            and not (connection.source == "input" and net.input.real_valued)
-            and connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
-            for name, connection in net.connections.items()
+            name: self._by_synapse(connection) for name, connection in net.connections.items()
         }
         self._losses = list(BUILT_IN)
         if loss is not None and type(loss) not in BUILT_IN:
@@ -109,22 +106,11 @@ class Engine:
         self._layers = kept[0] if kept else self._derive_layers()
         self._index = {code.name: code for code in self._layers}
         self._connections = [self._connection_code(c) for c in net.connections.values()]
-        self._fields = batch_fields(self._layers, self._connections, self._losses, self.backward)
-        if kept:
-            source = kept[1]
-        else:
-            source = network_source(
-                self._layers,
-                self._connections,
-                self._fields,
-                losses=self._losses,
-                templates={} if self.backward is None else self.backward.templates,
-                learns_delays=self._learns_delays,
-                real=REAL[self.dtype.name],
-                real_input=net.input.real_valued,
-            )
+        self._fields = self._batch_fields()
+        source = kept[1] if kept else self._source()
+        if not kept:
             write_derivation(key, self._layers, source)
-        self._program = Program(source, self._fields, self.dtype)
+        self._program = self._compile(source)
         self._rows = {
             name: net.connections[name].rows() for name, sparse in self._sparse.items() if sparse
         }
@@ -255,6 +241,35 @@ class Engine:
             states=states,
         )
 
+    # -- what another machine does in its own way -------------------------------------------
+
+    #: Part of the name under which the cache folder keeps what is derived.
+    _machine = "engine"
+
+    def _by_synapse(self, connection: Any) -> bool:
+        """Whether the synapses of a connection are visited one by one."""
+        real_valued = connection.source == "input" and self.net.input.real_valued
+        few = connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
+        return bool(connection.sparse and not real_valued and few)
+
+    def _batch_fields(self) -> list[tuple[str, str]]:
+        return batch_fields(self._layers, self._connections, self._losses, self.backward)
+
+    def _source(self) -> str:
+        return network_source(
+            self._layers,
+            self._connections,
+            self._fields,
+            losses=self._losses,
+            templates={} if self.backward is None else self.backward.templates,
+            learns_delays=self._learns_delays,
+            real=REAL[self.dtype.name],
+            real_input=self.net.input.real_valued,
+        )
+
+    def _compile(self, source: str) -> Any:
+        return Program(source, self._fields, self.dtype)
+
     # -- the structure handed to C++ --------------------------------------------------------
 
     def _key(self) -> str:
@@ -272,6 +287,7 @@ class Engine:
         ]
         return derivation_key(
             {name: part.model for name, part in self.parts.items()},
+            machine=self._machine,
             wiring=wiring,
             learn=self.learn,
             backward=self.backward,

@@ -43,9 +43,13 @@ class Backward(ABC):
         Arrays that are learned besides the network's.
     learns_delays : bool
         Whether it fills ``g.delay_<connection>``.
+    threaded : bool
+        Whether its templates are written in the words of ``engine/machine.jinja``, so that the threads of a
+        graphics processor may share a trial. Say so in the class that has the templates.
     """
 
     learns_delays: ClassVar[bool] = False
+    threaded: ClassVar[bool] = False
     numbers: Mapping[str, float]
     parameters: Mapping[str, np.ndarray]
 
@@ -84,6 +88,10 @@ class Backward(ABC):
         ValueError
             If the model cannot be differentiated, with the reason.
         """
+
+    def for_threads(self, layer: LayerCode) -> LayerCode:
+        """The layer for a machine that sums the gradients of the weights after the trial."""
+        return layer
 
     def fields(self, layers: list[LayerCode]) -> list[tuple[str, str]]:
         """Names and C++ types of further members of the Batch."""

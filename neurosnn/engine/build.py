@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def _machine(command: str) -> str:
     return f"{version.stdout}{platform.machine()}{platform.system()}{flags}"
 
 
-def load_library(source: str, *, real: str) -> ctypes.CDLL:
+def load_library(source: str, *, real: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
     """Compile a source file, unless the cache has it, and load it.
 
     Parameters
@@ -77,6 +78,8 @@ def load_library(source: str, *, real: str) -> ctypes.CDLL:
         C++17 text.
     real : str
         "float" or "double".
+    flags : sequence of str
+        More flags of the compiler.
 
     Returns
     -------
@@ -98,7 +101,7 @@ def load_library(source: str, *, real: str) -> ctypes.CDLL:
                 "Install g++ or clang++, or set CXX; backend='brian2' works without.",
             )
         )
-    flags = [*FLAGS, "-march=native", *PRECISION_FLAGS[real], *more_flags()]
+    flags = [*FLAGS, "-march=native", *PRECISION_FLAGS[real], *flags, *more_flags()]
     key = hashlib.sha256("\0".join([source, *flags, _machine(command)]).encode()).hexdigest()[:24]
     library = cache_folder() / f"{key}.so"
     if not library.exists():

@@ -129,6 +129,8 @@ def network_source(
     learns_delays: bool,
     real: str,
     real_input: bool,
+    template: str = "trial.cpp.jinja",
+    **more: Any,
 ) -> str:
     """The C++ source of a network.
 
@@ -150,6 +152,10 @@ def network_source(
         "float" or "double".
     real_input : bool
         Whether the input is real-valued.
+    template : str
+        The whole file.
+    **more
+        What the template of another machine needs besides.
 
     Returns
     -------
@@ -157,7 +163,7 @@ def network_source(
         A self-contained C++17 file.
     """
     return render(
-        "trial.cpp.jinja",
+        template,
         templates,
         layers=layers,
         readout=layers[-1],
@@ -167,13 +173,14 @@ def network_source(
         learns_delays=learns_delays,
         real=real,
         real_input=real_input,
+        **more,
     )
 
 
 def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
     """A C++ file from a template; ``templates`` come before those of this folder.
 
-    A name that a template lacks is an error.
+    A name that a template lacks is an error. ``device`` is false for the processor's own form.
     """
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
@@ -182,4 +189,4 @@ def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(**{"device": False, **values})

@@ -16,6 +16,8 @@ __all__ = ["BPTTBackward"]
 class BPTTBackward(SurrogateBackward):
     """The backward pass of backpropagation through time."""
 
+    threaded = True
+
     @cached_property
     def templates(self) -> Mapping[str, str]:
         """What inputs are worth first, in all layers; then the spikes."""

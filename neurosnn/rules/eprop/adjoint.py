@@ -27,6 +27,8 @@ class EPropBackward(SurrogateBackward):
         Whether the feedback weights are learned, with the same gradient as the readout's.
     """
 
+    threaded = True
+
     def __init__(
         self,
         numbers: Mapping[str, float],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -19,6 +20,7 @@ class EventPropBackward(Backward):
     """The backward pass of EventProp."""
 
     learns_delays = True
+    threaded = True
 
     @cached_property
     def templates(self) -> Mapping[str, str]:
@@ -26,6 +28,10 @@ class EventPropBackward(Backward):
         return package_templates(
             "neurosnn.rules.eventprop", layer="layer_eventprop.jinja", trial="trial_eventprop.jinja"
         )
+
+    def for_threads(self, layer: LayerCode) -> LayerCode:
+        """What inputs are worth is kept for all steps."""
+        return dataclasses.replace(layer, keeps_worth=True)
 
     def check_model(self, model: NeuronModel, learn: tuple[str, ...]) -> None:
         """Refuse a model without a differentiable flow."""

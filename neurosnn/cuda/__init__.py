@@ -1,0 +1,5 @@
+"""Training on a graphics processor: the engine's own text, run by the threads of a CUDA block."""
+
+from neurosnn.cuda.backend import CudaEngine
+
+__all__ = ["CudaEngine"]

@@ -1,0 +1,176 @@
+"""The engine of a graphics processor as Python sees it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosnn.core.messages import message
+from neurosnn.cuda.machines import Machine, make_machine
+from neurosnn.cuda.program import CudaProgram, batch_fields_of_blocks, kernel_names
+from neurosnn.engine import Engine
+from neurosnn.engine.backward import Backward, Differentiates
+from neurosnn.engine.codegen import LayerCode, network_source
+from neurosnn.engine.program import REAL
+
+if TYPE_CHECKING:
+    from neurosnn.network import SpikingNetwork
+
+__all__ = ["CudaEngine"]
+
+_WHERE = "CudaEngine"
+
+
+class CudaEngine(Engine):
+    """A network compiled for an NVIDIA graphics processor.
+
+    The text is the engine's own, generated from the same strings and templates: a block of threads runs a trial,
+    each thread with the neurons that it owns.
+
+    Parameters
+    ----------
+    net : SpikingNetwork
+        Its weights are read at every call.
+    rule : Rule, optional
+        Learning rule; needed for gradients.
+    loss : Loss, optional
+        Needed for losses and gradients.
+    dtype : {"float32", "float64"}, optional
+        Arithmetic. float64 adds in the engine's order, without contraction.
+    learn : dict of str to tuple of str, optional
+        As for :class:`neurosnn.engine.Engine`.
+    device : {"cuda", "processor"} or Machine, optional
+        The first graphics processor; or the same kernels on the processor, for tests.
+
+    Raises
+    ------
+    ValueError
+        If no gradient can be derived from a model, or the rule's templates are for one thread only.
+    RuntimeError
+        If there is no graphics processor, or the extra ``gpu`` is missing.
+
+    Notes
+    -----
+    Sparse connections are full matrices here. Results do not depend on the grid and are the same in every
+    run. Memory grows with the trials of a batch: (neurons x steps x stored coefficients) for each.
+
+    Examples
+    --------
+    >>> from neurosnn import EventProp, Input, Layer, Readout, SpikingNetwork, equations
+    >>> from neurosnn.cuda import CudaEngine
+    >>> from neurosnn.losses import CrossEntropy
+    >>> net = SpikingNetwork(Input(4), Layer(equations.CurrentLIF(), 3), Readout(2))
+    >>> engine = CudaEngine(net, EventProp(), CrossEntropy(), device="processor")
+    >>> engine.dtype.name
+    'float32'
+    """
+
+    _machine = "cuda"
+
+    def __init__(
+        self,
+        net: SpikingNetwork,
+        rule: Differentiates | None = None,
+        loss: Any = None,
+        *,
+        dtype: str = "float32",
+        learn: dict[str, tuple[str, ...]] | None = None,
+        device: Any = "cuda",
+    ):
+        self.machine: Machine = make_machine(device)
+        super().__init__(net, rule, loss, dtype=dtype, threads=1, learn=learn)
+
+    # -- what this machine does in its own way ----------------------------------------------
+
+    def _by_synapse(self, connection: Any) -> bool:
+        """Full matrices: threads own targets, and a row of synapses would have them wait."""
+        return False
+
+    def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
+        if self.backward is not None:
+            _check_templates(self.backward)
+        code = super()._layer_code(index, name, model)
+        return code if self.backward is None else self.backward.for_threads(code)
+
+    def _templates(self) -> dict[str, str]:
+        files = resources.files("neurosnn.cuda").iterdir()
+        own = {
+            file.name: file.read_text(encoding="utf-8")
+            for file in files
+            if file.name.endswith(".jinja")
+        }
+        return {**own, **({} if self.backward is None else self.backward.templates)}
+
+    @property
+    def _transposed(self) -> bool:
+        """Whether the rule reads the weights of a connection column by column."""
+        return any("b.across_" in text for text in self._templates().values())
+
+    def _batch_fields(self) -> list[tuple[str, str]]:
+        fields = super()._batch_fields()
+        return batch_fields_of_blocks(fields, self._layers, self._connections, self._transposed)
+
+    @property
+    def _kernels(self) -> tuple[str, ...]:
+        learns = self.backward is not None
+        return kernel_names(
+            self._connections, learns=learns, real_input=bool(self.net.input.real_valued)
+        )
+
+    def _source(self) -> str:
+        return network_source(
+            self._layers,
+            self._connections,
+            self._fields,
+            losses=self._losses,
+            templates=self._templates(),
+            learns_delays=self._learns_delays,
+            real=REAL[self.dtype.name],
+            real_input=self.net.input.real_valued,
+            template="network.cu.jinja",
+            device=True,
+            learns=self.backward is not None,
+            kernels=self._kernels,
+        )
+
+    def _compile(self, source: str) -> Any:
+        sizes = {self._index[name].index: part.n for name, part in self.parts.items()}
+        return CudaProgram(
+            self.machine,
+            source,
+            self._fields,
+            self._layers,
+            self._connections,
+            sizes,
+            self.net.input.n,
+            self.dtype,
+        )
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        values = super()._weights()
+        for code in self._connections:
+            if code.delayed and code.source_layer:
+                delay = values[f"delay_{code.name}"]
+                order = np.lexsort((np.arange(len(delay)), -delay.astype(np.int64)))
+                values[f"order_{code.name}"] = order.astype(np.int32)
+            if self._transposed and code.source_layer:
+                values[f"across_{code.name}"] = np.ascontiguousarray(values[f"w_{code.name}"].T)
+        return values
+
+
+def _check_templates(backward: Backward) -> None:
+    """Refuse a rule whose templates many threads cannot share."""
+    for cls in type(backward).__mro__:
+        if "templates" in vars(cls):
+            if vars(cls).get("threaded"):
+                return
+            raise ValueError(
+                message(
+                    f"the backward pass {cls.__name__} is written for one thread.",
+                    _WHERE,
+                    "Many threads share a trial there: its loops need the words of engine/machine.jinja.",
+                    "Use backend='engine', or write them so and set threaded = True.",
+                )
+            )

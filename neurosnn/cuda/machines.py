@@ -1,0 +1,296 @@
+"""Where kernels run: a graphics processor, or the processor with the same text, for tests."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from neurosnn.core.files import atomic_file
+from neurosnn.core.messages import message
+from neurosnn.engine.build import cache_folder, load_library
+
+__all__ = ["Device", "Machine", "Processor", "compile_cubin", "make_machine"]
+
+_WHERE = "CudaEngine"
+#: Threads of a block: as many as the largest layer has neurons, up to this. More would leave each too few registers.
+MOST_THREADS = 512
+WARP = 32
+
+
+class Machine(Protocol):
+    """Memory and kernels of a machine."""
+
+    def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
+        """Compile the generated text for layers of these sizes."""
+
+    def array(self, shape: Any, dtype: Any) -> Any:
+        """New memory that holds no values yet, with ``address`` and ``get()``."""
+
+    def put(self, values: np.ndarray) -> Any:
+        """A copy of an array in the machine's memory."""
+
+    def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
+        """Run a kernel with so many blocks, and so much shared memory for each."""
+
+
+class _HostArray:
+    """An array of numpy as memory of the machine."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+        self.address = values.ctypes.data
+        self.nbytes = values.nbytes
+
+    def get(self) -> np.ndarray:
+        return self.values
+
+
+class Processor:
+    """The kernels on the processor: blocks one after the other, for tests.
+
+    Parameters
+    ----------
+    threads : int
+        Threads of a block: one, in which a barrier does nothing, or several real ones.
+    lanes : int
+        Threads of a warp.
+    flags : tuple of str
+        More flags of the compiler.
+    """
+
+    def __init__(self, threads: int = 1, lanes: int = 1, flags: tuple[str, ...] = ()):
+        self.threads, self.lanes, self.flags = threads, lanes, flags
+
+    def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
+        """As :class:`Machine` says, with the C++ compiler of the engine."""
+        text = _constants(sizes, self.threads, self.lanes) + source
+        self._library = load_library(text, real=real, flags=("-std=c++20", *self.flags))
+
+    def array(self, shape: Any, dtype: Any) -> _HostArray:
+        """As :class:`Machine` says."""
+        return _HostArray(np.empty(shape, dtype))
+
+    def put(self, values: np.ndarray) -> _HostArray:
+        """As :class:`Machine` says."""
+        return _HostArray(np.array(values))
+
+    def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
+        """As :class:`Machine` says."""
+        call = getattr(self._library, f"launch_{kernel}")
+        call(ctypes.byref(batch), ctypes.c_int64(blocks), ctypes.c_int64(shared))
+
+
+class _DeviceArray:
+    """Memory of a graphics processor, freed with this object."""
+
+    def __init__(self, driver: Any, shape: Any, dtype: Any):
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.dtype, self._driver = np.dtype(dtype), driver
+        self.nbytes = max(math.prod(self.shape) * self.dtype.itemsize, 1)
+        self.address = int(_check(driver, driver.cuMemAllocAsync(self.nbytes, 0)))
+
+    def __del__(self) -> None:
+        if getattr(self, "address", 0):
+            self._driver.cuMemFreeAsync(self.address, 0)
+
+    def set(self, values: np.ndarray) -> None:
+        values = np.ascontiguousarray(values)
+        _check(
+            self._driver,
+            self._driver.cuMemcpyHtoDAsync(self.address, values.ctypes.data, values.nbytes, 0),
+        )
+
+    def get(self) -> np.ndarray:
+        values = np.empty(self.shape, self.dtype)
+        if values.nbytes:
+            _check(
+                self._driver,
+                self._driver.cuMemcpyDtoH(values.ctypes.data, self.address, values.nbytes),
+            )
+        return values
+
+
+class Device:
+    """The first graphics processor.
+
+    Raises
+    ------
+    RuntimeError
+        If the extra ``gpu`` or a driver is missing.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from cuda.bindings import driver
+            from cuda.core import Device as CudaDevice
+        except ImportError as error:
+            raise _missing("the packages of the extra 'gpu' are not installed") from error
+        try:
+            device = CudaDevice(0)
+            device.set_current()
+        except Exception as error:
+            raise _missing("there is no NVIDIA graphics processor with a driver") from error
+        self._driver = driver
+        self.name = device.name
+        self.lanes = WARP
+        major, minor = device.compute_capability
+        self.architecture = f"sm_{major}{minor}"
+        self._functions: dict[str, Any] = {}
+        self._allowed: dict[str, int] = {}
+
+    def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
+        """As :class:`Machine` says, with NVRTC."""
+        largest = max(size for name, size in sizes.items() if name != "INPUT")
+        self.threads = min(MOST_THREADS, -(-max(largest, 4 * WARP) // WARP) * WARP)
+        text = _constants(sizes, self.threads, self.lanes) + source
+        cubin = compile_cubin(text, real=real, architecture=self.architecture)
+        self._module = _check(self._driver, self._driver.cuModuleLoadData(cubin))
+
+    def array(self, shape: Any, dtype: Any) -> _DeviceArray:
+        """As :class:`Machine` says."""
+        return _DeviceArray(self._driver, shape, dtype)
+
+    def put(self, values: np.ndarray) -> _DeviceArray:
+        """As :class:`Machine` says."""
+        array = _DeviceArray(self._driver, values.shape, values.dtype)
+        if values.nbytes:
+            array.set(values)
+        return array
+
+    def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
+        """As :class:`Machine` says; does not wait for the end."""
+        driver = self._driver
+        if kernel not in self._functions:
+            name = kernel.encode()
+            self._functions[kernel] = _check(driver, driver.cuModuleGetFunction(self._module, name))
+        function = self._functions[kernel]
+        if shared > self._allowed.get(kernel, 48 * 1024):
+            attribute = (
+                driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            )
+            _check(driver, driver.cuFuncSetAttribute(function, attribute, shared))
+            self._allowed[kernel] = shared
+        argument = (ctypes.c_void_p * 1)(ctypes.addressof(batch))
+        _check(
+            driver,
+            driver.cuLaunchKernel(
+                function,
+                *(blocks, 1, 1),
+                *(self.threads, 1, 1),
+                *(shared, 0, ctypes.addressof(argument), 0),
+            ),
+        )
+
+
+def make_machine(device: Any) -> Machine:
+    """The machine of a name, or the one that was given."""
+    if device == "cuda":
+        return Device()
+    if device == "processor":
+        return Processor()
+    if not isinstance(device, str) and callable(getattr(device, "launch", None)):
+        return device
+    raise ValueError(
+        message(
+            f"device must be 'cuda' or 'processor', got {device!r}.",
+            _WHERE,
+            "It says where the kernels run.",
+            "Write device='cuda'; 'processor' is for tests.",
+        )
+    )
+
+
+def compile_cubin(text: str, *, real: str, architecture: str) -> bytes:
+    """Compile a text for an architecture, unless the cache has it; no graphics processor is needed.
+
+    Parameters
+    ----------
+    text : str
+        The whole CUDA text.
+    real : str
+        "float" or "double"; without contraction in double precision, so that it rounds as Brian2 does.
+    architecture : str
+        For example "sm_90".
+
+    Returns
+    -------
+    bytes
+        Machine code.
+
+    Raises
+    ------
+    RuntimeError
+        If the extra ``gpu`` is missing or the compiler refuses the text.
+    """
+    try:
+        from cuda.bindings import nvrtc
+        from cuda.core import Program, ProgramOptions
+    except ImportError as error:
+        raise _missing("the packages of the extra 'gpu' are not installed") from error
+    version = nvrtc.nvrtcVersion()[1:]
+    single = real == "float"
+    key = hashlib.sha256(f"{text}\0{architecture}\0{version}\0{single}".encode()).hexdigest()[:24]
+    path = cache_folder() / f"{key}.cubin"
+    if path.exists():
+        return path.read_bytes()
+    options = ProgramOptions(
+        std="c++17",
+        arch=architecture,
+        fma=single,
+        ftz=single,
+        device_as_default_execution_space=True,
+    )
+    try:
+        code = bytes(Program(text, "c++", options).compile("cubin").code)
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if "error" in line.lower()]
+        raise RuntimeError(
+            message(
+                f"NVRTC refused the generated text: {(lines or [type(error).__name__])[-1][:200]}.",
+                _WHERE,
+                "This is an error of neurosnn, or a loss of your own uses more than C++ has there.",
+                "Report it with the equations of your model; backend='engine' works without.",
+            )
+        ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        file.write(code)
+    return code
+
+
+def _constants(sizes: Mapping[str, int], threads: int, lanes: int) -> str:
+    values = {"THREADS": threads, "LANES": lanes, **{f"N_{key}": n for key, n in sizes.items()}}
+    return "".join(f"#define {name} {value}\n" for name, value in values.items())
+
+
+def _check(driver: Any, answer: Any) -> Any:
+    """The result of a call of the driver, or an error."""
+    status, *rest = answer
+    if int(status) == 0:
+        return rest[0] if rest else None
+    if status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+        raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
+    raise RuntimeError(
+        message(
+            f"the graphics processor answered {status.name}.",
+            _WHERE,
+            "What it computed is lost.",
+            "Start Python anew; report it if it happens again.",
+        )
+    )
+
+
+def _missing(what: str) -> RuntimeError:
+    return RuntimeError(
+        message(
+            f"{what}.",
+            _WHERE,
+            "Kernels are compiled by NVRTC and run by CUDA.",
+            'pip install "neurosnn[gpu]", or backend=\'engine\'.',
+        )
+    )
