@@ -22,6 +22,7 @@ from neurosnn import (
 )
 from neurosnn.data import SpikeTrials
 from neurosnn.engine.backend import Engine
+from neurosnn.study import Uniform
 
 N_IN, N_E, N_I = 15, 9, 4
 N = N_E + N_I
@@ -490,3 +491,164 @@ def test_adaptive_feedback_needs_learned_weights_of_the_readout():
     )
     with pytest.raises(ValueError, match="no learned weights from 'A'"):
         Trainer(net, EProp(feedback="adaptive"))
+
+
+# -- delays of synapses -------------------------------------------------------------------------
+
+
+def late(n_steps_of_delay, learn=("w",), **settings):
+    """An input whose synapses have delays (n_in, n) in steps, and a recurrent population."""
+    return SpikingNetwork.from_graph(
+        {"A": Population(equations.CurrentLIF(), 3)},
+        [
+            Projection("input", "A", delay=n_steps_of_delay * ms, learn=learn, weight=weights()),
+            Projection("A", "A", name="back", delay=Uniform(1 * ms, 4 * ms), weight_scale=3),
+        ],
+        Readout(2),
+        input=Input(6),
+        seed=5,
+        **settings,
+    )
+
+
+def weights():
+    return np.random.default_rng(2).normal(0.6, 1.0, (6, 3))
+
+
+def split(net):
+    """The same network with a population for each neuron, whose axonal delays are those of synapses."""
+    c, back = net.connections["input_to_A"], net.connections["back"]
+    w, matrix = c.matrix(), back.matrix()
+    delay = np.zeros((6, 3))
+    delay[c.pre, c.post] = c.delay
+    projections = [
+        Projection("input", f"A{j}", delay=delay[:, j] * ms, weight=w[:, j : j + 1])
+        for j in range(3)
+    ]
+    for i, j, steps in zip(back.pre, back.post, back.delay, strict=True):
+        projections.append(
+            Projection(f"A{i}", f"A{j}", delay=int(steps) * ms, weight=float(matrix[i, j]))
+        )
+    out = net.connections["A_to_readout"].w
+    projections += [Projection(f"A{j}", "readout", weight=out[j : j + 1]) for j in range(3)]
+    populations = {f"A{j}": Population(equations.CurrentLIF(), 1) for j in range(3)}
+    return SpikingNetwork.from_graph(populations, projections, Readout(2), input=Input(6))
+
+
+DELAYS = np.random.default_rng(1).integers(0, 6, (6, 3))
+
+
+@pytest.mark.parametrize("rule", [EProp(), BPTT(), EventProp()], ids=repr)
+def test_delays_of_synapses_are_those_of_axons_to_single_neurons(rule):
+    net, data = late(DELAYS), trials(n=6, rate=0.2)
+    other = split(net)
+    settings = {"dtype": "float64", "threads": 1}
+    one = Engine(net, rule, CrossEntropy(), **settings).run(data, gradient=True)
+    two = Engine(other, rule, CrossEntropy(), **settings).run(data, gradient=True)
+    assert one.spikes["A"] > 40
+    np.testing.assert_array_equal(one.counts["A"], [two.counts[f"A{j}"][0] for j in range(3)])
+    kinds = ("w", "delay") if isinstance(rule, EventProp) else ("w",)
+    for kind in kinds:
+        expected = np.hstack(
+            [two.gradient[f"input_to_A{j}.{kind}"].reshape(6, 1) for j in range(3)]
+        )
+        assert np.abs(expected).max() > 0
+        np.testing.assert_allclose(one.gradient[f"input_to_A.{kind}"], expected.ravel(), rtol=1e-9)
+        back = net.connections["back"]
+        expected = [
+            float(np.squeeze(two.gradient[f"A{i}_to_A{j}.{kind}"]))
+            for i, j in zip(back.pre, back.post, strict=True)
+        ]
+        np.testing.assert_allclose(one.gradient[f"back.{kind}"], expected, rtol=1e-9)
+
+
+def test_delays_of_synapses_arrive_as_in_brian2():
+    """Heterogeneous delays: the order in which weights are added is that of Brian2, bit by bit."""
+    net = SpikingNetwork.from_graph(
+        {"A": Population(equations.CurrentLIF(), 30)},
+        [
+            Projection(
+                "input",
+                "A",
+                connectivity=0.5,
+                delay=Uniform(0 * ms, 9 * ms),
+                weight_scale=9,
+                weight_mean=0.4,
+            ),
+            Projection("A", "A", in_degree=9, delay=Uniform(1 * ms, 20 * ms), weight_scale=4),
+        ],
+        Readout(2),
+        input=Input(20),
+        dt=0.5 * ms,
+        seed=5,
+    )
+    delays = net.connections["A_to_A"].delay
+    assert set(range(2, 41)) - set(delays) == set() or len(set(delays)) > 30
+    data = trials(1, n_steps=120, rate=0.1, n=20)
+    result = Engine(net, dtype="float64", threads=1).simulate(data, record=(("A", "v"),))
+    simulation = net.brian2(data, record=["spikes", "v"])
+    simulation.run(net.schedule(data).duration, namespace={})
+    assert simulation["A_spikes"].num_spikes > 100
+    np.testing.assert_array_equal(simulation["A_spikes"].i, result.spikes["A"][0][1])
+    np.testing.assert_allclose(
+        simulation["A_states"].v[:, :-1], result.states["A", "v"][0][1:].T, atol=1e-12
+    )
+
+
+def test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2():
+    """Nothing but sums, whose last digit tells the order."""
+    adder = NeuronModel(equations="v : 1", threshold="v > 1e9", reset="", inputs="v")
+    net = SpikingNetwork.from_graph(
+        {"A": Population(adder, 30)},
+        [Projection("input", "A", connectivity=0.5, delay=Uniform(0 * ms, 9 * ms))],
+        Readout(2),
+        input=Input(20),
+        seed=5,
+    )
+    data = trials(1, rate=0.4, n=20)
+    result = Engine(net, dtype="float64", threads=1).simulate(data, record=(("A", "v"),))
+    simulation = net.brian2(data, record=["v"])
+    simulation.run(net.schedule(data).duration, namespace={})
+    expected = simulation["A_states"].v[:, :-1]
+    assert np.unique(expected).size > 1000
+    np.testing.assert_array_equal(result.states["A", "v"][0][1:].T, expected)
+
+
+def test_delays_of_synapses_are_learned_kept_and_saved(tmp_path):
+    net = late(DELAYS + 0.3, learn=("w", "delay"))
+    assert net.parameters["input_to_A.delay"].shape == (18,)
+    np.testing.assert_allclose(net.parameters["input_to_A.delay"], (DELAYS + 0.3).ravel() * 1e-3)
+    before = net.parameters["input_to_A.delay"].copy()
+    trainer = Trainer(net, EventProp(), optimizer=Adam(0.02, factors={"*.delay": 40}), threads=1)
+    trainer.fit(trials(8, n=6, rate=0.2), epochs=3, batch_size=4)
+    moved = net.parameters["input_to_A.delay"] - before
+    assert np.ptp(moved) > 1e-3
+    assert net.parameters["input_to_A.delay"].min() >= 0
+    net.save(tmp_path / "net.npz")
+    loaded = SpikingNetwork.load(tmp_path / "net.npz")
+    data = trials(n=6, rate=0.2)
+    one, two = (Engine(n, dtype="float64", threads=1).simulate(data) for n in (net, loaded))
+    assert one.counts["A"].sum() > 20
+    np.testing.assert_array_equal(one.output, two.output)
+
+
+def test_listed_synapses_have_listed_delays():
+    net, connection = drawn(connectivity=([2, 0, 1], [1, 1, 0]), delay=[1, 2, 3] * ms)
+    order = list(zip(connection.pre, connection.post, connection.delay, strict=True))
+    assert order == [(0, 1, 2), (1, 0, 3), (2, 1, 1)]
+    assert net.max_delay == 3
+    with pytest.raises(ValueError, match=r"delay has shape \(2,\)"):
+        drawn(connectivity=([2, 0, 1], [1, 1, 0]), delay=[1, 2] * ms)
+    with pytest.raises(ValueError, match="multiple of dt"):
+        drawn(delay=np.full((6, 8), 0.4) * ms)
+
+
+def test_what_has_no_place_for_delays_of_synapses_says_so():
+    pytest.importorskip("nir")
+    from neurosnn.cuda import CudaEngine
+    from neurosnn.network.nir import to_nir
+
+    net = late(DELAYS)
+    for refuse in (lambda: to_nir(net), lambda: CudaEngine(net, device="processor")):
+        with pytest.raises(ValueError, match="a delay of its own"):
+            refuse()

@@ -80,6 +80,16 @@ class CudaEngine(Engine):
         device: Any = "cuda",
     ):
         self.machine: Machine = make_machine(device)
+        for name, connection in net.connections.items():
+            if connection.synaptic:
+                raise ValueError(
+                    message(
+                        f"each synapse of '{name}' has a delay of its own.",
+                        "CudaEngine",
+                        "Its kernels know axonal delays.",
+                        "Use backend='engine', or delays of the presynaptic neurons.",
+                    )
+                )
         super().__init__(net, rule, loss, dtype=dtype, threads=1, learn=learn)
 
     # -- what this machine does in its own way ----------------------------------------------

@@ -170,9 +170,7 @@ class Device:
             self._functions[kernel] = _check(driver, driver.cuModuleGetFunction(self._module, name))
         function = self._functions[kernel]
         if shared > self._allowed.get(kernel, 48 * 1024):
-            attribute = (
-                driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-            )
+            attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             _check(driver, driver.cuFuncSetAttribute(function, attribute, shared))
             self._allowed[kernel] = shared
         argument = (ctypes.c_void_p * 1)(ctypes.addressof(batch))
@@ -291,6 +289,6 @@ def _missing(what: str) -> RuntimeError:
             f"{what}.",
             _WHERE,
             "Kernels are compiled by NVRTC and run by CUDA.",
-            'pip install "neurosnn[gpu]", or backend=\'engine\'.',
+            "pip install \"neurosnn[gpu]\", or backend='engine'.",
         )
     )

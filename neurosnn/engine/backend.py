@@ -21,7 +21,8 @@ from neurosnn.engine.translate import Translator
 from neurosnn.losses import BUILT_IN
 
 if TYPE_CHECKING:
-    from neurosnn.network import SpikingNetwork
+    from neurosnn.network import Connection, SpikingNetwork
+    from neurosnn.network.connection import SynapsesByDelay
 
 __all__ = ["BatchResult", "Engine", "Simulation", "learned_parameters"]
 
@@ -112,8 +113,12 @@ class Engine:
             write_derivation(key, self._layers, source)
         self._program = self._compile(source)
         self._rows = {
-            name: net.connections[name].rows() for name, sparse in self._sparse.items() if sparse
+            name: net.connections[name].rows()
+            for name, sparse in self._sparse.items()
+            if sparse and not net.connections[name].synaptic
         }
+        #: The synapses by their delays, and the delays they were grouped by.
+        self._groups: dict[str, tuple[np.ndarray, SynapsesByDelay]] = {}
 
     # -- calls ------------------------------------------------------------------------------
 
@@ -250,7 +255,7 @@ class Engine:
         """Whether the synapses of a connection are visited one by one."""
         real_valued = connection.source == "input" and self.net.input.real_valued
         few = connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
-        return bool(connection.sparse and not real_valued and few)
+        return bool(connection.sparse and not real_valued and (few or connection.synaptic))
 
     def _batch_fields(self) -> list[tuple[str, str]]:
         return batch_fields(self._layers, self._connections, self._losses, self.backward)
@@ -282,6 +287,7 @@ class Engine:
                 "channels": np.unique(connection.channel).tolist(),
                 "delayed": delayed(connection),
                 "sparse": self._sparse[connection.name],
+                "synaptic": connection.synaptic,
             }
             for connection in self.net.connections.values()
         ]
@@ -340,6 +346,7 @@ class Engine:
             delayed=delayed(connection),
             sparse=self._sparse[connection.name],
             real_valued=real_valued,
+            synaptic=connection.synaptic,
         )
 
     def _call(self, batch: BatchInput, buffers: dict, *, per_trial=({}, {}), **numbers) -> None:
@@ -364,17 +371,36 @@ class Engine:
     def _weights(self) -> dict[str, np.ndarray]:
         values = {}
         for name, connection in self.net.connections.items():
-            w = connection.w
-            if self._sparse[name]:
+            w, delay, channel = connection.w, connection.delay, connection.channel
+            n_pre = connection.shape[0]
+            if connection.synaptic:
+                groups = self._by_delay(connection)
+                w, delay, channel = w[groups.order], groups.delay, channel[groups.source]
+                n_pre = len(groups.delay)
+                values[f"row_{name}"], values[f"post_{name}"] = (
+                    groups.row,
+                    connection.post[groups.order],
+                )
+                values[f"first_{name}"], values[f"source_{name}"] = groups.first, groups.source
+            elif self._sparse[name]:
                 values[f"row_{name}"], values[f"post_{name}"] = self._rows[name], connection.post
             elif connection.sparse:
                 w = connection.matrix()
             values[f"w_{name}"] = aligned(w, self.dtype)
             values[f"size_{name}"] = w.size
-            values[f"n_pre_{name}"] = connection.shape[0]
-            values[f"delay_{name}"] = np.ascontiguousarray(connection.delay, np.int32)
-            values[f"channel_{name}"] = np.ascontiguousarray(connection.channel, np.int32)
+            values[f"n_pre_{name}"] = n_pre
+            values[f"delay_{name}"] = np.ascontiguousarray(delay, np.int32)
+            values[f"channel_{name}"] = np.ascontiguousarray(channel, np.int32)
         return values
+
+    def _by_delay(self, connection: Connection) -> SynapsesByDelay:
+        """The groups of a connection; sorting them again waits until a delay has changed."""
+        delay = connection.delay
+        before, groups = self._groups.get(connection.name, (None, None))
+        if groups is None or not np.array_equal(before, delay):
+            groups = connection.by_delay()
+            self._groups[connection.name] = delay.copy(), groups
+        return groups
 
     def _loss_constants(self) -> dict[str, float]:
         constants = {} if self.loss is None else self.loss.constants
@@ -411,6 +437,11 @@ class Engine:
     def _gradient(self, sums: dict[str, np.ndarray], n_trials: int) -> dict[str, np.ndarray]:
         gradient = {}
         for name, connection in self.net.connections.items():
+            if connection.synaptic:  # from group by group to the order of the connection
+                order = self._groups[name][1].order
+                for key in (name, f"delay_{name}"):
+                    if key in sums:
+                        sums[key][order] = sums[key].copy()
             if not connection.plastic:
                 continue
             array = sums[name]

@@ -112,6 +112,14 @@ class ConnectionCode:
     delayed: bool
     sparse: bool
     real_valued: bool
+    #: Whether each synapse has a delay of its own: what arrives are the synapses of one neuron with one
+    #: delay, which stand for a presynaptic neuron.
+    synaptic: bool = False
+
+    @property
+    def delay_size(self) -> str:
+        """How many delays there are."""
+        return f"b.size_{self.name}" if self.synaptic else f"b.n_pre_{self.name}"
 
     @property
     def arrivals(self) -> str:

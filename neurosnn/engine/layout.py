@@ -76,6 +76,8 @@ def batch_fields(
             (f"post_{name}", "const int32_t*"),
             (f"d_delay_{name}", "double*"),
         ]
+        if connection.synaptic:
+            fields += [(f"first_{name}", "const int64_t*"), (f"source_{name}", "const int32_t*")]
     return fields
 
 

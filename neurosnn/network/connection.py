@@ -10,7 +10,7 @@ import numpy as np
 
 from neurosnn.core.texts import check_identifier
 
-__all__ = ["ChannelSynapses", "Connection"]
+__all__ = ["ChannelSynapses", "Connection", "SynapsesByDelay"]
 
 #: Some names are made of those of two layers; they become names of files.
 LONGEST = 240
@@ -35,6 +35,28 @@ class ChannelSynapses(NamedTuple):
     where: tuple[np.ndarray, ...]
 
 
+class SynapsesByDelay(NamedTuple):
+    """The synapses of a connection in groups of one presynaptic neuron and one delay.
+
+    Attributes
+    ----------
+    order : ndarray of int (n_synapses,)
+        The synapses group by group, within a group in the order of the postsynaptic neurons.
+    row : ndarray of int64 (n_groups + 1,)
+        Where each group begins in `order`.
+    source, delay : ndarray of int32 (n_groups,)
+        Presynaptic neuron and delay in steps of each group.
+    first : ndarray of int64 (n_pre + 1,)
+        First group of each presynaptic neuron.
+    """
+
+    order: np.ndarray
+    row: np.ndarray
+    source: np.ndarray
+    delay: np.ndarray
+    first: np.ndarray
+
+
 @dataclasses.dataclass(eq=False)
 class Connection:
     """All synapses from one part of a network to another.
@@ -53,20 +75,22 @@ class Connection:
         Of a dense connection: where synapses are, elsewhere `w` is zero; None: everywhere.
     pre, post : ndarray of int32 (n_synapses,) or None
         Of a sparse connection: neurons of each synapse, in the order of `pre`, then of `post`.
-    fixed_delay : ndarray of int32 (n_pre,)
-        Axonal delay in steps, as the network was built.
+    fixed_delay : ndarray of int32 (n_pre,), or (n_synapses,) with `synaptic` delays
+        Axonal delay, or that of each synapse, in steps, as the network was built.
     channel : ndarray of int32 (n_pre,)
         The input variable, as an index into the target model's ``inputs``, that a neuron acts on.
     sign : ndarray of int8 (n_pre,) or None
         Sign that the weights of a neuron must have (Dale's law); None: any.
     dimensions : Dimension
         Physical dimensions of a weight.
-    learned_delay : ndarray of float64 (n_pre,) or None
-        Axonal delay in seconds, if it is learned: the array of ``net.parameters`` itself.
+    learned_delay : ndarray of float64 of that shape or None
+        The delay in seconds, if it is learned: the array of ``net.parameters`` itself.
     dt : float
         Time step in seconds, in which `delay` counts.
     plastic : bool
         Whether the weights are learned.
+    synaptic : bool
+        Whether each synapse of a sparse connection has a delay of its own.
 
     Raises
     ------
@@ -99,6 +123,7 @@ class Connection:
     learned_delay: np.ndarray | None = None
     dt: float = 0.0
     plastic: bool = True
+    synaptic: bool = False
 
     def __post_init__(self) -> None:
         for field in ("name", "source", "target"):
@@ -107,7 +132,7 @@ class Connection:
 
     @property
     def delay(self) -> np.ndarray:
-        """Axonal delay in steps, int32 (n_pre,); a learned one is rounded to the nearest step."""
+        """Delay in steps, int32 (n_pre,) or (n_synapses,); a learned one is rounded to the nearest."""
         if self.learned_delay is None:
             return self.fixed_delay
         return np.rint(self.learned_delay / self.dt).astype(np.int32)
@@ -120,7 +145,7 @@ class Connection:
     @property
     def shape(self) -> tuple[int, int]:
         """Number of presynaptic and of postsynaptic neurons."""
-        return len(self.fixed_delay), self.n_post
+        return len(self.channel), self.n_post
 
     @property
     def n_synapses(self) -> int:
@@ -142,6 +167,26 @@ class Connection:
     def rows(self) -> np.ndarray:
         """First synapse of each presynaptic neuron of a sparse connection, int64 (n_pre + 1,)."""
         return np.searchsorted(self.pre, np.arange(self.shape[0] + 1)).astype(np.int64)
+
+    def by_delay(self) -> SynapsesByDelay:
+        """The synapses of a connection with `synaptic` delays, grouped."""
+        assert self.pre is not None
+        assert self.post is not None
+        delay = self.delay
+        order = np.lexsort((self.post, delay, self.pre))
+        source, late = self.pre[order], delay[order]
+        begins = np.flatnonzero(np.diff(source, prepend=-1) | np.diff(late, prepend=-1))
+        return SynapsesByDelay(
+            order,
+            np.append(begins, len(order)).astype(np.int64),
+            source[begins].astype(np.int32),
+            late[begins].astype(np.int32),
+            np.searchsorted(source[begins], np.arange(self.shape[0] + 1)).astype(np.int64),
+        )
+
+    def delay_of(self, where: tuple[np.ndarray, ...], pre: np.ndarray) -> np.ndarray:
+        """Delays in steps of some synapses, as :meth:`by_channel` gives them."""
+        return self.delay[where[0]] if self.synaptic else self.delay[pre]
 
     def by_channel(self) -> Iterator[ChannelSynapses]:
         """The synapses that exist, for each input variable that has any."""

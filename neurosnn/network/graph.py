@@ -120,8 +120,7 @@ def _check_readout(projection: Projection) -> None:
                 "Put a population between them.",
             )
         )
-    late = "delay" in projection.learn or np.any(np.asarray(projection.delay) > 0)
-    if late or not projection.full or projection.sign is not None:
+    if projection.delayed or not projection.full or projection.sign is not None:
         raise ValueError(
             message(
                 "delay, connectivity or sign of a projection to the readout.",
@@ -145,8 +144,7 @@ def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:
             )
         )
     for projection in projections:
-        delayed = "delay" in projection.learn or np.any(np.asarray(projection.delay) > 0)
-        if projection.source == "input" and net.input.real_valued and delayed:
+        if projection.source == "input" and net.input.real_valued and projection.delayed:
             raise ValueError(
                 message(
                     "delays of real-valued input.",

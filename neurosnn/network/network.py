@@ -137,11 +137,16 @@ class SpikingNetwork:
         self.dt, self.seed = dt, int(seed)
         for part in (*self.layers, self.readout):
             check_dt(part.model, dt, where="SpikingNetwork")
-        self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
+        learned = learned_values(self)
+        self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned)
         self.drawn = connections is None
         self.connections: Mapping[str, Connection] = MappingProxyType(
             connect(self) if connections is None else dict(connections)
         )
+        for projection in self.projections:
+            if "delay" in projection.learn:
+                connection = self.connections[projection.name]
+                learned[f"{projection.name}.delay"] = connection.learned_delay
         self._bias = {"readout.b": np.zeros(self.readout.n)} if self.readout.bias else {}
 
     @classmethod

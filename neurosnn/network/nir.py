@@ -73,6 +73,15 @@ def to_nir(net: SpikingNetwork) -> Any:
     nodes["readout"] = _readout(nir, net.readout.model, net.readout.n)
     for connection in net.connections.values():
         name, source = f"{connection.name}_w", connection.source
+        if connection.synaptic:
+            raise ValueError(
+                message(
+                    f"each synapse of '{connection.name}' has a delay of its own.",
+                    "to_nir",
+                    "NIR has one delay for each neuron.",
+                    "Use axonal delays.",
+                )
+            )
         if connection.delay.any():
             delays = connection.delay.astype(float) * float(net.dt)
             nodes[f"{connection.name}_delay"] = nir.Delay(delays)

@@ -10,6 +10,7 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
+from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import evaluate
 from neurosnn.core.texts import check_identifier
@@ -38,9 +39,11 @@ class Projection:
     input : str, optional
         The variable of the target that a spike adds to, one of the model's ``inputs``. If None the
         first one; with two, the second one for presynaptic neurons of negative `sign`.
-    delay : Quantity (second), optional
-        Axonal delay, one or one for each presynaptic neuron, a multiple of the network's dt, or any
-        time if it is learned. Spikes to the readout arrive at once.
+    delay : Quantity (second) or Uniform, optional
+        One delay; an axonal delay for each presynaptic neuron, (n_pre,); or a delay for each synapse:
+        (n_pre, n_post), one for each synapse of the arrays in `connectivity`, or ``study.Uniform(low,
+        high)``, from which one is drawn for each synapse and rounded to the network's dt. Given times
+        are multiples of dt, or any if they are learned. Spikes to the readout arrive at once.
     connectivity : float, str or (pre, post), optional
         Which synapses exist: a probability, drawn once from the network's seed; a condition as
         Brian2's ``connect`` takes it, with i, j, N_pre, N_post, rand() and the parameters of the two
@@ -82,7 +85,9 @@ class Projection:
     target: str
     name: str = dataclasses.field(default=None, kw_only=True)  # type: ignore[assignment]
     input: str | None = dataclasses.field(default=None, kw_only=True)
-    delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
+    delay: Quantity | Distribution = dataclasses.field(
+        default_factory=lambda: 0 * second, kw_only=True
+    )
     connectivity: Any = dataclasses.field(default=1.0, kw_only=True)
     in_degree: int | None = dataclasses.field(default=None, kw_only=True)
     weight: Any = dataclasses.field(default=None, kw_only=True)
@@ -99,7 +104,11 @@ class Projection:
             object.__setattr__(self, "name", f"{self.source}_to_{self.target}")
         check_identifier(self.name, field="the name", where="Projection", longest=200)
         where = self.where
-        check_value("delay", self.delay, Range(0 * second, includes_low=True), where=where)
+        times = [self.delay]
+        if isinstance(self.delay, Distribution):
+            times = [self.delay.low, self.delay.high]
+        for time in times:
+            check_value("delay", time, Range(0 * second, includes_low=True), where=where)
         check_value("weight_mean", self.weight_mean, Range(-np.inf), where=where)
         learn = (self.learn,) if isinstance(self.learn, str) else tuple(self.learn)
         object.__setattr__(self, "learn", learn)
@@ -150,6 +159,19 @@ class Projection:
     def where(self) -> str:
         """What a message about it says it is about."""
         return f"Projection {self.name}"
+
+    @property
+    def synaptic(self) -> bool:
+        """Whether each synapse has a delay of its own."""
+        listed = isinstance(self.connectivity, tuple | list)
+        drawn = isinstance(self.delay, Distribution)
+        return drawn or np.ndim(self.delay) == 2 or (listed and np.ndim(self.delay) == 1)
+
+    @property
+    def delayed(self) -> bool:
+        """Whether a spike can arrive later than in the step in which it was sent."""
+        longest = self.delay.high if isinstance(self.delay, Distribution) else self.delay
+        return "delay" in self.learn or bool(np.any(np.asarray(longest) > 0))
 
     @property
     def full(self) -> bool:

@@ -338,7 +338,7 @@ def _synapses(
         synapses.connect(i=i, j=j)
         setattr(synapses, weight, Quantity(connection.w[where], dim=connection.dimensions))
         if not same:
-            synapses.delay = connection.delay[i] * net.dt
+            synapses.delay = connection.delay_of(where, i) * net.dt
         made.append(synapses)
     return made
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.files import (
     INFORMATION,
@@ -49,6 +51,8 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
     for name, connection in net.connections.items():
         arrays[f"{name}.w"] = connection.w
         parts = {"mask": connection.mask, "pre": connection.pre, "post": connection.post}
+        if connection.synaptic:
+            parts["delay_steps"] = connection.fixed_delay
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
     version = STACK if _is_stack(net) else GRAPH
     information = {"format": FORMAT, "version": version, "versions": versions(), **describe(net)}
@@ -123,7 +127,8 @@ def _projection(net: SpikingNetwork, projection: Projection) -> dict:
         "source": projection.source,
         "target": projection.target,
         "input": projection.input,
-        "delay": to_plain(projection.delay),
+        "delay": to_plain(0 * second if connection.synaptic else projection.delay),
+        "synaptic": connection.synaptic,
         "sign": sign,
         "autapses": bool(projection.autapses),
         "learn": list(projection.learn),
@@ -218,9 +223,12 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
         wanted[f"{name}.mask"] = (np.bool_, shape, True)
     wanted |= _learned(data["input"], "input", n_in)
     for projection in data.get("projections", ()):
+        name = projection["name"]
+        size = (data["synapses"][name],) if projection["synaptic"] else shapes[name][:1]
+        if projection["synaptic"]:
+            wanted[f"{name}.delay_steps"] = (np.int32, size, False)
         if "delay" in projection["learn"]:
-            n_pre = shapes[projection["name"]][0]
-            wanted[f"{projection['name']}.delay"] = (np.float64, (n_pre,), False)
+            wanted[f"{name}.delay"] = (np.float64, size, False)
     for layer, n in zip(data["layers"], sizes, strict=True):
         wanted |= _learned(layer, layer["name"], n)
     if data["readout"]["bias"]:
@@ -284,7 +292,9 @@ def _build(
     settings = {"dt": from_plain(data["dt"]), "seed": data["seed"]}
     if "projections" in data:
         populations = {layer["name"]: Population(**_part(layer)) for layer in data["layers"]}
-        projections = [_as_projection(entry, arrays) for entry in data["projections"]]
+        projections = [
+            _as_projection(entry, arrays, settings["dt"]) for entry in data["projections"]
+        ]
         net = network.from_graph(populations, projections, readout, input=source, **settings)
     else:
         layers = [Layer(**_part(layer)) for layer in data["layers"]]
@@ -313,13 +323,15 @@ def _part(layer: dict) -> dict:
     }
 
 
-def _as_projection(entry: dict, arrays: dict[str, np.ndarray]) -> Projection:
+def _as_projection(entry: dict, arrays: dict[str, np.ndarray], dt: Quantity) -> Projection:
     """A projection with the synapses of the file; its weights are overwritten."""
     fields = dict(entry)
     name = fields["name"]
     if fields.pop("sparse"):
         fields["connectivity"] = (arrays[f"{name}.pre"], arrays[f"{name}.post"])
     fields["delay"] = from_plain(fields["delay"])
+    if fields.pop("synaptic"):
+        fields["delay"] = arrays[f"{name}.delay_steps"] * dt
     return Projection(**fields)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from brian2.units.allunits import amp, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.values import Range, check_value, unit_name
 from neurosnn.model import NeuronModel
@@ -87,7 +88,7 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     n_post = receiver.n
     channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
     mask = pre = post = order = None
-    if projection.full:
+    if projection.full and not projection.synaptic:
         itself = source is not None and source is target and not projection.autapses
         mask = ~np.eye(n_pre, dtype=bool) if itself else None
     else:
@@ -95,10 +96,12 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     w = _weights(projection, receiver.model, dimensions, (n_pre, n_post), pre, post, rng)
     if order is not None and np.ndim(projection.weight) == 1:
         w = w[order]
-    learned = net.learned.get(f"{projection.name}.delay")
-    if learned is None and target is not None:
-        learned = net.learned.get(f"{projection.source}.delay")
-    delay = _delay_steps(projection, net.dt, n_pre, learned=learned is not None)
+    synapses = None if pre is None else (pre, post, order)
+    learned = None if target is None else net.learned.get(f"{projection.source}.delay")
+    real_valued = learned is not None or "delay" in projection.learn
+    delay = _delays(net, projection, (n_pre, n_post), synapses, rng, real_valued=real_valued)
+    if "delay" in projection.learn:
+        learned = delay * float(net.dt)
     connection = Connection(
         name=projection.name,
         source=projection.source,
@@ -108,13 +111,14 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
         mask=mask,
         pre=pre,
         post=post,
-        fixed_delay=delay,
+        fixed_delay=np.rint(delay).astype(np.int32),
         channel=channel,
         sign=sign,
         dimensions=dimensions,
         learned_delay=learned,
         dt=float(net.dt),
         plastic="w" in projection.learn,
+        synaptic=projection.synaptic,
     )
     if sign is not None:
         if projection.weight is None:
@@ -180,11 +184,6 @@ def learned_values(net: SpikingNetwork) -> dict[str, np.ndarray]:
             else:
                 value = np.asarray(part.model.parameters[key], dtype=float)
             values[f"{name}.{key}"] = np.array(value)
-    for projection in net.projections:
-        if "delay" in projection.learn:
-            n_pre = parts_by_name(net)[projection.source].n
-            delay = np.broadcast_to(np.asarray(projection.delay, dtype=float), (n_pre,))
-            values[f"{projection.name}.delay"] = np.array(delay)
     return values
 
 
@@ -300,29 +299,51 @@ def _scale(projection: Projection, model: NeuronModel, dimensions) -> float:
     return scale * USUAL.get(dimensions, 1.0)
 
 
-def _delay_steps(projection: Projection, dt: Quantity, n_pre: int, *, learned: bool) -> np.ndarray:
-    """Axonal delays in steps, int32 (n_pre,)."""
-    steps = np.asarray(projection.delay / dt, dtype=float)
-    if steps.ndim and steps.shape != (n_pre,):
+def _delays(
+    net: SpikingNetwork,
+    projection: Projection,
+    shape: tuple[int, int],
+    synapses: tuple[np.ndarray, ...] | None,
+    rng: np.random.Generator,
+    *,
+    real_valued: bool,
+) -> np.ndarray:
+    """Delays in steps, (n_pre,), or (n_synapses,) of those of synapses; whole unless `real_valued`."""
+    delay, size = projection.delay, shape[:1]
+    if synapses is not None and projection.synaptic:
+        pre, post, order = synapses
+        size = pre.shape
+        if isinstance(delay, Distribution):
+            delay = delay.sample(rng, len(pre))
+            delay = delay if real_valued else np.rint(delay / net.dt) * net.dt
+        elif np.shape(delay) == shape:
+            delay = delay[pre, post]
+        elif np.shape(delay) == size:
+            delay = delay[order]
+    steps = np.asarray(delay / net.dt, dtype=float)
+    if steps.ndim and steps.shape != size:
         raise ValueError(
             message(
-                f"delay has shape {steps.shape} for {n_pre} presynaptic neurons.",
+                f"delay has shape {steps.shape}.",
                 projection.where,
-                "There is one axonal delay, or one for each neuron.",
-                f"Pass one time or an array of {n_pre}.",
+                f"There are {shape[0]} presynaptic and {shape[1]} postsynaptic neurons"
+                + (f", and {size[0]} synapses." if projection.synaptic else "."),
+                f"Pass one time, or an array {size} or {shape}.",
             )
         )
-    whole = np.rint(steps)
-    if not learned and np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)):
-        raise ValueError(
-            message(
-                f"delay must be a multiple of dt = {dt}, got {shortened(str(projection.delay), 80)}.",
-                projection.where,
-                "Spikes arrive in a step of the simulation.",
-                "Round the delay, or choose a smaller dt.",
+    if not real_valued:
+        whole = np.rint(steps)
+        if np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)):
+            raise ValueError(
+                message(
+                    f"delay must be a multiple of dt = {net.dt}, got {shortened(str(delay), 80)}.",
+                    projection.where,
+                    "Spikes arrive in a step of the simulation.",
+                    "Round the delay, or choose a smaller dt.",
+                )
             )
-        )
-    return np.broadcast_to(whole.astype(np.int32), (n_pre,)).copy()
+        steps = whole
+    return np.broadcast_to(steps, size).copy()
 
 
 def _check_names(net: SpikingNetwork) -> None:

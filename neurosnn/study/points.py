@@ -19,56 +19,9 @@ from neurosnn.core.messages import message, printable
 from neurosnn.core.texts import check_plain_text
 from neurosnn.core.units import from_plain, to_plain
 
-__all__ = ["Distribution", "Point", "PointFiles", "decode", "encode"]
+__all__ = ["Point", "PointFiles", "decode", "encode"]
 
 _RESERVE = ".reserve"
-
-
-class Distribution:
-    """Base of the distributions with two limits."""
-
-    positive = False
-
-    def __init__(self, low: Any, high: Any):
-        name = type(self).__name__
-        if get_dimensions(low) is not get_dimensions(high):
-            raise ValueError(
-                message(f"{low} and {high} have different units.", name, "", "Give both the same.")
-            )
-        first, last = float(np.asarray(low)), float(np.asarray(high))
-        if not first < last or (self.positive and first <= 0):
-            raise ValueError(
-                message(
-                    f"the limits are {low} and {high}.",
-                    name,
-                    "Both must be positive, and the lower one comes first."
-                    if self.positive
-                    else "The lower one comes first.",
-                    f"Write for example {name}(1e-4, 1e-1).",
-                )
-            )
-        self.low, self.high = low, high
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.low!r}, {self.high!r})"
-
-    def _draw(self, share: float) -> Any:
-        raise NotImplementedError
-
-    def sample(self, rng: np.random.Generator) -> Any:
-        """One value.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-            Where chance comes from.
-
-        Returns
-        -------
-        float or Quantity
-            The value.
-        """
-        return self._draw(float(rng.random()))
 
 
 class Point:

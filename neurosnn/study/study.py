@@ -13,64 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from neurosnn.core.distributions import LogUniform, Uniform
 from neurosnn.core.messages import message
 from neurosnn.core.texts import check_plain_text
-from neurosnn.study.points import Distribution, Point, PointFiles, encode
+from neurosnn.study.points import Point, PointFiles, encode
 from neurosnn.study.table import StudyMeans, StudyTable
 
 __all__ = ["Choice", "LogUniform", "Study", "StudyMeans", "StudyTable", "Uniform"]
 
 _WHERE = "Study"
-
-
-class Uniform(Distribution):
-    """Values between two limits, all equally likely, for a random search.
-
-    Parameters
-    ----------
-    low, high : float or Quantity
-        The limits.
-
-    Raises
-    ------
-    ValueError
-        If they are in the wrong order or have different units.
-
-    Examples
-    --------
-    >>> from neurosnn.study import Uniform
-    >>> Uniform(0.0, 1.0)
-    Uniform(0.0, 1.0)
-    """
-
-    def _draw(self, share: float) -> Any:
-        return self.low + share * (self.high - self.low)
-
-
-class LogUniform(Distribution):
-    """Values between two limits whose logarithms are equally likely, such as learning rates.
-
-    Parameters
-    ----------
-    low, high : float or Quantity
-        The limits, both positive.
-
-    Raises
-    ------
-    ValueError
-        If they are not positive, in the wrong order or have different units.
-
-    Examples
-    --------
-    >>> from neurosnn.study import LogUniform
-    >>> LogUniform(1e-4, 1e-1)
-    LogUniform(0.0001, 0.1)
-    """
-
-    positive = True
-
-    def _draw(self, share: float) -> Any:
-        return self.low * float(np.asarray(self.high / self.low)) ** share
 
 
 class Choice:

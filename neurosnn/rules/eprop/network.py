@@ -339,7 +339,7 @@ class LearningNetwork:
             )
             setattr(synapses, names("w"), Quantity(connection.w[where], dim=connection.dimensions))
             if not same:
-                synapses.delay = connection.delay[i] * net.dt
+                synapses.delay = connection.delay_of(where, i) * net.dt
             if names("dale") in synapses.equations.names:
                 setattr(synapses, names("dale"), connection.sign[i])
             traces = (ARRIVED, TRACE, FILTERED, SUM, "eps_")
