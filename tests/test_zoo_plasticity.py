@@ -22,6 +22,7 @@ from brian2 import (
     nS,
     prefs,
 )
+from brian2.core.variables import DynamicArrayVariable
 from zoo.plasticity_rules import NEURON, NEURON_CONSTANTS, NEURON_RESET, RULES, pair_window
 
 from neurosnn import NeuronModel, PlasticityRule, analysis, equations
@@ -106,8 +107,7 @@ class Course:
         return {
             name: np.array(synapses.variables[name].get_value())
             for name in sorted(names)
-            if hasattr(synapses.variables[name], "get_value")
-            and not synapses.variables[name].scalar
+            if isinstance(synapses.variables[name], DynamicArrayVariable)
         }
 
 

@@ -168,7 +168,7 @@ def _check_pathways(rule):
                 ) from error
             names.append(name)
     for name in names:
-        if names.count(name) > 1 or name in (*RESERVED, *PARTS, "transmit", *rule.own_names):
+        if names.count(name) > 1 or name in (*RESERVED, *PARTS, *rule.own_names):
             raise refuse(
                 rule,
                 f"a pathway cannot be called '{name}'.",
@@ -296,6 +296,13 @@ def _check_strings(rule):
             names.check_condition(equation.expr.code, field=field)
         else:
             names.check_expression(equation.expr.code, equation.dim, field=field)
+    if rule.transmitted and "transmit" in {pathway.name for pathway in rule.pathways}:
+        raise refuse(
+            rule,
+            "a pathway is called 'transmit' and transmits nothing.",
+            "The pathway that sends the weight to the target has this name.",
+            "Choose another name, write in it what is sent, or give the rule transmission=None.",
+        )
     if rule.transmitted:
         names.dimensions_of(rule.transmitted, field="transmission")
     elif rule.transmission:
