@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import get_dimensions
 
 from neurosnn.core.messages import message
-from neurosnn.core.values import unit_name
+from neurosnn.core.values import unit_name, whole_steps
 from neurosnn.model import NeuronModel, PlasticityRule
+from neurosnn.model.pathways import GROUP_NAMES
 from neurosnn.rules.base import as_rule
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eprop.traces import eprop_names
@@ -62,10 +65,21 @@ class PlasticityLearner:
     """Runs a PlasticityRule."""
 
     def __init__(self, rule: PlasticityRule, model: NeuronModel | None, learning_signal: float):
-        self.rule, self.learning_signal = rule, learning_signal
+        if rule.weight not in rule.changed:
+            raise ValueError(
+                message(
+                    f"no spike changes the weight '{rule.weight}'.",
+                    rule.name,
+                    "The strings change what is sent, and the weight stays as it is.",
+                    "Simulate the rule: rule.synapses(pre, post) and a StateMonitor.",
+                )
+            )
+        self.rule = rule = rule.silent
+        self.learning_signal = learning_signal
         self.dimensions = rule.weight_dimensions
-        self.clock_driven, self.reads_pre = rule.clock_driven, bool(rule.requires_pre)
-        read = {**rule.requires, **rule.requires_pre}
+        self.clock_driven = rule.clock_driven
+        self.reads_pre = bool(set(rule.requires_pre) - GROUP_NAMES)
+        read = sorted({*rule.requires, *rule.requires_pre} - GROUP_NAMES)
         if read and model is None:
             raise ValueError(
                 message(
@@ -88,7 +102,7 @@ class PlasticityLearner:
 
     def lead(self, dt) -> int:
         """Steps that the synapses need before the first spike to forget their initial state."""
-        if not self.rule.requires:
+        if not set(self.rule.requires) - GROUP_NAMES:
             return 2
         times = [
             float(value)
@@ -97,14 +111,41 @@ class PlasticityLearner:
         ]
         return 2 + int(np.ceil(LONG * max(times, default=0.0) / float(dt)))
 
+    def own_delay(self, dt) -> int:
+        """Steps by which the pathways delay spikes at most."""
+        delays = self.rule.delays.items()
+        steps = [whole_steps(name, value, dt, where=self.rule.name) for name, value in delays]
+        return max(steps, default=0)
+
+    def _check_one(self, weight) -> None:
+        """Refuse values that differ between synapses: a protocol looks at one."""
+        values = {**self.rule.initial, **self.rule.delays}
+        if weight is not None:
+            values.pop(self.rule.weight, None)
+        for name, value in values.items():
+            if np.ndim(value):
+                raise ValueError(
+                    message(
+                        f"'{name}' has a value for each of {np.size(value)} synapses.",
+                        self.rule.name,
+                        "Every pair of neurons has one and the same synapse.",
+                        f"Choose one: dataclasses.replace(rule, initial={{**rule.initial, '{name}': "
+                        "value}), delays in the same way; the weight with weight=.",
+                    )
+                )
+
     def connect(self, pre, post, *, weight=None, delay=None) -> tuple:
         """Make one synapse for each pair of neurons; returns all Brian2 objects."""
+        self._check_one(weight)
         rule = self.rule
+        if weight is not None and rule.weight in rule.initial:
+            initial = {name: value for name, value in rule.initial.items() if name != rule.weight}
+            rule = dataclasses.replace(rule, initial=initial)
         self.synapses = rule.synapses(
             pre, post, connect="i == j", delay=delay, target="", name="neurosnn_pairs*"
         )
         self.weight = self._initial(weight)
-        self.synapses.variables["w"].set_value(self.weight)
+        self.synapses.variables[rule.weight].set_value(self.weight)
         if rule.third_factor:
             self.synapses.variables[rule.third_factor].set_value(float(self.learning_signal))
         return (self.synapses,)
@@ -112,13 +153,15 @@ class PlasticityLearner:
     def _initial(self, weight) -> float:
         rule = self.rule
         if weight is None:
+            if rule.weight in rule.initial:
+                return float(rule.initial[rule.weight])
             if rule.w_min is None or rule.w_max is None:
                 return 0.0
             return (float(rule.w_min) + float(rule.w_max)) / 2
         if get_dimensions(weight) is not self.dimensions:
             raise ValueError(
                 message(
-                    f"weight = {weight}, but w is in {unit_name(self.dimensions)}.",
+                    f"weight = {weight}, but {rule.weight} is in {unit_name(self.dimensions)}.",
                     rule.name,
                     "",
                     "Give it the unit of the weight.",
@@ -140,7 +183,7 @@ class PlasticityLearner:
 
     def change(self) -> np.ndarray:
         """Change of each weight so far, in SI units, shape (n,)."""
-        return np.array(self.synapses.variables["w"].get_value()) - self.weight
+        return np.array(self.synapses.variables[self.rule.weight].get_value()) - self.weight
 
     def trace_variables(self) -> list[str]:
         """Names of the variables to record for the eligibility trace."""
@@ -183,6 +226,10 @@ class EPropLearner:
     def lead(self, dt) -> int:
         """Steps that the synapses need before the first spike to forget their initial state."""
         return 2
+
+    def own_delay(self, dt) -> int:
+        """Steps by which the synapses delay spikes by themselves."""
+        return 0
 
     def connect(self, pre, post, *, weight=None, delay=None) -> tuple:
         """Make one synapse for each pair of neurons; returns all Brian2 objects."""

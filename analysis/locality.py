@@ -10,6 +10,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.core.messages import message
 from neurosnn.core.statements import assigned, split_statements
 from neurosnn.model import PlasticityRule
+from neurosnn.model.pathways import GROUP_NAMES
 from neurosnn.rules.base import as_rule
 
 __all__ = ["COLUMNS", "Locality", "locality", "locality_table", "register_locality"]
@@ -139,9 +140,10 @@ def locality(rule: Any) -> Locality:
     True
     """
     if isinstance(rule, PlasticityRule):
+        rule = rule.silent if rule.weight in rule.changed else rule
         found = {
-            "pre_trace": _has_pre_trace(rule) or bool(rule.requires_pre),
-            "post_state": bool(rule.requires),
+            "pre_trace": _has_pre_trace(rule) or bool(set(rule.requires_pre) - GROUP_NAMES),
+            "post_state": bool(set(rule.requires) - GROUP_NAMES),
             "third_factor": bool(rule.third_factor),
         }
         beyond = dict.fromkeys(_BEYOND_STRINGS.get(rule.name, ()), True)
@@ -197,7 +199,8 @@ def locality_table(rules: Mapping[str, Any], *, style: str = "text") -> str:
 
 def _has_pre_trace(rule: PlasticityRule) -> bool:
     """Whether a variable that presynaptic spikes change is read when a postsynaptic one arrives."""
-    changed = assigned(rule.on_pre) - {"w"}
+    codes = {side: [p.code for p in rule.pathways if p.side == side] for side in ("pre", "post")}
+    changed = set().union(*map(assigned, codes["pre"])) - {rule.weight}
     equations = [e.expr.code for e in rule.brian_equations.values() if e.expr is not None]
-    statements = [s.value for code in (rule.on_post, rule.step) for s in split_statements(code)]
+    statements = [s.value for code in (*codes["post"], rule.step) for s in split_statements(code)]
     return bool(changed & get_identifiers(" ".join([*equations, *statements])))

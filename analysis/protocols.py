@@ -136,6 +136,7 @@ class Pairs:
 
     def run(self, n_steps: int, duration=None) -> None:
         """Run until all spikes have arrived, and then for a time or until no weight changes."""
+        n_steps = n_steps + self.learn.own_delay(self.dt)
         if duration is not None or not self.learn.clock_driven:
             check_value("duration", duration or 0 * second, NON_NEGATIVE_TIME, where="stdp_window")
             self.run_steps(n_steps + round(float(duration or 0) / self.dt))

@@ -18,20 +18,21 @@ from brian2.groups.subgroup import Subgroup
 from brian2.input.timedarray import TimedArray
 from brian2.spatialneuron.spatialneuron import SpatialNeuron
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
+from brian2.synapses.synapses import Synapses
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.core.messages import message
 from neurosnn.core.statements import assigned, without_comments
-from neurosnn.core.units import si_unit
 from neurosnn.model.arrivals import variables_reached
 from neurosnn.model.group_schedule import check_schedule, step_code
+from neurosnn.model.pathways import equation_text
 from neurosnn.model.registry import made_by, owner_of
 
 if TYPE_CHECKING:
     pass
 
-__all__ = ["fields_of_group"]
+__all__ = ["array_of", "chosen_method", "constants_of_script", "fields_of_group"]
 
 #: Brian2's lastspike of a neuron that has not spiked.
 LONG_AGO = -1e4
@@ -121,14 +122,14 @@ def fields_of_group(
     parameters |= given.get("parameters", {})
     local = {*group.variables, *parameters, *assigned(step), *assigned(reset)}
     result = {
-        "equations": "\n".join(_equation_text(equation) for equation in own.values()),
+        "equations": "\n".join(equation_text(equation) for equation in own.values()),
         "threshold": threshold,
         "reset": reset,
         "refractory": refractory,
         "step": step,
-        "method": given["method"] if "method" in given else _method(group, namespace),
+        "method": given["method"] if "method" in given else chosen_method(group, namespace),
         "inputs": inputs,
-        "parameters": parameters | _constants(group, used - local, namespace),
+        "parameters": parameters | constants_of_script(group, used - local, namespace),
         "initial": initial | dict(given.get("initial", {})),
         "name": group.name,
     }
@@ -139,7 +140,10 @@ def fields_of_group(
 
 
 def _cannot(group: Any, what: str, why: str, fix: str) -> ValueError:
-    return ValueError(message(what, f"NeuronModel.from_group({group.name})", why, fix))
+    reader = (
+        "PlasticityRule.from_synapses" if isinstance(group, Synapses) else "NeuronModel.from_group"
+    )
+    return ValueError(message(what, f"{reader}({group.name})", why, fix))
 
 
 def _names(value: Any) -> Iterable[str]:
@@ -178,17 +182,6 @@ def _neurons(group: Any) -> tuple[NeuronGroup, slice]:
     return group, part or slice(0, group.N)
 
 
-def _equation_text(equation: Any) -> str:
-    """One line of Brian2 equations that parses to the given equation."""
-    unit = si_unit(equation.dim) if equation.var_type == "float" else equation.var_type
-    flags = f" ({', '.join(equation.flags)})" if equation.flags else ""
-    if equation.type == DIFFERENTIAL_EQUATION:
-        return f"d{equation.varname}/dt = {equation.expr.code} : {unit}{flags}"
-    if equation.expr is None:
-        return f"{equation.varname} : {unit}{flags}"
-    return f"{equation.varname} = {equation.expr.code} : {unit}{flags}"
-
-
 # -- values -------------------------------------------------------------------------------------
 
 
@@ -196,8 +189,8 @@ def _values(group: NeuronGroup, part: slice, kept: set[str]) -> tuple[dict, dict
     """Parameters and initial values; `kept` are variables that change during a run."""
     parameters, initial = {}, {}
     if group._refractory is not False:
-        free = _array(group, "not_refractory", part).all()
-        if not free or (_array(group, "lastspike", part) != LONG_AGO).any():
+        free = array_of(group, "not_refractory", part).all()
+        if not free or (array_of(group, "lastspike", part) != LONG_AGO).any():
             raise _cannot(
                 group,
                 "neurons have spiked already.",
@@ -207,7 +200,7 @@ def _values(group: NeuronGroup, part: slice, kept: set[str]) -> tuple[dict, dict
     for name, equation in group.user_equations.items():
         if equation.type == SUBEXPRESSION:
             continue
-        values: Any = _array(group, name, part)
+        values: Any = array_of(group, name, part)
         if equation.var_type == "float" and values.dtype != prefs["core.default_float_dtype"]:
             raise _cannot(
                 group,
@@ -231,7 +224,7 @@ def _values(group: NeuronGroup, part: slice, kept: set[str]) -> tuple[dict, dict
     return parameters, initial
 
 
-def _array(group: NeuronGroup, name: str, part: slice) -> np.ndarray:
+def array_of(group: NeuronGroup, name: str, part: slice) -> np.ndarray:
     """The values of a variable in the part of the group, one if they share it."""
     variable = group.variables[name]
     try:
@@ -249,7 +242,7 @@ def _array(group: NeuronGroup, name: str, part: slice) -> np.ndarray:
 # -- constants, functions and the method ----------------------------------------------------------
 
 
-def _constants(
+def constants_of_script(
     group: NeuronGroup, names: set[str], namespace: Mapping[str, Any]
 ) -> dict[str, Quantity | float]:
     """Values of the constants that Brian2 would find for the names."""
@@ -257,7 +250,7 @@ def _constants(
     for name in sorted(names):
         if name in WORDS or name == "xi" or name.startswith("xi_"):
             continue
-        thing = _resolved(group, name, namespace)
+        thing = resolved(group, name, namespace)
         known = (DEFAULT_FUNCTIONS, DEFAULT_CONSTANTS, DEFAULT_UNITS)
         if any(name in names for names in known):  # Brian2 prefers its own meaning
             continue
@@ -294,7 +287,7 @@ def _constants(
     return found
 
 
-def _resolved(group: NeuronGroup, name: str, namespace: Mapping[str, Any]) -> Any:
+def resolved(group: NeuronGroup, name: str, namespace: Mapping[str, Any]) -> Any:
     """What Brian2 finds for a name, in the same order of places."""
     try:
         return group.resolve_all([name], namespace, user_identifiers=set())[name]
@@ -306,15 +299,14 @@ def _resolved(group: NeuronGroup, name: str, namespace: Mapping[str, Any]) -> An
         else:
             what = f"unknown name '{name}'."
             why = "It is neither a variable of the group nor in its namespace, nor in the script's."
-            fix = (
-                f"Call from_group where '{name}' is defined, or pass namespace={{'{name}': value}}."
-            )
+            call = "from_synapses" if isinstance(group, Synapses) else "from_group"
+            fix = f"Call {call} where '{name}' is defined, or pass namespace={{'{name}': value}}."
         raise _cannot(group, what, why, fix) from error
 
 
-def _method(group: NeuronGroup, namespace: Mapping[str, Any]) -> str:
+def chosen_method(group: NeuronGroup, namespace: Mapping[str, Any]) -> str:
     """The integration method that was given, or that Brian2 chooses."""
-    chosen = group.method_choice
+    chosen = group.state_updater.method_choice
     if group.state_updater.method_options:
         raise _cannot(
             group,
@@ -340,7 +332,7 @@ def _method(group: NeuronGroup, namespace: Mapping[str, Any]) -> str:
     names = equations.names | equations.identifiers | {"dt"}
     for name in sorted(names - set(group.variables)):
         if not (name == "xi" or name.startswith("xi_")):
-            _resolved(group, name, namespace)
+            resolved(group, name, namespace)
     variables = group.resolve_all(names, namespace, user_identifiers=set())
     for method in chosen:
         try:

@@ -206,12 +206,21 @@ class Namespace:
         if not code.strip():
             return
         try:
-            created, _, _ = analyse_identifiers(code, self.variables)
+            created, _, _ = analyse_identifiers(plain_code(code), self.variables)
+        except KeyError as error:
+            raise ValueError(
+                message(
+                    f"unknown name {error} in {field}: {code.strip()!r}.",
+                    self.where,
+                    "Something is added to it before it has a value.",
+                    did_you_mean(str(error.args[0]), self.variables),
+                )
+            ) from error
         except (SyntaxError, ValueError, TypeError) as error:
             raise self._inconsistent(code, field, error) from error
         variables = self.resolve(plain_code(code), field=field, local=created)
         try:
-            check_units_statements(code, variables)
+            check_units_statements(plain_code(code), variables)
         except (DimensionMismatchError, SyntaxError, TypeError, ValueError) as error:
             raise self._inconsistent(code, field, error) from error
 

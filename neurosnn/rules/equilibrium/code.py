@@ -227,9 +227,9 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
     if len(inputs) != 1:
         raise _cannot(rule, rule.on_pre)
     value = symbol(f"{inputs[0]}_pre")
-    parts = [sympy.simplify(to_symbolic(text) / value) for text in (change, rule.transmission)]
+    parts = [sympy.simplify(to_symbolic(text) / value) for text in (change, rule.transmitted)]
     if parts[1] != symbol("w") or any(part.has(value) for part in parts):
-        raise _cannot(rule, f"{rule.on_pre}; {rule.transmission}")
+        raise _cannot(rule, f"{rule.on_pre}; {rule.transmitted}")
     models = {"pre": source, "post": target}
     expression = _expanded(to_string(parts[0]), models)
     _collect(parameters, expression, models)
@@ -291,6 +291,8 @@ def _states(names: set[str], models: dict, side: str) -> list[str]:
 
 def _check(rule: Any) -> None:
     equations = rule.brian_equations
+    if rule.weight != "w" or rule.targets or not isinstance(rule.on_pre, str):
+        raise _cannot(rule, rule.equations)
     if SUM not in equations.names or equations.diff_eq_names or rule.spike_slot != "after_resets":
         raise _cannot(rule, rule.equations)
 
