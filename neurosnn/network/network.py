@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from brian2.core.namespace import get_local_namespace
 from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import Quantity
 
@@ -214,6 +215,95 @@ class SpikingNetwork:
         net.projections = checked_projections(net, projections)
         net._assemble(dt, seed)
         return net
+
+    @classmethod
+    def from_brian2(
+        cls,
+        network: Any,
+        *,
+        readout: Readout | str,
+        inputs: Sequence[str] | None = None,
+        learn: Sequence[str] = (),
+        surrogate: str | Mapping[str, str] = "",
+        namespace: Mapping[str, Any] | None = None,
+        level: int = 0,
+        seed: int = 0,
+    ) -> SpikingNetwork:
+        """The network of a Brian2 script as it stands, ready to learn.
+
+        Every NeuronGroup becomes a population with its equations and values, every Synapses that adds
+        constant weights to its target a projection with the same synapses, weights and delays.
+
+        Parameters
+        ----------
+        network : Network or iterable of Brian2 objects
+            All groups and synapses; monitors are left out. ``Network(collect())`` is all of a script.
+        readout : Readout or str
+            The readout, whose weights are drawn; or the name of a group without threshold that is one.
+        inputs : sequence of str, optional
+            Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup), whose neurons become
+            the channels of the trials, one source after the other; all of them, by name, if None.
+        learn : sequence of str, optional
+            What is learned besides the readout's weights: "synapses.w" the variable w of the Synapses
+            of that name, "synapses.delay" their delays. All else stays as it is.
+        surrogate : str or mapping of str to str, optional
+            Pseudo-derivative of the spike, of all groups or by the name of a group, which EProp and BPTT
+            need: an expression of the variables of the neurons.
+        namespace : mapping, optional
+            Where constants of the script are looked up; local and global variables of the caller if None.
+        level : int, optional
+            How many frames further out the caller is, as for ``Network.run``.
+        seed : int, optional
+            Seed of the readout's weights.
+
+        Returns
+        -------
+        SpikingNetwork
+            It spikes as the script does.
+
+        Raises
+        ------
+        ValueError
+            With the name of what cannot come along: synapses whose variables change in time, pathways
+            of postsynaptic spikes, PoissonInput and other objects, several time steps, and all that
+            :meth:`NeuronModel.from_group` refuses.
+
+        Examples
+        --------
+        >>> from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms
+        >>> from neurosnn import Readout, SpikingNetwork
+        >>> tau = 10*ms
+        >>> source = SpikeGeneratorGroup(3, [0, 2], [1, 2]*ms, name="source")
+        >>> cells = NeuronGroup(2, "dv/dt = -v/tau : 1", threshold="v > 1", reset="v = 0", name="cells")
+        >>> synapses = Synapses(source, cells, "w : 1", on_pre="v += w", delay=1*ms, name="synapses")
+        >>> synapses.connect()
+        >>> synapses.w = 0.6
+        >>> net = SpikingNetwork.from_brian2(
+        ...     Network(source, cells, synapses), readout=Readout(2), learn=["synapses.w"]
+        ... )
+        >>> net.parameters["synapses.w"]
+        array([0.6, 0.6, 0.6, 0.6, 0.6, 0.6])
+        """
+        from neurosnn.network.from_brian2 import read_graph
+
+        if namespace is None:
+            namespace = get_local_namespace(level=level + 1)
+        graph = read_graph(
+            network,
+            namespace,
+            inputs=inputs,
+            readout=readout,
+            learn=learn,
+            surrogate=surrogate,
+        )
+        return cls.from_graph(
+            graph.populations,
+            graph.projections,
+            graph.readout,
+            input=graph.input,
+            dt=graph.dt,
+            seed=seed,
+        )
 
     @property
     def parameters(self) -> Mapping[str, np.ndarray]:

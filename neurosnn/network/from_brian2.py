@@ -1,0 +1,424 @@
+"""The graph of a Brian2 network: groups are populations, synapses projections, or an error says why not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from brian2.core.network import Network
+from brian2.core.spikesource import SpikeSource
+from brian2.equations.equations import DIFFERENTIAL_EQUATION
+from brian2.groups.neurongroup import NeuronGroup
+from brian2.monitors.ratemonitor import PopulationRateMonitor
+from brian2.monitors.spikemonitor import EventMonitor
+from brian2.monitors.statemonitor import StateMonitor
+from brian2.synapses.synapses import Synapses
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import Quantity
+from brian2.utils.stringtools import get_identifiers
+
+from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.statements import Statement, split_statements
+from neurosnn.core.symbolic import evaluate
+from neurosnn.model import NeuronModel
+from neurosnn.model.from_group import constants_of_script
+from neurosnn.model.registry import owner_of
+from neurosnn.network.parts import Input, Population, Readout
+from neurosnn.network.projection import Projection
+
+__all__ = ["Graph", "read_graph"]
+
+WATCHERS = (EventMonitor, StateMonitor, PopulationRateMonitor)
+
+
+class Graph(NamedTuple):
+    """What :meth:`SpikingNetwork.from_graph` makes a network of.
+
+    Attributes
+    ----------
+    populations : dict of str to Population
+        By the names of the groups.
+    projections : list of Projection
+        In Brian2's order.
+    input : Input
+        The channels of all sources of spikes, one after the other.
+    readout : Readout
+        The given one, or the group of that name.
+    dt : Quantity
+        The time step of all objects.
+    """
+
+    populations: dict[str, Population]
+    projections: list[Projection]
+    input: Input
+    readout: Readout
+    dt: Quantity
+
+
+def read_graph(
+    network: Network | Iterable[Any],
+    namespace: Mapping[str, Any],
+    *,
+    inputs: Sequence[str] | None,
+    readout: Readout | str,
+    learn: Sequence[str],
+    surrogate: str | Mapping[str, str] = "",
+) -> Graph:
+    """Read the objects of a network.
+
+    Parameters
+    ----------
+    network : Network or iterable of Brian2 objects
+        The network.
+    namespace : mapping
+        Where constants are looked up after the objects' own namespaces.
+    inputs, readout, learn, surrogate
+        As for :meth:`SpikingNetwork.from_brian2`.
+
+    Returns
+    -------
+    Graph
+        Its parts.
+
+    Raises
+    ------
+    ValueError
+        If the network has something that a graph cannot have.
+    """
+    objects = list(network.objects if isinstance(network, Network) else network)
+    groups = sorted((one for one in objects if isinstance(one, NeuronGroup)), key=_name)
+    synapses = [one for one in objects if isinstance(one, Synapses)]
+    sources = _sources(objects, inputs)
+    for one in objects:
+        if not isinstance(one, (NeuronGroup, SpikeSource, Synapses, *WATCHERS)):
+            raise _cannot(
+                f"it contains '{one.name}', a {type(one).__name__}.",
+                "A graph has populations, projections and sources of spikes; monitors are left out.",
+                "Leave it out of the network that is read.",
+            )
+    dt = _time_step([*groups, *synapses])
+    output = _readout(groups, readout)
+    slopes = {group.name: surrogate for group in groups if group is not output}
+    if not isinstance(surrogate, str):
+        _check_keys(surrogate, slopes)
+        slopes = dict(surrogate)
+    models = {
+        group.name: NeuronModel.from_group(
+            group, namespace=namespace, synapses=synapses, surrogate=slopes.get(group.name, "")
+        )
+        for group in groups
+    }
+    populations = {
+        group.name: Population(dataclasses.replace(models[group.name], dt=None), group.N)
+        for group in groups
+        if group is not output
+    }
+    ends = {group.name: group.name for group in groups}
+    if output is not None:
+        ends[output.name] = "readout"
+        model = dataclasses.replace(models[output.name], dt=None)
+        readout = Readout(output.N, model=model, bias=False)
+    assert isinstance(readout, Readout)
+    first = {}
+    n_channels = 0
+    for source in sources:
+        first[source.name] = n_channels
+        ends[source.name] = "input"
+        n_channels += source.N
+    learned = _learned(learn, synapses)
+    projections = [
+        projection
+        for pathway in sorted(
+            (pathway for one in synapses for pathway in one._pathways),
+            key=lambda pathway: (pathway.order, pathway.name),
+        )
+        for projection in _projections(pathway, namespace, ends, first, learned, dt)
+    ]
+    return Graph(populations, projections, Input(max(n_channels, 1)), readout, dt)
+
+
+def _cannot(what: str, why: str, fix: str, where: str = "") -> ValueError:
+    place = "SpikingNetwork.from_brian2" + (f"({where})" if where else "")
+    return ValueError(message(what, place, why, fix))
+
+
+def _name(thing: Any) -> str:
+    return str(thing.name)
+
+
+def _check_keys(surrogate: Mapping[str, str], groups: Iterable[str]) -> None:
+    for name in surrogate:
+        if name not in groups:
+            raise _cannot(
+                f"there is no group '{name}' for a surrogate.",
+                "It is the pseudo-derivative of a group that spikes.",
+                did_you_mean(name, groups),
+            )
+
+
+# -- groups ---------------------------------------------------------------------------------------
+
+
+def _sources(objects: list[Any], inputs: Sequence[str] | None) -> list[Any]:
+    """The sources of spikes that are not neurons, in the order in which they are named."""
+    found = {
+        one.name: one
+        for one in sorted((o for o in objects if isinstance(o, SpikeSource)), key=_name)
+        if not isinstance(one, NeuronGroup) and owner_of(one) is one
+    }
+    if inputs is None:
+        return list(found.values())
+    names = [inputs] if isinstance(inputs, str) else list(inputs)
+    for name in names:
+        if name not in found:
+            raise _cannot(
+                f"there is no source of spikes '{name}'.",
+                "Its spikes become those of the trials.",
+                did_you_mean(name, found) or "It must be in the network.",
+            )
+    left = [name for name in found if name not in names]
+    if left:
+        raise _cannot(
+            f"'{left[0]}' is not among the inputs.",
+            "Its spikes would be lost.",
+            f"Add '{left[0]}' to inputs, or leave it out of the network that is read.",
+        )
+    return [found[name] for name in names]
+
+
+def _readout(groups: list[NeuronGroup], readout: Readout | str) -> NeuronGroup | None:
+    """The group that is the readout, if it is one of the network."""
+    if isinstance(readout, Readout):
+        return None
+    names = {group.name: group for group in groups}
+    if readout not in names:
+        raise _cannot(
+            f"there is no group '{readout}' to be the readout.",
+            "It is a Readout, or the name of a group without threshold.",
+            did_you_mean(str(readout), names),
+        )
+    return names[readout]
+
+
+def _time_step(objects: list[Any]) -> Quantity:
+    """The one time step."""
+    if not any(isinstance(one, NeuronGroup) for one in objects):
+        raise _cannot(
+            "it contains no NeuronGroup.",
+            "There is nothing to simulate.",
+            "Pass Network(...) or the list of all objects; collect() finds those of a script.",
+        )
+    steps = {float(one.clock.dt): one for one in objects}
+    if len(steps) > 1:
+        (one, dt), (other, longer) = ((o.name, s) for s, o in sorted(steps.items())[:2])
+        raise _cannot(
+            f"'{one}' has a time step of {dt * 1e3:g} ms and '{other}' one of {longer * 1e3:g} ms.",
+            "A network has one time step.",
+            "Give all objects the same dt.",
+        )
+    return next(iter(steps)) * second
+
+
+# -- synapses -------------------------------------------------------------------------------------
+
+
+def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, tuple[str, ...]]:
+    """What is learned of each Synapses: "w" for the variable that is sent, "delay" for delays."""
+    learned: dict[str, tuple[str, ...]] = {}
+    names = {one.name: one for one in synapses}
+    for entry in [learn] if isinstance(learn, str) else learn:
+        name, _, variable = entry.partition(".")
+        if name not in names:
+            raise _cannot(
+                f"learn names '{entry}', and there are no synapses '{name}'.",
+                "It names weights and delays as synapses.w and synapses.delay.",
+                did_you_mean(name, names),
+            )
+        if variable != "delay" and variable not in names[name].equations.names:
+            raise _cannot(
+                f"'{name}' has no variable '{variable}' to learn.",
+                "It names the variable of the synapses that a spike adds.",
+                did_you_mean(variable, [*names[name].equations.names, "delay"]),
+            )
+        kind = "delay" if variable == "delay" else "w"
+        learned[name] = (*learned.get(name, ()), kind)
+        if kind == "w":
+            learned[f"{name}."] = (variable,)
+    return learned
+
+
+def _projections(
+    pathway: Any,
+    namespace: Mapping[str, Any],
+    ends: Mapping[str, str],
+    first: Mapping[str, int],
+    learned: Mapping[str, tuple[str, ...]],
+    dt: Quantity,
+) -> Iterator[Projection]:
+    """The projections of one pathway: one for each variable that its spikes add to."""
+    synapses = pathway.synapses
+    _check_pathway(synapses, pathway)
+    source, target = owner_of(synapses.source), owner_of(synapses.target)
+    for end in (source, target):
+        if end.name not in ends:
+            raise _cannot(
+                f"'{synapses.name}' reaches '{end.name}', which is not part of the network.",
+                "Its neurons would be missing.",
+                f"Add '{end.name}' to the network.",
+                synapses.name,
+            )
+    # absolute numbers of the neurons: the ends may be parts of groups
+    pre = np.asarray(synapses.variables["_synaptic_pre"].get_value())
+    post = np.asarray(synapses.variables["_synaptic_post"].get_value())
+    if not len(pre):
+        return
+    delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+    # Brian2 rounds half a step up
+    steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
+    statements = split_statements(pathway.code)
+    for statement in statements:
+        variable = _target_of(synapses, statement)
+        amount = _amount(synapses, statement, namespace)
+        learn = learned.get(synapses.name, ())
+        names = get_identifiers(statement.expression)
+        if "w" in learn and not set(learned[f"{synapses.name}."]) & names:
+            learn = tuple(kind for kind in learn if kind != "w")
+        base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
+        if pathway.name != f"{synapses.name}_pre":
+            base += f"_{pathway.objname}"
+        if ends[target.name] == "readout":
+            yield _to_readout(pathway, ends[source.name], base, pre, post, amount, steps, learn)
+            continue
+        for occurrence, k in enumerate(_without_twins(pre, post)):
+            yield Projection(
+                ends[source.name],
+                ends[target.name],
+                name=base if not occurrence else f"{base}_{occurrence + 1}",
+                input=variable,
+                connectivity=(pre[k] + first.get(source.name, 0), post[k]),
+                weight=Quantity(amount[k], dim=target.variables[variable].dim),
+                delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
+                autapses=True,
+                learn=learn,
+            )
+
+
+def _to_readout(pathway, source, name, pre, post, amount, steps, learn) -> Projection:
+    """The weights of a group that is the readout, which reads all neurons at once."""
+    synapses = pathway.synapses
+    shape = owner_of(synapses.source).N, owner_of(synapses.target).N
+    pairs = np.unique(pre.astype(np.int64) * shape[1] + post)
+    if steps.any() or not len(pairs) == len(pre) == shape[0] * shape[1]:
+        raise _cannot(
+            f"'{synapses.name}' has delays, or not one synapse between each neuron and each output.",
+            "The readout reads the spikes of all neurons of a population at once.",
+            "Connect all of them without delay; a weight may be zero.",
+            synapses.name,
+        )
+    weight = np.empty(shape)
+    weight[pre, post] = amount
+    variable = split_statements(pathway.code)[0].variable.removesuffix("_post")
+    dim = owner_of(synapses.target).variables[variable].dim
+    return Projection(source, "readout", name=name, weight=Quantity(weight, dim=dim), learn=learn)
+
+
+def _check_pathway(synapses: Synapses, pathway: Any) -> None:
+    dynamic = [name for name, eq in synapses.equations.items() if eq.type == DIFFERENTIAL_EQUATION]
+    dynamic += list(synapses.event_driven.names if synapses.event_driven is not None else ())
+    dynamic += list(synapses.summed_updaters)
+    if dynamic:
+        raise _cannot(
+            f"'{dynamic[0]}' of '{synapses.name}' changes in time.",
+            "A projection sends constant weights; what a rule learns is in net.parameters.",
+            "Read what the synapses learn with PlasticityRule.from_synapses, and put other dynamics into "
+            "the neurons.",
+            synapses.name,
+        )
+    if pathway.prepost != "pre" or pathway.event != "spike":
+        raise _cannot(
+            f"the pathway '{pathway.objname}' of '{synapses.name}' runs at "
+            + ("a postsynaptic spike." if pathway.event == "spike" else f"'{pathway.event}'."),
+            "A projection sends presynaptic spikes.",
+            "Read what the synapses learn with PlasticityRule.from_synapses.",
+            synapses.name,
+        )
+    if pathway.when != "synapses":
+        raise _cannot(
+            f"the pathway '{pathway.objname}' of '{synapses.name}' runs in slot '{pathway.when}'.",
+            "Spikes arrive in the slot 'synapses', between thresholds and resets.",
+            "Leave when out.",
+            synapses.name,
+        )
+
+
+def _target_of(synapses: Synapses, statement: Statement) -> str:
+    """The variable of the target that a statement adds to."""
+    variable = statement.variable.removesuffix("_post")
+    own = statement.variable in synapses.equations.names
+    if own or statement.operation not in ("+=", "-="):
+        raise _cannot(
+            f"a spike runs '{statement.variable} {statement.operation} {statement.expression}' in "
+            f"'{synapses.name}'.",
+            "A projection adds constant weights to variables of its target.",
+            "Read what the synapses learn with PlasticityRule.from_synapses.",
+            synapses.name,
+        )
+    return variable
+
+
+def _amount(synapses: Synapses, statement: Statement, namespace: Mapping[str, Any]) -> np.ndarray:
+    """What one spike adds at each synapse, in SI values."""
+    n = len(synapses.variables["_synaptic_pre"].get_value())
+    names = get_identifiers(statement.expression)
+    values: dict[str, np.ndarray] = {}
+    outside = set()
+    for name in names:
+        if name in synapses.equations.names:
+            values[name] = np.asarray(synapses.variables[name].get_value(), dtype=float)
+        elif name in synapses.variables:
+            values[name] = _of_neurons(synapses, name)
+        else:
+            outside.add(name)
+    for name, value in constants_of_script(synapses, outside, namespace).items():
+        values[name] = np.asarray(value, dtype=float)
+    try:
+        amount = evaluate(statement.expression, values)
+    except ValueError as error:
+        raise _cannot(
+            f"what a spike of '{synapses.name}' adds is not a constant: {statement.expression}.",
+            "It contains a function that has another value each time.",
+            "Put it into the equations of the neurons.",
+            synapses.name,
+        ) from error
+    amount = np.broadcast_to(np.asarray(amount, dtype=float), (n,))
+    return -amount if statement.operation == "-=" else amount
+
+
+def _of_neurons(synapses: Synapses, name: str) -> np.ndarray:
+    """A constant of the neurons, for each synapse."""
+    side = "pre" if name.endswith("_pre") else "post"
+    base = name.removesuffix(f"_{side}")
+    group = owner_of(synapses.source if side == "pre" else synapses.target)
+    equations = getattr(group, "user_equations", {})
+    if base not in equations or "constant" not in equations[base].flags:
+        raise _cannot(
+            f"what a spike of '{synapses.name}' adds depends on '{name}', which may change in time.",
+            "A projection adds constant weights.",
+            f"Put '{base}' into the equations of the neurons, or declare it (constant).",
+            synapses.name,
+        )
+    values = np.atleast_1d(np.asarray(group.variables[base].get_value(), dtype=float))
+    if group.variables[base].scalar:
+        return values
+    return values[synapses.variables[f"_synaptic_{side}"].get_value()]
+
+
+def _without_twins(pre: np.ndarray, post: np.ndarray) -> list[np.ndarray]:
+    """Indices of the first synapses between two neurons, of the second ones between the same, ..."""
+    order = np.lexsort((np.arange(len(pre)), post, pre))
+    new = np.r_[True, (np.diff(pre[order]) != 0) | (np.diff(post[order]) != 0)]
+    begins = np.flatnonzero(new)
+    occurrence = np.arange(len(order)) - begins[np.cumsum(new) - 1]
+    return [np.sort(order[occurrence == k]) for k in range(int(occurrence.max()) + 1)]
