@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import numpy as np
 from neurosnn.core.messages import message
 from neurosnn.cuda.machines import Machine, make_machine
 from neurosnn.cuda.program import CudaProgram, batch_fields_of_blocks, kernel_names
+from neurosnn.cuda.trials import ResidentTrials
 from neurosnn.engine import Engine
 from neurosnn.engine.backward import Backward, Differentiates
+from neurosnn.engine.batches import BatchInput
 from neurosnn.engine.codegen import LayerCode, network_source
+from neurosnn.engine.derivation import fingerprint
 from neurosnn.engine.program import REAL
 
 if TYPE_CHECKING:
@@ -67,7 +71,12 @@ class CudaEngine(Engine):
     'float32'
     """
 
-    _machine = "cuda"
+    @property
+    def _machine(self) -> str:
+        """The texts of this room, and which losses many threads may run."""
+        folder = Path(__file__).parent
+        files = sorted(file for file in folder.iterdir() if file.suffix in (".py", ".jinja"))
+        return fingerprint(files, str([_threaded(loss, "cpp") for loss in self._losses]))
 
     def __init__(
         self,
@@ -82,7 +91,30 @@ class CudaEngine(Engine):
         self.machine: Machine = make_machine(device)
         super().__init__(net, rule, loss, dtype=dtype, threads=1, learn=learn)
 
+    def prepare(self, trials: Any) -> Any:
+        """The trials in the machine's memory, where they stay: what `fit` does once.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            Any number of trials.
+
+        Returns
+        -------
+        ResidentTrials or FrameTrials
+            Real-valued input is copied with each batch.
+        """
+        if self.net.input.real_valued:
+            return trials
+        return ResidentTrials(self.net, self.loss, super().prepare(trials), self._program)
+
     # -- what this machine does in its own way ----------------------------------------------
+
+    def _read(self, trials: Any, loss: Any, targets: Any) -> BatchInput:
+        """Those in the machine's memory are there already."""
+        if isinstance(trials, ResidentTrials):
+            return trials.read(loss, targets)
+        return super()._read(trials, loss, targets)
 
     def _by_synapse(self, connection: Any) -> bool:
         """Full matrices: threads own targets, and a row of synapses would have them wait."""
@@ -133,6 +165,7 @@ class CudaEngine(Engine):
             device=True,
             learns=self.backward is not None,
             kernels=self._kernels,
+            threaded=[loss for loss in self._losses if _threaded(loss, "cpp")],
         )
 
     def _compile(self, source: str) -> Any:
@@ -162,15 +195,18 @@ class CudaEngine(Engine):
 
 def _check_templates(backward: Backward) -> None:
     """Refuse a rule whose templates many threads cannot share."""
-    for cls in type(backward).__mro__:
-        if "templates" in vars(cls):
-            if vars(cls).get("threaded"):
-                return
-            raise ValueError(
-                message(
-                    f"the backward pass {cls.__name__} is written for one thread.",
-                    _WHERE,
-                    "Many threads share a trial there: its loops need the words of engine/machine.jinja.",
-                    "Use backend='engine', or write them so and set threaded = True.",
-                )
+    if not _threaded(type(backward), "templates"):
+        raise ValueError(
+            message(
+                f"the backward pass {type(backward).__name__} is written for one thread.",
+                _WHERE,
+                "Many threads share a trial there: its loops need the words of engine/machine.jinja.",
+                "Use backend='engine', or write them so and set threaded = True.",
             )
+        )
+
+
+def _threaded(cls: type, text: str) -> bool:
+    """Whether the class that has a text says that many threads may run it."""
+    owner = next((base for base in cls.__mro__ if text in vars(base)), cls)
+    return bool(vars(owner).get("threaded"))

@@ -155,14 +155,23 @@ class CudaProgram:
         values = dict(values)
         table = values.pop("table", None)
         numbers, inputs, outputs = self._sort(values)
-        memory = {name: self.machine.put(array) for name, array in inputs.items()}
+        memory = {
+            name: self.machine.put(array) if isinstance(array, np.ndarray) else array
+            for name, array in inputs.items()
+        }
         if table is None and "event_step" in inputs:
             table = self.table(inputs["event_offset"], memory, int(values["max_steps"]))
             memory["chosen"] = self.machine.put(np.arange(n, dtype=np.int64))
         if table is not None:
             memory |= table.arrays
             numbers |= {"table_steps": table.steps, "max_events": table.most_events}
-        results = {name: self.machine.put(array) for name, array in outputs.items()}
+        # a recording of a shorter trial keeps its zeros; all else is written as a whole
+        results = {
+            name: self.machine.put(array)
+            if name == "outputs" or name.startswith("trace_")
+            else self.machine.array(array.shape, array.dtype)
+            for name, array in outputs.items()
+        }
         if values.get("record_spikes"):
             words = (int(values["max_steps"]) + 31) // 32
             for layer in self.layers:

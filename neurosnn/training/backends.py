@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.cuda import CudaEngine
 from neurosnn.engine import Engine, compiler
 from neurosnn.losses import Loss
 from neurosnn.rules import Rule
@@ -53,10 +54,15 @@ def _brian2(net: Any, rule: Rule, loss: Loss, settings: Settings) -> Backend:
     return rule.online(net, loss)
 
 
+def _cuda(net: Any, rule: Rule, loss: Loss, settings: Settings) -> Backend:
+    return CudaEngine(net, rule, loss, dtype=settings.dtype)
+
+
 #: Makers of backends by name.
 BACKENDS: dict[str, Callable[[Any, Rule, Loss, Settings], Backend]] = {
     "engine": _engine,
     "brian2": _brian2,
+    "cuda": _cuda,
 }
 
 
