@@ -243,6 +243,7 @@ def compile_cubin(text: str, *, real: str, architecture: str) -> bytes:
         arch=architecture,
         fma=single,
         ftz=single,
+        prec_div=not single,
         device_as_default_execution_space=True,
     )
     try:

@@ -114,6 +114,12 @@ class ConnectionCode:
     real_valued: bool
 
     @property
+    def reads_ahead(self) -> bool:
+        """Whether rows of weights are known steps before they are added: input without delay, to one variable."""
+        plain = not (self.source_layer or self.delayed or self.sparse or self.real_valued)
+        return plain and len(self.variables) == 1
+
+    @property
     def arrivals(self) -> str:
         """The events that arrive through this connection."""
         return f"delayed_{self.name}.arrivals" if self.delayed else self.source
