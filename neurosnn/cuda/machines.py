@@ -140,8 +140,15 @@ class Device:
         self.lanes = WARP
         major, minor = device.compute_capability
         self.architecture = f"sm_{major}{minor}"
+        # memory that is freed stays with this process
+        pool = _check(driver, driver.cuDeviceGetDefaultMemPool(0))
+        keep = driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+        _check(driver, driver.cuMemPoolSetAttribute(pool, keep, driver.cuuint64_t(2**64 - 1)))
         self._functions: dict[str, Any] = {}
         self._allowed: dict[str, int] = {}
+        #: Whether each kernel is timed, for :meth:`times`.
+        self.timing = False
+        self._timed: list[tuple[str, Any, Any]] = []
 
     def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
         """As :class:`Machine` says, with NVRTC."""
@@ -170,12 +177,11 @@ class Device:
             self._functions[kernel] = _check(driver, driver.cuModuleGetFunction(self._module, name))
         function = self._functions[kernel]
         if shared > self._allowed.get(kernel, 48 * 1024):
-            attribute = (
-                driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-            )
+            attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             _check(driver, driver.cuFuncSetAttribute(function, attribute, shared))
             self._allowed[kernel] = shared
         argument = (ctypes.c_void_p * 1)(ctypes.addressof(batch))
+        begin = self._event() if self.timing else None
         _check(
             driver,
             driver.cuLaunchKernel(
@@ -185,6 +191,25 @@ class Device:
                 *(shared, 0, ctypes.addressof(argument), 0),
             ),
         )
+        if begin is not None:
+            self._timed.append((kernel, begin, self._event()))
+
+    def _event(self) -> Any:
+        event = _check(self._driver, self._driver.cuEventCreate(0))
+        _check(self._driver, self._driver.cuEventRecord(event, 0))
+        return event
+
+    def times(self) -> dict[str, float]:
+        """Seconds of each kernel since the last call; only while ``timing`` is set."""
+        _check(self._driver, self._driver.cuCtxSynchronize())
+        total: dict[str, float] = {}
+        for kernel, begin, end in self._timed:
+            milliseconds = _check(self._driver, self._driver.cuEventElapsedTime(begin, end))
+            total[kernel] = total.get(kernel, 0.0) + milliseconds * 1e-3
+            for event in (begin, end):
+                _check(self._driver, self._driver.cuEventDestroy(event))
+        self._timed = []
+        return total
 
 
 def make_machine(device: Any) -> Machine:
@@ -292,6 +317,6 @@ def _missing(what: str) -> RuntimeError:
             f"{what}.",
             _WHERE,
             "Kernels are compiled by NVRTC and run by CUDA.",
-            'pip install "neurosnn[gpu]", or backend=\'engine\'.',
+            "pip install \"neurosnn[gpu]\", or backend='engine'.",
         )
     )

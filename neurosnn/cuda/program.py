@@ -62,7 +62,9 @@ def kernel_names(
     names = ["measure_memory", "run_trials"]
     if not real_input:
         names.append("list_input")
-        names += [f"list_arrivals_{c.name}" for c in connections if c.delayed and not c.source_layer]
+        names += [
+            f"list_arrivals_{c.name}" for c in connections if c.delayed and not c.source_layer
+        ]
     if learns:
         names += ["run_trials_backwards", "gradient_rest"]
         names += [f"gradient_{c.name}" for c in connections]
