@@ -3,8 +3,8 @@
     python tools/cuda_check.py --json cuda.json            # equality, then times; needs a GPU
     python tools/cuda_check.py --device processor          # the same equality on a processor, no times
 
-Each case is a process of its own, so that compilers run at the same time. Spikes of float64 must be equal; gradients
-to 1e-9 of their largest value (exp differs in the last place), in float32 to 1e-3.
+Each case is a process of its own, so that compilers run at the same time. Spikes of float64 must be equal;
+gradients to 1e-9 of their largest value (exp differs in the last place), in float32 to 1e-3.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ _WHERE = "CudaEngine"
 class CudaEngine(Engine):
     """A network compiled for an NVIDIA graphics processor.
 
-    The text is the engine's own, generated from the same strings and templates: a block of threads runs a trial,
-    each thread with the neurons that it owns.
+    The text is the engine's own, generated from the same strings and templates: a block of threads
+    runs a trial, each thread with the neurons that it owns.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from neurosnn.engine.build import cache_folder, load_library
 __all__ = ["Device", "Machine", "Processor", "compile_cubin", "make_machine"]
 
 _WHERE = "CudaEngine"
-#: Threads of a block: as many as the largest layer has neurons, up to this. More would leave each too few registers.
+#: Threads of a block: as many as the largest layer has neurons, up to this, so that each has registers.
 MOST_THREADS = 512
 WARP = 32
 

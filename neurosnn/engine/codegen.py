@@ -115,7 +115,7 @@ class ConnectionCode:
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether rows of weights are known steps before they are added: input without delay, to one variable."""
+        """Whether rows of weights are known long before they are added: plain input."""
         plain = not (self.source_layer or self.delayed or self.sparse or self.real_valued)
         return plain and len(self.variables) == 1
 
