@@ -166,9 +166,10 @@ def test_a_loss_of_ones_own_runs_in_one_thread():
             "FOR_STEPS(step, steps)", "for (int64_t step = 0; step < steps; step++)"
         )
 
-    engine = CudaEngine(network("LIF"), EProp(), Own(), device=ONE)
-    assert "if (thread() == 0) loss = own_cross_entropy(" in engine._source()
-    assert "if (thread() == 0) loss = cross_entropy(" not in engine._source()
+    trials = spike_trials(2, n_steps=60, rate=40)
+    engine, _ = equal(network("LIF"), EProp(), trials, MANY, loss=Own())
+    assert "alone = true; if (thread() == 0) loss = own_cross_entropy(" in engine._source()
+    assert "(thread() == 0) loss = cross_entropy(" not in engine._source()
 
 
 # -- real threads under ThreadSanitizer -------------------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +16,7 @@ from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import message
 from neurosnn.engine.build import cache_folder, load_library
 
-__all__ = ["Device", "Machine", "Processor", "compile_cubin", "make_machine"]
+__all__ = ["Device", "Machine", "Processor", "compile_cubin", "make_machine", "why_no_device"]
 
 _WHERE = "CudaEngine"
 #: Threads of a block: as many as the largest layer has neurons, up to this, so that each has registers.
@@ -33,6 +35,9 @@ class Machine(Protocol):
 
     def put(self, values: np.ndarray) -> Any:
         """A copy of an array in the machine's memory."""
+
+    def fetch(self, pairs: Sequence[tuple[Any, np.ndarray]]) -> None:
+        """Wait for the kernels, and copy memory of the machine into arrays."""
 
     def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
         """Run a kernel with so many blocks, and so much shared memory for each."""
@@ -79,6 +84,11 @@ class Processor:
         """As :class:`Machine` says."""
         return _HostArray(np.array(values))
 
+    def fetch(self, pairs: Sequence[tuple[Any, np.ndarray]]) -> None:
+        """As :class:`Machine` says."""
+        for memory, array in pairs:
+            np.copyto(array, memory.get().reshape(array.shape))
+
     def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
         """As :class:`Machine` says."""
         call = getattr(self._library, f"launch_{kernel}")
@@ -91,7 +101,7 @@ class _DeviceArray:
     def __init__(self, driver: Any, shape: Any, dtype: Any):
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.dtype, self._driver = np.dtype(dtype), driver
-        self.nbytes = max(math.prod(self.shape) * self.dtype.itemsize, 1)
+        self.nbytes = -(-max(math.prod(self.shape) * self.dtype.itemsize, 1) // 8) * 8
         self.address = int(_check(driver, driver.cuMemAllocAsync(self.nbytes, 0)))
 
     def __del__(self) -> None:
@@ -148,6 +158,7 @@ class Device:
         self._allowed: dict[str, int] = {}
         #: Whether each kernel is timed, for :meth:`times`.
         self.timing = False
+        self._staging = np.zeros(0, np.uint8)
         self._timed: list[tuple[str, Any, Any]] = []
 
     def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
@@ -168,6 +179,29 @@ class Device:
         if values.nbytes:
             array.set(values)
         return array
+
+    def fetch(self, pairs: Sequence[tuple[Any, np.ndarray]]) -> None:
+        """As :class:`Machine` says, by way of memory that the graphics processor can write to."""
+        driver, total = self._driver, sum(memory.nbytes for memory, _ in pairs)
+        if self._staging.nbytes < total:
+            if self._staging.nbytes:
+                _check(driver, driver.cuMemFreeHost(self._staging.ctypes.data))
+            address = int(_check(driver, driver.cuMemAllocHost(total)))
+            self._staging = np.ctypeslib.as_array((ctypes.c_uint8 * total).from_address(address))
+        start, base = 0, self._staging.ctypes.data
+        for memory, array in pairs:
+            if array.nbytes:
+                _check(
+                    driver,
+                    driver.cuMemcpyDtoHAsync(base + start, memory.address, array.nbytes, 0),
+                )
+            start += memory.nbytes
+        _check(driver, driver.cuStreamSynchronize(0))
+        start = 0
+        for memory, array in pairs:
+            part = self._staging[start : start + array.nbytes]
+            np.copyto(array, part.view(array.dtype).reshape(array.shape))
+            start += memory.nbytes
 
     def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
         """As :class:`Machine` says; does not wait for the end."""
@@ -210,6 +244,15 @@ class Device:
                 _check(self._driver, self._driver.cuEventDestroy(event))
         self._timed = []
         return total
+
+
+def why_no_device() -> str:
+    """Why nothing can run on a graphics processor here; "" if it can."""
+    if find_spec("cuda") is None or find_spec("cuda.core") is None:
+        return "the extra gpu is not installed"
+    if not Path("/proc/driver/nvidia/version").exists():
+        return "there is no NVIDIA driver"
+    return ""
 
 
 def make_machine(device: Any) -> Machine:

@@ -17,6 +17,8 @@ __all__ = ["CudaProgram", "Table", "batch_fields_of_blocks", "kernel_names"]
 
 #: As in the kernels: targets and groups of trials of a block that sums the gradient of weights.
 TILE, GROUPS = 32, 16
+#: Bytes up to which it is quicker to compare an array with the last one than to copy it.
+SMALL = 2**16
 INTEGERS = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
 DTYPES = {
     "int64_t": np.int64,
@@ -134,6 +136,7 @@ class CudaProgram:
         )
         self._workspace: Any = None
         self._measured: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._kept: dict[str, tuple[np.ndarray, Any]] = {}
         self._spikes: dict[int, np.ndarray] = {}
         self._steps: np.ndarray = np.zeros(0, np.int64)
 
@@ -158,7 +161,7 @@ class CudaProgram:
         table = values.pop("table", None)
         numbers, inputs, outputs = self._sort(values)
         memory = {
-            name: self.machine.put(array) if isinstance(array, np.ndarray) else array
+            name: self._put(name, array) if isinstance(array, np.ndarray) else array
             for name, array in inputs.items()
         }
         if table is None and "event_step" in inputs:
@@ -194,8 +197,7 @@ class CudaProgram:
         self.machine.launch(kernel, batch, n, shared)
         if gradient:
             self._gradients(batch)
-        for name, array in outputs.items():
-            np.copyto(array, results[name].get().reshape(array.shape))
+        self.machine.fetch([(results[name], array) for name, array in outputs.items()])
         self._steps = np.asarray(values["n_steps"])
         self._spikes = {
             layer.index: results[f"spikes_{layer.index}"].get()
@@ -228,6 +230,16 @@ class CudaProgram:
         return Table(rows, steps, arrays, max(int((end - begin).max(initial=0)), 1))
 
     # -- memory -----------------------------------------------------------------------------
+
+    def _put(self, name: str, array: np.ndarray) -> Any:
+        """An array in the machine's memory; a small one that has not changed since the last call is there."""
+        kept = self._kept.get(name)
+        if kept is not None and kept[0].shape == array.shape and np.array_equal(kept[0], array):
+            return kept[1]
+        memory = self.machine.put(array)
+        if array.nbytes <= SMALL:
+            self._kept[name] = (array.copy(), memory)
+        return memory
 
     def _sort(self, values: Mapping[str, Any]) -> tuple[dict, dict, dict]:
         """Numbers, arrays that are read and arrays that are written, of the members of the Batch."""

@@ -47,9 +47,9 @@ class Trainer(BaseTrainer):
     loss : Loss or str, optional
         A loss, or the name of one with its defaults: "cross_entropy", "cross_entropy_per_step",
         "mean_square", "max_cross_entropy", "first_spike".
-    backend : {"auto", "engine", "brian2"} or object, optional
-        The fast engine, stock Brian2, or the engine where a C++ compiler is found; or any object
-        with their ``run(trials, targets=None, gradient=False)``. Learned arrays of its own in a
+    backend : {"auto", "engine", "cuda", "brian2"} or object, optional
+        The fast engine, the same on an NVIDIA graphics processor, stock Brian2, or the quickest that is
+        found; or any object with their ``run(trials, targets=None, gradient=False)``. Learned arrays of its own in a
         mapping ``parameters`` are updated with the network's; what its ``prepare(trials)`` returns,
         if it has one, takes the place of the trials of a fit.
     dtype : {"float32", "float64"}, optional
