@@ -1,10 +1,12 @@
 """The kernels of the graphics processor, run on a processor: the results of the engine, bit for bit."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +30,7 @@ from neurosnn.cuda import CudaEngine
 from neurosnn.cuda.machines import Processor
 from neurosnn.data import FrameTrials
 from neurosnn.engine import Engine
+from neurosnn.engine.build import load_library
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
 
 pytestmark = pytest.mark.standalone
@@ -93,6 +96,13 @@ def test_gradient_has_the_bits_of_the_engine(name, rule, machine):
 def test_single_precision_is_close():
     net, trials = network("CurrentLIF"), spike_trials(4, n_steps=100, rate=60)
     equal(net, EventProp(), trials, ONE, dtype="float32", rtol=2e-4)
+
+
+def test_more_input_in_a_step_than_is_read_ahead():
+    """The same program as above."""
+    net, trials = network("CurrentLIF"), spike_trials(2, n_steps=45, rate=900)
+    assert np.bincount(trials.steps(net.dt)[1]).max() > 40
+    equal(net, EProp(), trials, ONE)
 
 
 def test_other_losses_and_learned_parameters():
@@ -225,6 +235,122 @@ def test_threads_meet_at_barriers_and_race_without(barrier, tmp_path):
     else:
         assert done.returncode == 66, done.stderr[-2000:]
         assert "data race" in done.stderr
+
+
+# -- the driver of a graphics processor, played by the processor -----------------------------------
+
+
+class FakeDriver:
+    """The calls of CUDA's driver that are used, with their arguments; memory is the processor's."""
+
+    class CUresult:
+        CUDA_ERROR_OUT_OF_MEMORY = 2
+
+    class CUmemPool_attribute:
+        CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4
+
+    class CUfunction_attribute:
+        CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8
+
+    def __init__(self, limit=2**30):
+        self.memory, self.limit, self.library = {}, limit, None
+
+    cuuint64_t = int
+
+    def cuDeviceGetDefaultMemPool(self, device):
+        return 0, "pool"
+
+    def cuMemPoolSetAttribute(self, pool, attribute, value):
+        return (0,)
+
+    def _new(self, size):
+        if size > self.limit:
+            return 2, None
+        array = np.full(size, 0xAB, np.uint8)  # new memory holds anything
+        self.memory[array.ctypes.data] = array
+        return 0, array.ctypes.data
+
+    def cuMemAllocAsync(self, size, stream):
+        return self._new(size)
+
+    def cuMemAllocHost(self, size):
+        return self._new(size)
+
+    def cuMemFreeAsync(self, address, stream):
+        del self.memory[address]
+        return (0,)
+
+    def cuMemFreeHost(self, address):
+        del self.memory[address]
+        return (0,)
+
+    def cuMemcpyHtoDAsync(self, to, source, size, stream):
+        ctypes.memmove(to, source, size)
+        return (0,)
+
+    def cuMemcpyDtoHAsync(self, to, source, size, stream):
+        ctypes.memmove(to, source, size)
+        return (0,)
+
+    def cuMemcpyDtoH(self, to, source, size):
+        ctypes.memmove(to, source, size)
+        return (0,)
+
+    def cuStreamSynchronize(self, stream):
+        return (0,)
+
+    def cuModuleLoadData(self, cubin):
+        return 0, "module"
+
+    def cuModuleGetFunction(self, module, name):
+        return 0, getattr(self.library, f"launch_{name.decode()}")
+
+    def cuFuncSetAttribute(self, function, attribute, value):
+        return (0,)
+
+    def cuLaunchKernel(self, function, x, y, z, threads, ty, tz, shared, stream, arguments, extra):
+        assert (y, z, ty, tz, stream, extra) == (1, 1, 1, 1, 0, 0)
+        batch = ctypes.c_void_p.from_address(arguments).value
+        function(ctypes.c_void_p(batch), ctypes.c_int64(x), ctypes.c_int64(shared))
+        return (0,)
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    fake = FakeDriver()
+    device = SimpleNamespace(set_current=lambda: None, name="fake", compute_capability=(9, 0))
+    bindings = SimpleNamespace(driver=fake)
+    monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(bindings=bindings))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
+    monkeypatch.setitem(sys.modules, "cuda.core", SimpleNamespace(Device=lambda number: device))
+
+    def compile_cubin(text, *, real, architecture):
+        text = text.replace("#define THREADS 128", "#define THREADS 1")
+        text = text.replace("#define LANES 32", "#define LANES 1")
+        fake.library = load_library(text, real=real, flags=("-std=c++20",))
+        return b""
+
+    monkeypatch.setattr("neurosnn.cuda.machines.compile_cubin", compile_cubin)
+    return fake
+
+
+def test_the_calls_of_the_driver(driver):
+    """The program of one of the tests above, through all calls of the driver but its own machine."""
+    net, trials = network("CurrentLIF"), spike_trials(4, n_steps=100, rate=60)
+    engine, result = equal(net, EventProp(), trials, "cuda", dtype="float32", rtol=2e-4)
+    for _ in range(2):
+        again = engine.run(engine.prepare(trials), gradient=True)
+        for name, value in result.gradient.items():
+            np.testing.assert_array_equal(again.gradient[name], value)
+    # the weights are read at every call
+    net.parameters["readout.w"] *= 2
+    assert engine.run(trials).loss != result.loss
+    memory = len(driver.memory)
+    engine.run(trials, gradient=True)
+    assert len(driver.memory) == memory
+    driver.limit = 2**16
+    with pytest.raises(MemoryError, match="need .* GiB, .* MiB each"):
+        engine.run(spike_trials(40, n_steps=100, rate=60))
 
 
 # -- a graphics processor ---------------------------------------------------------------------------
