@@ -233,7 +233,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- many threads -----------------------------------------------------------------------------
     Mutant(
         "cuda: spikes of the last, unfinished word forgotten",
-        "neurosnn/cuda/block.jinja",
+        "neurosnn/cuda/lists.jinja",
         "if (steps % 32) FOR_NEURONS(j, N)",
         "if (steps % 32 > 30) FOR_NEURONS(j, N)",
         ("test_cuda.py::test_single_precision_is_close",),
@@ -247,7 +247,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "cuda: input beyond what is read ahead is not added",
-        "neurosnn/cuda/block.jinja",
+        "neurosnn/cuda/sums.jinja",
         "for (int64_t e = begin[0] + MOST; e < end[0]; e++)",
         "for (int64_t e = begin[0] + MOST; e < begin[0]; e++)",
         ("test_cuda.py::test_more_input_in_a_step_than_is_read_ahead",),

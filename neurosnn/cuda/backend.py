@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from neurosnn.engine.program import REAL
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
 
-__all__ = ["CudaEngine", "why_not"]
+__all__ = ["CudaEngine", "KeptGradient", "why_not"]
 
 _WHERE = "CudaEngine"
 
@@ -89,6 +90,7 @@ class CudaEngine(Engine):
         device: Any = "cuda",
     ):
         self.machine: Machine = make_machine(device)
+        self._keeps, self._kept = False, {}
         super().__init__(net, rule, loss, dtype=dtype, threads=1, learn=learn)
 
     def prepare(self, trials: Any) -> Any:
@@ -142,7 +144,13 @@ class CudaEngine(Engine):
 
     def _batch_fields(self) -> list[tuple[str, str]]:
         fields = super()._batch_fields()
-        return batch_fields_of_blocks(fields, self._layers, self._connections, self._transposed)
+        return batch_fields_of_blocks(
+            fields,
+            self._layers,
+            self._connections,
+            transposed=self._transposed,
+            learns=self.backward is not None,
+        )
 
     @property
     def _kernels(self) -> tuple[str, ...]:
@@ -181,6 +189,45 @@ class CudaEngine(Engine):
             self.dtype,
         )
 
+    # -- gradients that stay in the machine's memory ----------------------------------------
+
+    @property
+    def can_keep_gradient(self) -> bool:
+        """Whether all that is learned are full matrices of weights and a bias."""
+        own = {f"{name}.w" for name in self.net.connections} | {"readout.b"}
+        sparse = any(connection.sparse for connection in self.net.connections.values())
+        return not sparse and not self.parameters and set(self.net.parameters) <= own
+
+    def keep_gradient(self) -> None:
+        """From now on the gradient of `run` stays there, and is copied when someone reads it."""
+        self._keeps = self.can_keep_gradient
+
+    def _gradient_buffers(self) -> dict[str, Any]:
+        if not self._keeps:
+            return super()._gradient_buffers()
+        new = self.machine.array
+        self._kept = {
+            name: new(array.shape, float) for name, array in super()._gradient_buffers().items()
+        }
+        return {}
+
+    def _gradient(self, sums: dict[str, np.ndarray], n_trials: int) -> Any:
+        if not self._keeps:
+            return super()._gradient(sums, n_trials)
+        return KeptGradient(self, self._kept, n_trials)
+
+    def copy_gradient(self, kept: dict[str, Any], n_trials: int) -> dict[str, np.ndarray]:
+        """A gradient that has stayed in the machine's memory."""
+        sums = super()._gradient_buffers()
+        self.machine.fetch([(kept[name], array) for name, array in sums.items()])
+        return super()._gradient(sums, n_trials)
+
+    def _call(
+        self, batch: BatchInput, buffers: dict, *, per_trial=({}, {}), **numbers: Any
+    ) -> None:
+        kept = self._kept if numbers.get("gradient") and self._keeps else {}
+        super()._call(batch, buffers, per_trial=per_trial, kept_gradients=kept, **numbers)
+
     def _weights(self) -> dict[str, np.ndarray]:
         values = super()._weights()
         for code in self._connections:
@@ -191,6 +238,39 @@ class CudaEngine(Engine):
             if self._transposed and code.source_layer:
                 values[f"across_{code.name}"] = np.ascontiguousarray(values[f"w_{code.name}"].T)
         return values
+
+
+class KeptGradient(Mapping[str, np.ndarray]):
+    """The gradient of a batch in the machine's memory; reading it copies it.
+
+    Parameters
+    ----------
+    engine : CudaEngine
+        Where it was computed.
+    sums : dict of str to array of the machine
+        Sums over the trials, by the engine's names.
+    n_trials : int
+        How many.
+    """
+
+    def __init__(self, engine: CudaEngine, sums: dict[str, Any], n_trials: int):
+        self.engine, self.sums, self.n_trials = engine, sums, n_trials
+        self._copy: dict[str, np.ndarray] | None = None
+
+    def of(self, name: str) -> Any:
+        """The sums of a parameter of the network."""
+        return self.sums["bias" if name == "readout.b" else name.removesuffix(".w")]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if self._copy is None:
+            self._copy = self.engine.copy_gradient(self.sums, self.n_trials)
+        return self._copy[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.engine.net.parameters)
+
+    def __len__(self) -> int:
+        return len(self.engine.net.parameters)
 
 
 def why_not(net: SpikingNetwork, rule: Differentiates, loss: Any) -> str:

@@ -49,7 +49,7 @@ class _HostArray:
     def __init__(self, values: np.ndarray):
         self.values = values
         self.address = values.ctypes.data
-        self.nbytes = values.nbytes
+        self.nbytes, self.shape = values.nbytes, values.shape
 
     def get(self) -> np.ndarray:
         return self.values

@@ -16,9 +16,22 @@ from neurosnn.engine.program import REAL
 __all__ = ["CudaProgram", "Table", "batch_fields_of_blocks", "kernel_names"]
 
 #: As in the kernels: targets and groups of trials of a block that sums the gradient of weights.
-TILE, GROUPS = 32, 16
+TILE, GROUPS, PARTS = 32, 16, 128
 #: Bytes up to which it is quicker to compare an array with the last one than to copy it.
 SMALL = 2**16
+#: Numbers of an update, see :meth:`CudaProgram.descend`.
+UPDATE_NUMBERS = (
+    "clip",
+    "shrink",
+    "decay",
+    "rate",
+    "root",
+    "epsilon",
+    "beta_1",
+    "rest_1",
+    "beta_2",
+    "rest_2",
+)
 INTEGERS = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
 DTYPES = {
     "int64_t": np.int64,
@@ -27,6 +40,7 @@ DTYPES = {
     "double": np.float64,
     "float": np.float32,
     "char": np.uint8,
+    "bool": np.bool_,
 }
 
 
@@ -34,7 +48,9 @@ def batch_fields_of_blocks(
     fields: list[tuple[str, str]],
     layers: list[LayerCode],
     connections: list[ConnectionCode],
+    *,
     transposed: bool,
+    learns: bool,
 ) -> list[tuple[str, str]]:
     """The members of the engine's Batch, without sizes that are compiled in, and what blocks need besides."""
     constant = {f"n_{layer.index}" for layer in layers}
@@ -44,6 +60,15 @@ def batch_fields_of_blocks(
     kept += [(name, "const int64_t*") for name in ("chosen", "event_begin", "event_end")]
     kept += [("input_offset", "int64_t*"), ("input_first", "int64_t*"), ("input_when", "int32_t*")]
     kept += [(f"spikes_{layer.index}", "uint32_t*") for layer in layers if layer.spiking]
+    if learns:
+        kept += [
+            ("update_size", "int64_t"),
+            ("update_w", "double*"),
+            ("update_mask", "const bool*"),
+        ]
+        kept += [("update_gradient", "const double*"), ("update_squares", "double*")]
+        kept += [("update_mean", "double*"), ("update_square", "double*")]
+        kept += [(f"update_{name}", "double") for name in UPDATE_NUMBERS]
     for c in connections:
         if c.delayed and c.source_layer:
             kept.append((f"order_{c.name}", "const int32_t*"))
@@ -68,7 +93,7 @@ def kernel_names(
             f"list_arrivals_{c.name}" for c in connections if c.delayed and not c.source_layer
         ]
     if learns:
-        names += ["run_trials_backwards", "gradient_rest"]
+        names += ["run_trials_backwards", "gradient_rest", "square_gradient", "descend"]
         names += [f"gradient_{c.name}" for c in connections]
     return tuple(names)
 
@@ -158,7 +183,7 @@ class CudaProgram:
         """
         n, gradient = int(values["n_trials"]), bool(values.get("gradient", 0))
         values = dict(values)
-        table = values.pop("table", None)
+        table, kept = values.pop("table", None), values.pop("kept_gradients", {})
         numbers, inputs, outputs = self._sort(values)
         memory = {
             name: self._put(name, array) if isinstance(array, np.ndarray) else array
@@ -177,6 +202,8 @@ class CudaProgram:
             else self.machine.array(array.shape, array.dtype)
             for name, array in outputs.items()
         }
+        # gradients that stay in the machine's memory
+        results |= {f"d_{name}": array for name, array in kept.items()}
         if values.get("record_spikes"):
             words = (int(values["max_steps"]) + 31) // 32
             for layer in self.layers:
@@ -228,6 +255,47 @@ class CudaProgram:
         batch = self._batch({"table_steps": steps}, arrays, {})
         self.machine.launch("list_input", batch, rows, 0)
         return Table(rows, steps, arrays, max(int((end - begin).max(initial=0)), 1))
+
+    # -- updates ----------------------------------------------------------------------------
+
+    def squares(self, gradient: Any, size: int, n_trials: int, mask: Any) -> Any:
+        """Sums of the squares of parts of a gradient, in the machine's memory."""
+        sums = self.machine.array(PARTS, np.float64)
+        arrays = {"update_gradient": gradient, "update_squares": sums} | _mask(mask)
+        batch = self._batch({"update_size": size, "n_trials": n_trials}, arrays)
+        self.machine.launch("square_gradient", batch, PARTS, 8 * self.machine.threads)
+        return sums
+
+    def descend(
+        self,
+        w: Any,
+        gradient: Any,
+        size: int,
+        n_trials: int,
+        mask: Any,
+        averages: tuple[Any, ...],
+        numbers: Mapping[str, float],
+    ) -> None:
+        """One step of an optimizer on an array in the machine's memory.
+
+        Parameters
+        ----------
+        w, gradient : array of the machine
+            What is changed, and sums over so many trials of what changes it.
+        size, n_trials : int
+            Numbers of w, and of trials.
+        mask : array of the machine or None
+            Where w may change.
+        averages : tuple of arrays of the machine
+            None; the velocity; or Adam's two averages.
+        numbers : mapping of str to float
+            By :data:`UPDATE_NUMBERS`.
+        """
+        arrays = {"update_w": w, "update_gradient": gradient} | _mask(mask)
+        arrays |= dict(zip(("update_mean", "update_square"), averages, strict=False))
+        scalars = {f"update_{name}": numbers.get(name, 0.0) for name in UPDATE_NUMBERS}
+        batch = self._batch({"update_size": size, "n_trials": n_trials, **scalars}, arrays)
+        self.machine.launch("descend", batch, PARTS, 0)
 
     # -- memory -----------------------------------------------------------------------------
 
@@ -318,3 +386,7 @@ class CudaProgram:
             tiles = -(-self.sizes[int(c.target.removeprefix("layer"))] // TILE)
             self.machine.launch(f"gradient_{c.name}", batch, n_pre * tiles, shared)
         self.machine.launch("gradient_rest", batch, -(-rest // self.machine.threads), 0)
+
+
+def _mask(mask: Any) -> dict[str, Any]:
+    return {} if mask is None else {"update_mask": mask}
