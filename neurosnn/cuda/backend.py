@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,8 @@ class CudaEngine(Engine):
         device: Any = "cuda",
     ):
         self.machine: Machine = make_machine(device)
-        self._keeps, self._kept = False, {}
+        self._keeps = False
+        self._kept: dict[str, Any] = {}
         super().__init__(net, rule, loss, dtype=dtype, threads=1, learn=learn)
 
     def prepare(self, trials: Any) -> Any:
@@ -137,7 +139,7 @@ class CudaEngine(Engine):
         }
         return {**own, **({} if self.backward is None else self.backward.templates)}
 
-    @property
+    @cached_property
     def _transposed(self) -> bool:
         """Whether the rule reads the weights of a connection column by column."""
         return any("b.across_" in text for text in self._templates().values())
@@ -177,7 +179,7 @@ class CudaEngine(Engine):
         )
 
     def _compile(self, source: str) -> Any:
-        sizes = {self._index[name].index: part.n for name, part in self.parts.items()}
+        sizes = {self._index[str(name)].index: part.n for name, part in self.parts.items()}
         return CudaProgram(
             self.machine,
             source,
@@ -223,7 +225,12 @@ class CudaEngine(Engine):
         return super()._gradient(sums, n_trials)
 
     def _call(
-        self, batch: BatchInput, buffers: dict, *, per_trial=({}, {}), **numbers: Any
+        self,
+        batch: BatchInput,
+        buffers: dict[str, Any],
+        *,
+        per_trial: Any = ({}, {}),
+        **numbers: Any,
     ) -> None:
         kept = self._kept if numbers.get("gradient") and self._keeps else {}
         super()._call(batch, buffers, per_trial=per_trial, kept_gradients=kept, **numbers)

@@ -25,7 +25,9 @@ WARP = 32
 
 
 class Machine(Protocol):
-    """Memory and kernels of a machine."""
+    """Memory and kernels of a machine; a block has so many ``threads``."""
+
+    threads: int
 
     def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
         """Compile the generated text for layers of these sizes."""
@@ -262,7 +264,8 @@ def make_machine(device: Any) -> Machine:
     if device == "processor":
         return Processor()
     if not isinstance(device, str) and callable(getattr(device, "launch", None)):
-        return device
+        machine: Machine = device
+        return machine
     raise ValueError(
         message(
             f"device must be 'cuda' or 'processor', got {device!r}.",

@@ -309,10 +309,12 @@ class CudaProgram:
             self._kept[name] = (array.copy(), memory)
         return memory
 
-    def _sort(self, values: Mapping[str, Any]) -> tuple[dict, dict, dict]:
+    def _sort(
+        self, values: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
         """Numbers, arrays that are read and arrays that are written, of the members of the Batch."""
         numbers: dict[str, Any] = {}
-        inputs: dict[str, np.ndarray] = {}
+        inputs: dict[str, Any] = {}
         outputs: dict[str, np.ndarray] = {}
         for name, kind in self.fields:
             value = values.get(name)
@@ -330,8 +332,8 @@ class CudaProgram:
                     outputs[name] = value
         return numbers, inputs, outputs
 
-    def _batch(self, numbers: Mapping, *arrays: Mapping[str, Any]) -> ctypes.Structure:
-        batch = self._structure(**numbers)
+    def _batch(self, numbers: Mapping[str, Any], *arrays: Mapping[str, Any]) -> ctypes.Structure:
+        batch: ctypes.Structure = self._structure(**numbers)
         for group in arrays:
             for name, array in group.items():
                 setattr(batch, name, array.address)
@@ -366,7 +368,7 @@ class CudaProgram:
         return self._workspace
 
     def _arrivals(self, n: int, steps: int, table: Table) -> dict[str, Any]:
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for c in self.connections:
             if c.delayed and not c.source_layer:
                 offset = self.machine.array((n, steps + 1), np.int64)

@@ -364,14 +364,14 @@ class Adam(_Descent):
         return step
 
 
-def clip_by_global_norm(gradient: dict[str, np.ndarray], limit: float | None) -> float:
+def clip_by_global_norm(gradient: Mapping[str, np.ndarray], limit: float | None) -> float:
     """Shorten a gradient that is longer than `limit`, in place.
 
     The norm is that of all blocks together, ``sqrt(sum of all squares)``; directions are kept.
 
     Parameters
     ----------
-    gradient : dict of str to array
+    gradient : mapping of str to array
         Blocks, changed in place.
     limit : float or None
         Largest norm; None only measures.
