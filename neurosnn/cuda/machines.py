@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import math
@@ -108,7 +109,8 @@ class _DeviceArray:
 
     def __del__(self) -> None:
         if getattr(self, "address", 0):
-            self._driver.cuMemFreeAsync(self.address, 0)
+            with contextlib.suppress(Exception):  # Python may be ending
+                self._driver.cuMemFreeAsync(self.address, 0)
 
     def set(self, values: np.ndarray) -> None:
         values = np.ascontiguousarray(values)
@@ -169,7 +171,9 @@ class Device:
         self.threads = min(MOST_THREADS, -(-max(largest, 4 * WARP) // WARP) * WARP)
         text = _constants(sizes, self.threads, self.lanes) + source
         cubin = compile_cubin(text, real=real, architecture=self.architecture)
-        self._module = _check(self._driver, self._driver.cuModuleLoadData(cubin))
+        image = ctypes.create_string_buffer(cubin, len(cubin))
+        address = ctypes.addressof(image)
+        self._module = _check(self._driver, self._driver.cuModuleLoadData(address))
 
     def array(self, shape: Any, dtype: Any) -> _DeviceArray:
         """As :class:`Machine` says."""
