@@ -324,10 +324,10 @@ def compile_cubin(text: str, *, real: str, architecture: str) -> bytes:
     try:
         code = bytes(Program(text, "c++", options).compile("cubin").code)
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if "error" in line.lower()]
+        lines = [line for line in str(error).splitlines() if "error:" in line.lower()]
         raise RuntimeError(
             message(
-                f"NVRTC refused the generated text: {(lines or [type(error).__name__])[-1][:200]}.",
+                f"NVRTC refused the generated text: {(lines or [type(error).__name__])[0][:200]}.",
                 _WHERE,
                 "This is an error of neurosnn, or a loss of your own uses more than C++ has there.",
                 "Report it with the equations of your model; backend='engine' works without.",
