@@ -204,6 +204,7 @@ RACES = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["", ".removesuffix('BARRIER;')"])
 def test_threads_meet_at_barriers_and_race_without(change, tmp_path):
     compiler = shutil.which("g++")
