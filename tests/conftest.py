@@ -47,6 +47,7 @@ MARKERS = {
     "needs_data": "reads public data sets in the folder that NEUROSNN_DATA names",
     "standalone": "builds a C++ program with Brian2's standalone mode; runs in a folder of its own",
     "torch": "needs PyTorch: every test of a file with torch in its name, and of the examples that use it",
+    "gpu": "runs on an NVIDIA graphics processor: needs one, its driver and the extra gpu",
     "cython": "runs with Brian2's Cython target instead of numpy",
 }
 
@@ -74,6 +75,8 @@ def pytest_collection_modifyitems(items):
         )
     if find_spec("torch") is None:
         lacking["torch"] = "PyTorch is not installed: pip install 'neurosnn[torch]'"
+    if find_spec("cuda") is None or not Path("/proc/driver/nvidia/version").exists():
+        lacking["gpu"] = "there is no NVIDIA graphics processor, or not the extra gpu"
     folder = os.environ.get("NEUROSNN_DATA", "")
     if not folder:
         lacking["needs_data"] = (

@@ -67,9 +67,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "surrogate: step of the readout's coefficients",
         SURROGATE + "layer_surrogate.jinja",
         "h_{{ name }}.data() + (last ? step : step + 1)*n;\n        {%- endfor %}\n"
-        "        for (int64_t j = 0; j < n; j++) {",
+        "        FOR_NEURONS(j, n) {",
         "h_{{ name }}.data() + step*n;\n        {%- endfor %}\n"
-        "        for (int64_t j = 0; j < n; j++) {",
+        "        FOR_NEURONS(j, n) {",
         (GRADIENT + "::test_coefficients_of_a_nonlinear_readout_are_those_of_their_step[eprop]",),
     ),
     Mutant(
@@ -229,6 +229,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "zbar[i] += b.w_{{ c.name }}[s]",
         "zbar[i] -= b.w_{{ c.name }}[s]",
         (GRADIENT + "::test_bptt_goes_through_sparse_synapses",),
+    ),
+    # -- many threads -----------------------------------------------------------------------------
+    Mutant(
+        "cuda: spikes of the last, unfinished word forgotten",
+        "neurosnn/cuda/lists.jinja",
+        "if (steps % 32) FOR_NEURONS(j, N)",
+        "if (steps % 32 > 30) FOR_NEURONS(j, N)",
+        ("test_cuda.py::test_single_precision_is_close",),
+    ),
+    Mutant(
+        "cuda: arrivals in the order of the neurons, not of their sending",
+        "neurosnn/cuda/backend.py",
+        "-delay.astype(np.int64)",
+        "0*delay.astype(np.int64)",
+        ("test_cuda.py::test_gradient_has_the_bits_of_the_engine",),
+    ),
+    Mutant(
+        "cuda: input beyond what is read ahead is not added",
+        "neurosnn/cuda/sums.jinja",
+        "for (int64_t e = begin[0] + MOST; e < end[0]; e++)",
+        "for (int64_t e = begin[0] + MOST; e < begin[0]; e++)",
+        ("test_cuda.py::test_more_input_in_a_step_than_is_read_ahead",),
     ),
     # -- EventProp --------------------------------------------------------------------------------
     Mutant(

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosnn.core.messages import message
-from neurosnn.cuda.machines import Machine, make_machine
+from neurosnn.cuda.machines import Machine, make_machine, why_no_device
 from neurosnn.cuda.program import CudaProgram, batch_fields_of_blocks, kernel_names
+from neurosnn.cuda.trials import ResidentTrials
 from neurosnn.engine import Engine
 from neurosnn.engine.backward import Backward, Differentiates
+from neurosnn.engine.batches import BatchInput
 from neurosnn.engine.codegen import LayerCode, network_source
+from neurosnn.engine.derivation import fingerprint
 from neurosnn.engine.program import REAL
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
 
-__all__ = ["CudaEngine"]
+__all__ = ["CudaEngine", "KeptGradient", "why_not"]
 
 _WHERE = "CudaEngine"
 
@@ -26,8 +32,8 @@ _WHERE = "CudaEngine"
 class CudaEngine(Engine):
     """A network compiled for an NVIDIA graphics processor.
 
-    The text is the engine's own, generated from the same strings and templates: a block of threads runs a trial,
-    each thread with the neurons that it owns.
+    The text is the engine's own, generated from the same strings and templates: a block of threads
+    runs a trial, each thread with the neurons that it owns.
 
     Parameters
     ----------
@@ -67,7 +73,12 @@ class CudaEngine(Engine):
     'float32'
     """
 
-    _machine = "cuda"
+    @property
+    def _machine(self) -> str:
+        """The texts of this room, and which losses many threads may run."""
+        folder = Path(__file__).parent
+        files = sorted(file for file in folder.iterdir() if file.suffix in (".py", ".jinja"))
+        return fingerprint(files, str([_threaded(loss, "cpp") for loss in self._losses]))
 
     def __init__(
         self,
@@ -90,9 +101,34 @@ class CudaEngine(Engine):
                         "Use backend='engine', or delays of the presynaptic neurons.",
                     )
                 )
+        self._keeps = False
+        self._kept: dict[str, Any] = {}
         super().__init__(net, rule, loss, dtype=dtype, threads=1, learn=learn)
 
+    def prepare(self, trials: Any) -> Any:
+        """The trials in the machine's memory, where they stay: what `fit` does once.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            Any number of trials.
+
+        Returns
+        -------
+        ResidentTrials or FrameTrials
+            Real-valued input is copied with each batch.
+        """
+        if self.net.input.real_valued:
+            return trials
+        return ResidentTrials(self.net, self.loss, super().prepare(trials), self._program)
+
     # -- what this machine does in its own way ----------------------------------------------
+
+    def _read(self, trials: Any, loss: Any, targets: Any) -> BatchInput:
+        """Those in the machine's memory are there already."""
+        if isinstance(trials, ResidentTrials):
+            return trials.read(loss, targets)
+        return super()._read(trials, loss, targets)
 
     def _by_synapse(self, connection: Any) -> bool:
         """Full matrices: threads own targets, and a row of synapses would have them wait."""
@@ -113,14 +149,20 @@ class CudaEngine(Engine):
         }
         return {**own, **({} if self.backward is None else self.backward.templates)}
 
-    @property
+    @cached_property
     def _transposed(self) -> bool:
         """Whether the rule reads the weights of a connection column by column."""
         return any("b.across_" in text for text in self._templates().values())
 
     def _batch_fields(self) -> list[tuple[str, str]]:
         fields = super()._batch_fields()
-        return batch_fields_of_blocks(fields, self._layers, self._connections, self._transposed)
+        return batch_fields_of_blocks(
+            fields,
+            self._layers,
+            self._connections,
+            transposed=self._transposed,
+            learns=self.backward is not None,
+        )
 
     @property
     def _kernels(self) -> tuple[str, ...]:
@@ -143,10 +185,11 @@ class CudaEngine(Engine):
             device=True,
             learns=self.backward is not None,
             kernels=self._kernels,
+            threaded=[loss for loss in self._losses if _threaded(loss, "cpp")],
         )
 
     def _compile(self, source: str) -> Any:
-        sizes = {self._index[name].index: part.n for name, part in self.parts.items()}
+        sizes = {self._index[str(name)].index: part.n for name, part in self.parts.items()}
         return CudaProgram(
             self.machine,
             source,
@@ -157,6 +200,50 @@ class CudaEngine(Engine):
             self.net.input.n,
             self.dtype,
         )
+
+    # -- gradients that stay in the machine's memory ----------------------------------------
+
+    @property
+    def can_keep_gradient(self) -> bool:
+        """Whether all that is learned are full matrices of weights and a bias."""
+        own = {f"{name}.w" for name in self.net.connections} | {"readout.b"}
+        sparse = any(connection.sparse for connection in self.net.connections.values())
+        return not sparse and not self.parameters and set(self.net.parameters) <= own
+
+    def keep_gradient(self) -> None:
+        """From now on the gradient of `run` stays there, and is copied when someone reads it."""
+        self._keeps = self.can_keep_gradient
+
+    def _gradient_buffers(self) -> dict[str, Any]:
+        if not self._keeps:
+            return super()._gradient_buffers()
+        new = self.machine.array
+        self._kept = {
+            name: new(array.shape, float) for name, array in super()._gradient_buffers().items()
+        }
+        return {}
+
+    def _gradient(self, sums: dict[str, np.ndarray], n_trials: int) -> Any:
+        if not self._keeps:
+            return super()._gradient(sums, n_trials)
+        return KeptGradient(self, self._kept, n_trials)
+
+    def copy_gradient(self, kept: dict[str, Any], n_trials: int) -> dict[str, np.ndarray]:
+        """A gradient that has stayed in the machine's memory."""
+        sums = super()._gradient_buffers()
+        self.machine.fetch([(kept[name], array) for name, array in sums.items()])
+        return super()._gradient(sums, n_trials)
+
+    def _call(
+        self,
+        batch: BatchInput,
+        buffers: dict[str, Any],
+        *,
+        per_trial: Any = ({}, {}),
+        **numbers: Any,
+    ) -> None:
+        kept = self._kept if numbers.get("gradient") and self._keeps else {}
+        super()._call(batch, buffers, per_trial=per_trial, kept_gradients=kept, **numbers)
 
     def _weights(self) -> dict[str, np.ndarray]:
         values = super()._weights()
@@ -170,17 +257,74 @@ class CudaEngine(Engine):
         return values
 
 
+class KeptGradient(Mapping[str, np.ndarray]):
+    """The gradient of a batch in the machine's memory; reading it copies it.
+
+    Parameters
+    ----------
+    engine : CudaEngine
+        Where it was computed.
+    sums : dict of str to array of the machine
+        Sums over the trials, by the engine's names.
+    n_trials : int
+        How many.
+    """
+
+    def __init__(self, engine: CudaEngine, sums: dict[str, Any], n_trials: int):
+        self.engine, self.sums, self.n_trials = engine, sums, n_trials
+        self._copy: dict[str, np.ndarray] | None = None
+
+    def of(self, name: str) -> Any:
+        """The sums of a parameter of the network."""
+        return self.sums["bias" if name == "readout.b" else name.removesuffix(".w")]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if self._copy is None:
+            self._copy = self.engine.copy_gradient(self.sums, self.n_trials)
+        return self._copy[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.engine.net.parameters)
+
+    def __len__(self) -> int:
+        return len(self.engine.net.parameters)
+
+
+def why_not(net: SpikingNetwork, rule: Differentiates, loss: Any) -> str:
+    """Why a network is not trained on a graphics processor here.
+
+    Parameters
+    ----------
+    net, rule, loss : SpikingNetwork, Rule, Loss
+        As for :class:`CudaEngine`.
+
+    Returns
+    -------
+    str
+        Empty if it can be.
+    """
+    reason = why_no_device()
+    if reason:
+        return reason
+    if not _threaded(type(rule.backward(net, loss)), "templates"):
+        return "the rule is written for one thread"
+    return ""
+
+
 def _check_templates(backward: Backward) -> None:
     """Refuse a rule whose templates many threads cannot share."""
-    for cls in type(backward).__mro__:
-        if "templates" in vars(cls):
-            if vars(cls).get("threaded"):
-                return
-            raise ValueError(
-                message(
-                    f"the backward pass {cls.__name__} is written for one thread.",
-                    _WHERE,
-                    "Many threads share a trial there: its loops need the words of engine/machine.jinja.",
-                    "Use backend='engine', or write them so and set threaded = True.",
-                )
+    if not _threaded(type(backward), "templates"):
+        raise ValueError(
+            message(
+                f"the backward pass {type(backward).__name__} is written for one thread.",
+                _WHERE,
+                "Many threads share a trial there: its loops need the words of engine/machine.jinja.",
+                "Use backend='engine', or write them so and set threaded = True.",
             )
+        )
+
+
+def _threaded(cls: type, text: str) -> bool:
+    """Whether the class that has a text says that many threads may run it."""
+    owner = next((base for base in cls.__mro__ if text in vars(base)), cls)
+    return bool(vars(owner).get("threaded"))

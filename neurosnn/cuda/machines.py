@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,16 +17,18 @@ from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import message
 from neurosnn.engine.build import cache_folder, load_library
 
-__all__ = ["Device", "Machine", "Processor", "compile_cubin", "make_machine"]
+__all__ = ["Device", "Machine", "Processor", "compile_cubin", "make_machine", "why_no_device"]
 
 _WHERE = "CudaEngine"
-#: Threads of a block: as many as the largest layer has neurons, up to this. More would leave each too few registers.
+#: Threads of a block: as many as the largest layer has neurons, up to this, so that each has registers.
 MOST_THREADS = 512
 WARP = 32
 
 
 class Machine(Protocol):
-    """Memory and kernels of a machine."""
+    """Memory and kernels of a machine; a block has so many ``threads``."""
+
+    threads: int
 
     def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
         """Compile the generated text for layers of these sizes."""
@@ -33,6 +38,9 @@ class Machine(Protocol):
 
     def put(self, values: np.ndarray) -> Any:
         """A copy of an array in the machine's memory."""
+
+    def fetch(self, pairs: Sequence[tuple[Any, np.ndarray]]) -> None:
+        """Wait for the kernels, and copy memory of the machine into arrays."""
 
     def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
         """Run a kernel with so many blocks, and so much shared memory for each."""
@@ -44,7 +52,7 @@ class _HostArray:
     def __init__(self, values: np.ndarray):
         self.values = values
         self.address = values.ctypes.data
-        self.nbytes = values.nbytes
+        self.nbytes, self.shape = values.nbytes, values.shape
 
     def get(self) -> np.ndarray:
         return self.values
@@ -79,6 +87,11 @@ class Processor:
         """As :class:`Machine` says."""
         return _HostArray(np.array(values))
 
+    def fetch(self, pairs: Sequence[tuple[Any, np.ndarray]]) -> None:
+        """As :class:`Machine` says."""
+        for memory, array in pairs:
+            np.copyto(array, memory.get().reshape(array.shape))
+
     def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
         """As :class:`Machine` says."""
         call = getattr(self._library, f"launch_{kernel}")
@@ -91,12 +104,13 @@ class _DeviceArray:
     def __init__(self, driver: Any, shape: Any, dtype: Any):
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.dtype, self._driver = np.dtype(dtype), driver
-        self.nbytes = max(math.prod(self.shape) * self.dtype.itemsize, 1)
+        self.nbytes = -(-max(math.prod(self.shape) * self.dtype.itemsize, 1) // 8) * 8
         self.address = int(_check(driver, driver.cuMemAllocAsync(self.nbytes, 0)))
 
     def __del__(self) -> None:
         if getattr(self, "address", 0):
-            self._driver.cuMemFreeAsync(self.address, 0)
+            with contextlib.suppress(Exception):  # Python may be ending
+                self._driver.cuMemFreeAsync(self.address, 0)
 
     def set(self, values: np.ndarray) -> None:
         values = np.ascontiguousarray(values)
@@ -140,8 +154,16 @@ class Device:
         self.lanes = WARP
         major, minor = device.compute_capability
         self.architecture = f"sm_{major}{minor}"
+        # memory that is freed stays with this process
+        pool = _check(driver, driver.cuDeviceGetDefaultMemPool(0))
+        keep = driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+        _check(driver, driver.cuMemPoolSetAttribute(pool, keep, driver.cuuint64_t(2**64 - 1)))
         self._functions: dict[str, Any] = {}
         self._allowed: dict[str, int] = {}
+        #: Whether each kernel is timed, for :meth:`times`.
+        self.timing = False
+        self._staging = np.zeros(0, np.uint8)
+        self._timed: list[tuple[str, Any, Any]] = []
 
     def compile(self, source: str, sizes: Mapping[str, int], real: str) -> None:
         """As :class:`Machine` says, with NVRTC."""
@@ -149,7 +171,9 @@ class Device:
         self.threads = min(MOST_THREADS, -(-max(largest, 4 * WARP) // WARP) * WARP)
         text = _constants(sizes, self.threads, self.lanes) + source
         cubin = compile_cubin(text, real=real, architecture=self.architecture)
-        self._module = _check(self._driver, self._driver.cuModuleLoadData(cubin))
+        image = ctypes.create_string_buffer(cubin, len(cubin))
+        address = ctypes.addressof(image)
+        self._module = _check(self._driver, self._driver.cuModuleLoadData(address))
 
     def array(self, shape: Any, dtype: Any) -> _DeviceArray:
         """As :class:`Machine` says."""
@@ -161,6 +185,29 @@ class Device:
         if values.nbytes:
             array.set(values)
         return array
+
+    def fetch(self, pairs: Sequence[tuple[Any, np.ndarray]]) -> None:
+        """As :class:`Machine` says, by way of memory that the graphics processor can write to."""
+        driver, total = self._driver, sum(memory.nbytes for memory, _ in pairs)
+        if self._staging.nbytes < total:
+            if self._staging.nbytes:
+                _check(driver, driver.cuMemFreeHost(self._staging.ctypes.data))
+            address = int(_check(driver, driver.cuMemAllocHost(total)))
+            self._staging = np.ctypeslib.as_array((ctypes.c_uint8 * total).from_address(address))
+        start, base = 0, self._staging.ctypes.data
+        for memory, array in pairs:
+            if array.nbytes:
+                _check(
+                    driver,
+                    driver.cuMemcpyDtoHAsync(base + start, memory.address, array.nbytes, 0),
+                )
+            start += memory.nbytes
+        _check(driver, driver.cuStreamSynchronize(0))
+        start = 0
+        for memory, array in pairs:
+            part = self._staging[start : start + array.nbytes]
+            np.copyto(array, part.view(array.dtype).reshape(array.shape))
+            start += memory.nbytes
 
     def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
         """As :class:`Machine` says; does not wait for the end."""
@@ -174,6 +221,7 @@ class Device:
             _check(driver, driver.cuFuncSetAttribute(function, attribute, shared))
             self._allowed[kernel] = shared
         argument = (ctypes.c_void_p * 1)(ctypes.addressof(batch))
+        begin = self._event() if self.timing else None
         _check(
             driver,
             driver.cuLaunchKernel(
@@ -183,6 +231,34 @@ class Device:
                 *(shared, 0, ctypes.addressof(argument), 0),
             ),
         )
+        if begin is not None:
+            self._timed.append((kernel, begin, self._event()))
+
+    def _event(self) -> Any:
+        event = _check(self._driver, self._driver.cuEventCreate(0))
+        _check(self._driver, self._driver.cuEventRecord(event, 0))
+        return event
+
+    def times(self) -> dict[str, float]:
+        """Seconds of each kernel since the last call; only while ``timing`` is set."""
+        _check(self._driver, self._driver.cuCtxSynchronize())
+        total: dict[str, float] = {}
+        for kernel, begin, end in self._timed:
+            milliseconds = _check(self._driver, self._driver.cuEventElapsedTime(begin, end))
+            total[kernel] = total.get(kernel, 0.0) + milliseconds * 1e-3
+            for event in (begin, end):
+                _check(self._driver, self._driver.cuEventDestroy(event))
+        self._timed = []
+        return total
+
+
+def why_no_device() -> str:
+    """Why nothing can run on a graphics processor here; "" if it can."""
+    if find_spec("cuda") is None or find_spec("cuda.core") is None:
+        return "the extra gpu is not installed"
+    if not Path("/proc/driver/nvidia/version").exists():
+        return "there is no NVIDIA driver"
+    return ""
 
 
 def make_machine(device: Any) -> Machine:
@@ -192,7 +268,8 @@ def make_machine(device: Any) -> Machine:
     if device == "processor":
         return Processor()
     if not isinstance(device, str) and callable(getattr(device, "launch", None)):
-        return device
+        machine: Machine = device
+        return machine
     raise ValueError(
         message(
             f"device must be 'cuda' or 'processor', got {device!r}.",
@@ -241,15 +318,16 @@ def compile_cubin(text: str, *, real: str, architecture: str) -> bytes:
         arch=architecture,
         fma=single,
         ftz=single,
+        prec_div=not single,
         device_as_default_execution_space=True,
     )
     try:
         code = bytes(Program(text, "c++", options).compile("cubin").code)
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if "error" in line.lower()]
+        lines = [line for line in str(error).splitlines() if "error:" in line.lower()]
         raise RuntimeError(
             message(
-                f"NVRTC refused the generated text: {(lines or [type(error).__name__])[-1][:200]}.",
+                f"NVRTC refused the generated text: {(lines or [type(error).__name__])[0][:200]}.",
                 _WHERE,
                 "This is an error of neurosnn, or a loss of your own uses more than C++ has there.",
                 "Report it with the equations of your model; backend='engine' works without.",

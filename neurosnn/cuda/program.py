@@ -16,7 +16,22 @@ from neurosnn.engine.program import REAL
 __all__ = ["CudaProgram", "Table", "batch_fields_of_blocks", "kernel_names"]
 
 #: As in the kernels: targets and groups of trials of a block that sums the gradient of weights.
-TILE, GROUPS = 32, 16
+TILE, GROUPS, PARTS = 32, 16, 128
+#: Bytes up to which it is quicker to compare an array with the last one than to copy it.
+SMALL = 2**16
+#: Numbers of an update, see :meth:`CudaProgram.descend`.
+UPDATE_NUMBERS = (
+    "clip",
+    "shrink",
+    "decay",
+    "rate",
+    "root",
+    "epsilon",
+    "beta_1",
+    "rest_1",
+    "beta_2",
+    "rest_2",
+)
 INTEGERS = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
 DTYPES = {
     "int64_t": np.int64,
@@ -25,6 +40,7 @@ DTYPES = {
     "double": np.float64,
     "float": np.float32,
     "char": np.uint8,
+    "bool": np.bool_,
 }
 
 
@@ -32,7 +48,9 @@ def batch_fields_of_blocks(
     fields: list[tuple[str, str]],
     layers: list[LayerCode],
     connections: list[ConnectionCode],
+    *,
     transposed: bool,
+    learns: bool,
 ) -> list[tuple[str, str]]:
     """The members of the engine's Batch, without sizes that are compiled in, and what blocks need besides."""
     constant = {f"n_{layer.index}" for layer in layers}
@@ -42,6 +60,15 @@ def batch_fields_of_blocks(
     kept += [(name, "const int64_t*") for name in ("chosen", "event_begin", "event_end")]
     kept += [("input_offset", "int64_t*"), ("input_first", "int64_t*"), ("input_when", "int32_t*")]
     kept += [(f"spikes_{layer.index}", "uint32_t*") for layer in layers if layer.spiking]
+    if learns:
+        kept += [
+            ("update_size", "int64_t"),
+            ("update_w", "double*"),
+            ("update_mask", "const bool*"),
+        ]
+        kept += [("update_gradient", "const double*"), ("update_squares", "double*")]
+        kept += [("update_mean", "double*"), ("update_square", "double*")]
+        kept += [(f"update_{name}", "double") for name in UPDATE_NUMBERS]
     for c in connections:
         if c.delayed and c.source_layer:
             kept.append((f"order_{c.name}", "const int32_t*"))
@@ -66,7 +93,7 @@ def kernel_names(
             f"list_arrivals_{c.name}" for c in connections if c.delayed and not c.source_layer
         ]
     if learns:
-        names += ["run_trials_backwards", "gradient_rest"]
+        names += ["run_trials_backwards", "gradient_rest", "square_gradient", "descend"]
         names += [f"gradient_{c.name}" for c in connections]
     return tuple(names)
 
@@ -134,6 +161,7 @@ class CudaProgram:
         )
         self._workspace: Any = None
         self._measured: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._kept: dict[str, tuple[np.ndarray, Any]] = {}
         self._spikes: dict[int, np.ndarray] = {}
         self._steps: np.ndarray = np.zeros(0, np.int64)
 
@@ -155,16 +183,27 @@ class CudaProgram:
         """
         n, gradient = int(values["n_trials"]), bool(values.get("gradient", 0))
         values = dict(values)
-        table = values.pop("table", None)
+        table, kept = values.pop("table", None), values.pop("kept_gradients", {})
         numbers, inputs, outputs = self._sort(values)
-        memory = {name: self.machine.put(array) for name, array in inputs.items()}
+        memory = {
+            name: self._put(name, array) if isinstance(array, np.ndarray) else array
+            for name, array in inputs.items()
+        }
         if table is None and "event_step" in inputs:
             table = self.table(inputs["event_offset"], memory, int(values["max_steps"]))
             memory["chosen"] = self.machine.put(np.arange(n, dtype=np.int64))
         if table is not None:
             memory |= table.arrays
             numbers |= {"table_steps": table.steps, "max_events": table.most_events}
-        results = {name: self.machine.put(array) for name, array in outputs.items()}
+        # a recording of a shorter trial keeps its zeros; all else is written as a whole
+        results = {
+            name: self.machine.put(array)
+            if name == "outputs" or name.startswith("trace_")
+            else self.machine.array(array.shape, array.dtype)
+            for name, array in outputs.items()
+        }
+        # gradients that stay in the machine's memory
+        results |= {f"d_{name}": array for name, array in kept.items()}
         if values.get("record_spikes"):
             words = (int(values["max_steps"]) + 31) // 32
             for layer in self.layers:
@@ -185,8 +224,7 @@ class CudaProgram:
         self.machine.launch(kernel, batch, n, shared)
         if gradient:
             self._gradients(batch)
-        for name, array in outputs.items():
-            np.copyto(array, results[name].get().reshape(array.shape))
+        self.machine.fetch([(results[name], array) for name, array in outputs.items()])
         self._steps = np.asarray(values["n_steps"])
         self._spikes = {
             layer.index: results[f"spikes_{layer.index}"].get()
@@ -218,12 +256,65 @@ class CudaProgram:
         self.machine.launch("list_input", batch, rows, 0)
         return Table(rows, steps, arrays, max(int((end - begin).max(initial=0)), 1))
 
+    # -- updates ----------------------------------------------------------------------------
+
+    def squares(self, gradient: Any, size: int, n_trials: int, mask: Any) -> Any:
+        """Sums of the squares of parts of a gradient, in the machine's memory."""
+        sums = self.machine.array(PARTS, np.float64)
+        arrays = {"update_gradient": gradient, "update_squares": sums} | _mask(mask)
+        batch = self._batch({"update_size": size, "n_trials": n_trials}, arrays)
+        self.machine.launch("square_gradient", batch, PARTS, 8 * self.machine.threads)
+        return sums
+
+    def descend(
+        self,
+        w: Any,
+        gradient: Any,
+        size: int,
+        n_trials: int,
+        mask: Any,
+        averages: tuple[Any, ...],
+        numbers: Mapping[str, float],
+    ) -> None:
+        """One step of an optimizer on an array in the machine's memory.
+
+        Parameters
+        ----------
+        w, gradient : array of the machine
+            What is changed, and sums over so many trials of what changes it.
+        size, n_trials : int
+            Numbers of w, and of trials.
+        mask : array of the machine or None
+            Where w may change.
+        averages : tuple of arrays of the machine
+            None; the velocity; or Adam's two averages.
+        numbers : mapping of str to float
+            By :data:`UPDATE_NUMBERS`.
+        """
+        arrays = {"update_w": w, "update_gradient": gradient} | _mask(mask)
+        arrays |= dict(zip(("update_mean", "update_square"), averages, strict=False))
+        scalars = {f"update_{name}": numbers.get(name, 0.0) for name in UPDATE_NUMBERS}
+        batch = self._batch({"update_size": size, "n_trials": n_trials, **scalars}, arrays)
+        self.machine.launch("descend", batch, PARTS, 0)
+
     # -- memory -----------------------------------------------------------------------------
 
-    def _sort(self, values: Mapping[str, Any]) -> tuple[dict, dict, dict]:
+    def _put(self, name: str, array: np.ndarray) -> Any:
+        """An array in the machine's memory; a small one that has not changed since the last call is there."""
+        kept = self._kept.get(name)
+        if kept is not None and kept[0].shape == array.shape and np.array_equal(kept[0], array):
+            return kept[1]
+        memory = self.machine.put(array)
+        if array.nbytes <= SMALL:
+            self._kept[name] = (array.copy(), memory)
+        return memory
+
+    def _sort(
+        self, values: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
         """Numbers, arrays that are read and arrays that are written, of the members of the Batch."""
         numbers: dict[str, Any] = {}
-        inputs: dict[str, np.ndarray] = {}
+        inputs: dict[str, Any] = {}
         outputs: dict[str, np.ndarray] = {}
         for name, kind in self.fields:
             value = values.get(name)
@@ -241,8 +332,8 @@ class CudaProgram:
                     outputs[name] = value
         return numbers, inputs, outputs
 
-    def _batch(self, numbers: Mapping, *arrays: Mapping[str, Any]) -> ctypes.Structure:
-        batch = self._structure(**numbers)
+    def _batch(self, numbers: Mapping[str, Any], *arrays: Mapping[str, Any]) -> ctypes.Structure:
+        batch: ctypes.Structure = self._structure(**numbers)
         for group in arrays:
             for name, array in group.items():
                 setattr(batch, name, array.address)
@@ -277,7 +368,7 @@ class CudaProgram:
         return self._workspace
 
     def _arrivals(self, n: int, steps: int, table: Table) -> dict[str, Any]:
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for c in self.connections:
             if c.delayed and not c.source_layer:
                 offset = self.machine.array((n, steps + 1), np.int64)
@@ -297,3 +388,7 @@ class CudaProgram:
             tiles = -(-self.sizes[int(c.target.removeprefix("layer"))] // TILE)
             self.machine.launch(f"gradient_{c.name}", batch, n_pre * tiles, shared)
         self.machine.launch("gradient_rest", batch, -(-rest // self.machine.threads), 0)
+
+
+def _mask(mask: Any) -> dict[str, Any]:
+    return {} if mask is None else {"update_mask": mask}

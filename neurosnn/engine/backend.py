@@ -159,7 +159,7 @@ class Engine:
             raise ValueError(
                 message(f"no {missing} was given.", "Engine.run", "", f"Pass {missing}= to Engine.")
             )
-        batch = read_batch(self.net, trials, self.loss, targets)
+        batch = self._read(trials, self.loss, targets)
         n, outputs = batch.n_trials, self.net.readout.n
         results = {
             "loss": np.zeros(n),
@@ -215,7 +215,7 @@ class Engine:
         Simulation
             Arrays by layer.
         """
-        batch = read_batch(self.net, trials, None, None)
+        batch = self._read(trials, None, None)
         n, longest = batch.n_trials, int(batch.n_steps.max())
         output = np.zeros((n, longest, self.net.readout.n))
         buffers = {"outputs": output, **self._count_buffers(n)}
@@ -248,8 +248,14 @@ class Engine:
 
     # -- what another machine does in its own way -------------------------------------------
 
-    #: Part of the name under which the cache folder keeps what is derived.
-    _machine = "engine"
+    @property
+    def _machine(self) -> str:
+        """Part of the name under which the cache folder keeps what is derived."""
+        return "engine"
+
+    def _read(self, trials: Any, loss: Any, targets: Any) -> BatchInput:
+        """The trials of a batch as arrays."""
+        return read_batch(self.net, trials, loss, targets)
 
     def _by_synapse(self, connection: Any) -> bool:
         """Whether the synapses of a connection are visited one by one."""

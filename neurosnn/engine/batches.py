@@ -11,7 +11,7 @@ from neurosnn.core.messages import message
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
 
-__all__ = ["BatchInput", "read_batch"]
+__all__ = ["BatchInput", "read_batch", "read_targets"]
 
 
 class BatchInput(NamedTuple):
@@ -85,11 +85,12 @@ def read_batch(net: SpikingNetwork, trials: Any, loss: Any, targets: Any) -> Bat
     arrays["n_steps"] = n_steps
     arrays["frame_offset"] = np.concatenate([[0], np.cumsum(n_steps)]).astype(np.int64)
     if loss is not None:
-        arrays |= _targets(net, trials, loss, targets, n_steps)
+        arrays |= read_targets(net, trials, loss, targets, n_steps)
     return BatchInput(len(trials), n_steps, arrays)
 
 
-def _targets(net, trials, loss, targets, n_steps) -> dict[str, np.ndarray]:
+def read_targets(net, trials, loss, targets, n_steps) -> dict[str, np.ndarray]:
+    """Labels or a signal, and the weights of the steps, as the engine reads them."""
     outputs, total = net.readout.n, int(n_steps.sum())
     if loss.follows_signal:
         if targets is None:

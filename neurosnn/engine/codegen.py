@@ -122,6 +122,12 @@ class ConnectionCode:
         return f"b.size_{self.name}" if self.synaptic else f"b.n_pre_{self.name}"
 
     @property
+    def reads_ahead(self) -> bool:
+        """Whether rows of weights are known long before they are added: plain input."""
+        plain = not (self.source_layer or self.delayed or self.sparse or self.real_valued)
+        return plain and len(self.variables) == 1
+
+    @property
     def arrivals(self) -> str:
         """The events that arrive through this connection."""
         return f"delayed_{self.name}.arrivals" if self.delayed else self.source

@@ -47,8 +47,13 @@ class Loss:
     #: The same formula for the engine: C++ statements that return the loss of a trial (a double). They
     #: read ``output`` (steps times K numbers), ``weight[step]``, ``b.labels``, ``b.targets`` and
     #: ``b.frame_offset[trial]``; they put dE/dy in the place of ``output`` and fill ``scores``,
-    #: ``correct`` and ``total``. ``log_softmax(y, K, label, probability)`` and ``best(y, K)`` are at hand.
+    #: ``correct`` and ``total``. ``log_softmax(y, K, label, probability)``, ``best(y, K)`` and
+    #: ``add_outputs(steps, K, weight)``, which sets ``scores`` to weighted sums, are at hand.
     cpp: ClassVar[str]
+    #: Whether all threads of a block may run :attr:`cpp` at once: loops that write to ``output`` are
+    #: ``FOR_STEPS(step, steps)``, all else is the same in every thread. Else one thread runs it. It
+    #: holds for the class that has ``cpp``.
+    threaded: ClassVar[bool] = False
     #: The same formula in each step of a Brian2 simulation; None if it is known only at the end.
     brian2: ClassVar[StepError | None] = None
 

@@ -64,16 +64,16 @@ class CrossEntropy(Loss):
 
     name: ClassVar[str] = "cross_entropy"
     decides_trials: ClassVar[bool] = True
+    threaded: ClassVar[bool] = True
     cpp: ClassVar[str] = """
-        for (int64_t step = 0; step < steps; step++)
-            for (int64_t k = 0; k < K; k++) scores[k] += weight[step]*output[step*K + k];
+        add_outputs(steps, K, weight);
         const int64_t label = b.labels[trial];
         vector<double> probability(K);
         const double loss = -log_softmax(scores.data(), K, label, probability.data());
         correct = best(scores.data(), K) == label;
         total = 1;
         probability[label] -= 1;
-        for (int64_t step = 0; step < steps; step++)
+        FOR_STEPS(step, steps)
             for (int64_t k = 0; k < K; k++) output[step*K + k] = weight[step]*probability[k];
         return loss;
     """

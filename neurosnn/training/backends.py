@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from neurosnn.core.messages import did_you_mean, message
+from neurosnn.cuda import CudaEngine, why_not
 from neurosnn.engine import Engine, compiler
 from neurosnn.losses import Loss
 from neurosnn.rules import Rule
@@ -53,10 +54,15 @@ def _brian2(net: Any, rule: Rule, loss: Loss, settings: Settings) -> Backend:
     return rule.online(net, loss)
 
 
+def _cuda(net: Any, rule: Rule, loss: Loss, settings: Settings) -> Backend:
+    return CudaEngine(net, rule, loss, dtype=settings.dtype)
+
+
 #: Makers of backends by name.
 BACKENDS: dict[str, Callable[[Any, Rule, Loss, Settings], Backend]] = {
     "engine": _engine,
     "brian2": _brian2,
+    "cuda": _cuda,
 }
 
 
@@ -87,12 +93,12 @@ def make_backend(
         )
     rule = as_rule(rule, where=_WHERE)
     if backend == "auto":
-        backend = _choose(net, rule)
+        backend = _choose(net, rule, loss)
     return BACKENDS[backend](net, rule, loss, Settings(dtype, threads))
 
 
-def _choose(net: Any, rule: Rule) -> str:
-    """The engine where it can be used; a warning says why not."""
+def _choose(net: Any, rule: Rule, loss: Loss) -> str:
+    """A graphics processor, or the engine where it can be used; a warning says why not."""
     if compiler() is None:
         warnings.warn(
             "Trainer: no C++ compiler was found (CXX, c++, g++, clang++), so the network is trained "
@@ -109,7 +115,7 @@ def _choose(net: Any, rule: Rule) -> str:
             stacklevel=4,
         )
         return "brian2"
-    return "engine"
+    return "engine" if why_not(net, rule, loss) else "cuda"
 
 
 def summary(results: Sequence[tuple[Any, int]]) -> dict[str, float]:

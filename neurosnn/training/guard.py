@@ -68,12 +68,21 @@ class Guard:
         self.largest: dict[str, float] = {}
 
     def check(
-        self, gradient: Mapping[str, np.ndarray], loss: float, place: str
+        self,
+        gradient: Mapping[str, np.ndarray],
+        loss: float,
+        place: str,
+        norms: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """The norm of each block of a ``gradient``, or an error that names the ``place``."""
-        norms = {name: self.norm(block) for name, block in gradient.items()}
+        """The norm of each block of a ``gradient``, or an error that names the ``place``.
+
+        ``norms`` that are known are not computed again.
+        """
+        if norms is None:
+            norms = {name: self.norm(block) for name, block in gradient.items()}
         for name, norm in norms.items():
-            self._check_block(name, norm, gradient[name], place)
+            if not self._usual(name, norm):
+                self._refuse(name, norm, gradient[name], place)
         if not np.isfinite(loss):
             raise FloatingPointError(
                 message(
@@ -91,11 +100,13 @@ class Guard:
         self.count += 1
         self.largest = {name: max(n, self.largest.get(name, 0.0)) for name, n in norms.items()}
 
-    def _check_block(self, name: str, norm: float, block: np.ndarray, place: str) -> None:
+    def _usual(self, name: str, norm: float) -> bool:
         usual = self.largest.get(name, 0.0)
         watched = self.count >= _USUAL_AFTER and self.explosions
-        if np.isfinite(norm) and not (watched and 0 < usual * _EXPLOSION < norm):
-            return
+        return bool(np.isfinite(norm) and not (watched and 0 < usual * _EXPLOSION < norm))
+
+    def _refuse(self, name: str, norm: float, block: np.ndarray, place: str) -> None:
+        usual = self.largest.get(name, 0.0)
         beside = f" ({self.places[name]})" if name in self.places else ""
         if np.isfinite(norm):
             what = f"has exploded in {place}: its norm is {norm:.3g}, it was {usual:.3g} at most"

@@ -143,6 +143,34 @@ class _Descent:
                     slope = slope + self.weight_decay * parameter
             parameter -= self._step(name, slope, rate, state)
 
+    def numbers(self, name: str, rate: float, state: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """What another machine needs to make the update of a parameter.
+
+        Parameters
+        ----------
+        name : str
+            The parameter.
+        rate : float
+            Learning rate of the moment.
+        state : mapping of str to array
+            With the step of this update counted.
+
+        Returns
+        -------
+        dict of str to float
+            ``shrink`` and ``decay`` of weights, ``rate``, and what the averages need.
+        """
+        rate *= self._factor(name)
+        decays = bool(self.weight_decay) and name.endswith(".w")
+        return {
+            "shrink": 1 - rate * self.weight_decay if decays and self.decoupled else 1.0,
+            "decay": self.weight_decay if decays and not self.decoupled else 0.0,
+            **self._numbers(rate, state),
+        }
+
+    def _numbers(self, rate: float, state: Mapping[str, np.ndarray]) -> dict[str, float]:
+        raise NotImplementedError
+
     def _start(self, parameters: Arrays) -> dict[str, np.ndarray]:
         raise NotImplementedError
 
@@ -223,6 +251,9 @@ class SGD(_Descent):
         if not self.momentum:
             return {}
         return {f"{name}/velocity": np.zeros_like(value) for name, value in parameters.items()}
+
+    def _numbers(self, rate: float, state: Mapping[str, np.ndarray]) -> dict[str, float]:
+        return {"rate": rate, "beta_1": self.momentum}
 
     def _step(self, name: str, slope: np.ndarray, rate: float, state: dict) -> np.ndarray:
         if not self.momentum:
@@ -306,6 +337,18 @@ class Adam(_Descent):
             state[f"{name}/square"] = np.zeros_like(value)
         return state
 
+    def _numbers(self, rate: float, state: Mapping[str, np.ndarray]) -> dict[str, float]:
+        steps = int(state["steps"])
+        return {
+            "rate": rate / (1 - self.beta_1**steps),
+            "root": (1 - self.beta_2**steps) ** 0.5,
+            "epsilon": self.epsilon,
+            "beta_1": self.beta_1,
+            "rest_1": 1 - self.beta_1,
+            "beta_2": self.beta_2,
+            "rest_2": 1 - self.beta_2,
+        }
+
     def _step(self, name: str, slope: np.ndarray, rate: float, state: dict) -> np.ndarray:
         steps = int(state["steps"])
         mean, square = state[f"{name}/mean"], state[f"{name}/square"]
@@ -321,14 +364,14 @@ class Adam(_Descent):
         return step
 
 
-def clip_by_global_norm(gradient: dict[str, np.ndarray], limit: float | None) -> float:
+def clip_by_global_norm(gradient: Mapping[str, np.ndarray], limit: float | None) -> float:
     """Shorten a gradient that is longer than `limit`, in place.
 
     The norm is that of all blocks together, ``sqrt(sum of all squares)``; directions are kept.
 
     Parameters
     ----------
-    gradient : dict of str to array
+    gradient : mapping of str to array
         Blocks, changed in place.
     limit : float or None
         Largest norm; None only measures.

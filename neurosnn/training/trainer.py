@@ -15,10 +15,10 @@ from neurosnn.training.base import BaseTrainer
 from neurosnn.training.batches import TrialSource, steps_of
 from neurosnn.training.checkpoint import describe, network_fingerprint
 from neurosnn.training.constraints import Constraints
+from neurosnn.training.device_updates import DeviceUpdates, updates_for
 from neurosnn.training.loop import Fit
 from neurosnn.training.progress import uninterrupted
 from neurosnn.training.trial_learner import TrialLearner
-from neurosnn.training.updates import Updates
 
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
@@ -47,11 +47,11 @@ class Trainer(BaseTrainer):
     loss : Loss or str, optional
         A loss, or the name of one with its defaults: "cross_entropy", "cross_entropy_per_step",
         "mean_square", "max_cross_entropy", "first_spike".
-    backend : {"auto", "engine", "brian2"} or object, optional
-        The fast engine, stock Brian2, or the engine where a C++ compiler is found; or any object
-        with their ``run(trials, targets=None, gradient=False)``. Learned arrays of its own in a
-        mapping ``parameters`` are updated with the network's; what its ``prepare(trials)`` returns,
-        if it has one, takes the place of the trials of a fit.
+    backend : {"auto", "engine", "cuda", "brian2"} or object, optional
+        The fast engine, the same on an NVIDIA graphics processor, stock Brian2, or the quickest that
+        is found; or any object with their ``run(trials, targets=None, gradient=False)``. Learned
+        arrays of its own in a mapping ``parameters`` are updated with the network's; what its
+        ``prepare(trials)`` returns, if it has one, takes the place of the trials of a fit.
     dtype : {"float32", "float64"}, optional
         Numbers of the engine. Weights and updates are float64 always.
     threads : int, optional
@@ -136,7 +136,7 @@ class Trainer(BaseTrainer):
         self.backend = make_backend(backend, net, rule, self.loss, self.dtype, threads)
         own = getattr(self.backend, "parameters", None)
         self._constraints = Constraints(net, weight_bounds)
-        updates = Updates(
+        updates = updates_for(self.backend, optimizer, self._constraints)(
             {**net.parameters, **(own if isinstance(own, Mapping) else {})},
             optimizer,
             where=_WHERE,
@@ -148,6 +148,8 @@ class Trainer(BaseTrainer):
                 for name, connection in net.connections.items()
             },
         )
+        if isinstance(updates, DeviceUpdates):
+            updates.start(self.backend)
         super().__init__(updates, np.random.Generator(np.random.PCG64(self.seed)))
 
     # -- one batch --------------------------------------------------------------------------

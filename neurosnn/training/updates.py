@@ -20,7 +20,7 @@ __all__ = ["Gradient", "Updates", "as_optimizer"]
 class Gradient(NamedTuple):
     """A gradient in the units of the learning rate, and the norm of each block."""
 
-    blocks: dict[str, np.ndarray]
+    blocks: Mapping[str, np.ndarray]
     norms: dict[str, float]
 
 
