@@ -100,16 +100,19 @@ def make_trials(shape: Shape, seed: int = 1) -> dict[str, np.ndarray]:
     """Spikes on random places of the grid, the same number in each trial up to collisions."""
     rng = np.random.default_rng(seed)
     steps, units, counts = [], [], []
-    for _ in range(shape.n_trials):
-        places = np.unique(rng.integers(0, shape.n_steps * shape.n_in, shape.spikes))
-        step, unit = np.divmod(places, shape.n_in)
+    for first in range(0, shape.n_trials, 256):
+        drawn = (min(256, shape.n_trials - first), shape.spikes)
+        places = np.sort(rng.integers(0, shape.n_steps * shape.n_in, drawn, dtype=np.int32), axis=1)
+        new = np.ones(drawn, bool)
+        new[:, 1:] = places[:, 1:] != places[:, :-1]
+        step, unit = np.divmod(places[new], np.int32(shape.n_in))
         steps.append(step.astype(np.int16))
         units.append(unit.astype(np.int16))
-        counts.append(len(places))
+        counts.append(new.sum(1))
     return {
         "steps": np.concatenate(steps),
         "units": np.concatenate(units),
-        "offsets": np.concatenate([[0], np.cumsum(counts)]),
+        "offsets": np.concatenate([[0], np.cumsum(np.concatenate(counts))]),
         "labels": rng.integers(0, shape.n_out, shape.n_trials),
     }
 
