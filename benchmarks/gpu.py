@@ -76,7 +76,7 @@ class Shape(NamedTuple):
     hidden: int = 8000
     batches: tuple[int, ...] = (32, 256)
     large: tuple[int, ...] = (10_000, 100_000)
-    seconds: float = 12.0  # of a measurement
+    seconds: float = 6.0  # of a measurement
 
 
 QUICK = Shape(
@@ -528,11 +528,11 @@ GROUPS = {
     "PyTorch": torch_rows,
     "rules": lambda *given: ours(*given, ["BPTT", "e-prop"]),
     "processors": processors,
-    "large": lambda *given: sparse_rows(*given, cuda_engine),
     "Spyx": spyx_rows,
+    "large": lambda *given: sparse_rows(*given, cuda_engine),
     "large, processors": lambda *given: sparse_rows(*given[:2], "processor", cpp_engine),
 }
-#: Groups without a GPU; they wait for each other all the same, so that no row disturbs another.
+#: What must be installed for a group.
 NEEDS = {"PyTorch": "torch", "Spyx": "spyx"}
 
 
@@ -630,7 +630,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="groups whose name has it")
     parser.add_argument("--minutes", type=float, default=60.0, help="for all of it")
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds of a group")
+    parser.add_argument("--limit", type=float, default=75.0, help="seconds of a group")
     parser.add_argument("--group", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

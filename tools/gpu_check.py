@@ -134,7 +134,7 @@ def stages(out: Path, device: str, seconds: dict[str, float], folder: Path) -> d
     bench += ["--minutes", minutes("benchmark", 5), *(["--quick"] if small else [])]
     plif = [python, "examples/frompapers/fang_2021_plif.py", "--output", str(out)]
     plif += ["--log", str(out / "training.jsonl"), *(DIGITS if small else CIFAR), "PLIF 2"]
-    plif += [] if small else ["--minutes", minutes("training", 30)]
+    plif += [] if small else ["--minutes", minutes("training", 35)]
     data = "" if importlib.util.find_spec("torch") else "torch is not installed"
     if not (small or os.environ.get("NEUROSNN_DATA")):
         data = "NEUROSNN_DATA names no folder"

@@ -25,6 +25,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# Most of the time is the compiler's; without more optimization float64 has the same bits.
+os.environ.setdefault("NEUROSNN_CXXFLAGS", "-O1")
+
 import numpy as np
 from brian2 import Hz, ms
 from gpu_projects import LEAKY, N_IN, layers, trials
