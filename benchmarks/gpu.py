@@ -8,7 +8,8 @@ weights. Then networks of 10 000 to 100 000 neurons with 100 synapses each: time
     python benchmarks/gpu.py [--json FILE] [--quick] [--device cuda|processor] [--only TEXT] [--minutes 3]
 
 - epoch: everything from the choice of the trials to the new weights; update: the epoch over the number
-  of its batches; gradient: one call of the engine that brings the gradient to the processor.
+  of its batches; gradient: one call of the engine that brings the gradient to the processor; kernels:
+  what the device needs for it, the floor of an update.
 - PyTorch and Spyx do surrogate BPTT. PyTorch's is that of `BPTT` (in float64, on a small network, loss,
   spikes and gradient are compared), as a CUDA graph written by hand (`_torch_gpu.py`) in which nothing is
   left of Python; Spyx has a neuron of its own (`_spyx_peer.py`).
@@ -247,6 +248,11 @@ def fitted(name, make, trials, batch, shape, device, engine=None):
         given = engine.prepare(trials[:batch])
         run = {"gradient": lambda: engine.run(given, gradient=True)}
         more |= timed(run, repetitions=5)
+        if hasattr(engine, "machine") and hasattr(engine.machine, "timing"):
+            engine.machine.timing = True
+            run["gradient"]()
+            more["kernels"] = engine.machine.times()
+            engine.machine.timing = False
     return row(name, n, statistics.median(clock.seconds[1:]), shape, batch, **more)
 
 
@@ -559,6 +565,8 @@ def text(found: dict) -> str:
     parts.append(f"update {quantity(found['update'], 's')}")
     if "gradient" in found:
         parts.append(f"gradient alone {quantity(found['gradient'], 's')}")
+    if "kernels" in found:
+        parts.append(f"kernels {quantity(sum(found['kernels'].values()), 's')}")
     parts.append(f"({found['spikes']:.0f} spikes a trial, {found['memory']:.0f} MiB,")
     parts.append(f"first {found['start']:.0f} s) {found.get('problem', '')}")
     return " ".join(part for part in parts if part)
