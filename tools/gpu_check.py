@@ -100,13 +100,13 @@ def stages(out: Path, device: str, seconds: dict[str, float], folder: Path) -> d
     """All of them, in the order in which they run."""
     python, small = sys.executable, device != "cuda"
     default = {
-        "equality": 110,
-        "memory": 40,
-        "races": 40,
-        "tests": 60,
-        "benchmark": 170,
-        "training": 330,
-        "exports": 150,
+        "equality": 100,
+        "memory": 30,
+        "races": 30,
+        "tests": 30,
+        "benchmark": 160,
+        "training": 320,
+        "exports": 110,
     }
     limit = {name: seconds.get(name, value) for name, value in default.items()}
 
