@@ -80,7 +80,7 @@ MORE = {
 }
 CIFAR = (
     "--data CIFAR-10 --network CIFAR-10 --steps 4 --device cuda --compiled network --mixed --merge-norm "
-    "--batch 128 --rate 2e-3 --warm-up 700 --decay 0.02 --dropout 0.3 --shift 4 --mirror --cutout 8 "
+    "--batch 128 --rate 1.5e-3 --warm-up 700 --decay 0.05 --dropout 0.3 --shift 4 --mirror --cutout 8 "
     "--held-out 0.1 --seeds 1 --epochs 1024 --verbose --runs"
 ).split()
 DIGITS = (

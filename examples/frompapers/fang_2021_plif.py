@@ -26,8 +26,8 @@ patience.
         --device cuda --compiled network --mixed --merge-norm --batch 64 --rate 2e-3 --dropout 0.5 \
         --shift 2 --mirror --runs "PLIF 2" --seeds 1 --epochs 1024 --minutes 5 --log fashion.jsonl
     python examples/frompapers/fang_2021_plif.py --data CIFAR-10 --root DATA --network CIFAR-10 --steps 4 \
-        --device cuda --compiled network --mixed --merge-norm --batch 128 --rate 2e-3 --warm-up 700 \
-        --decay 0.02 --dropout 0.3 --shift 4 --mirror --cutout 8 --held-out 0.1 --runs "PLIF 2" --seeds 1 \
+        --device cuda --compiled network --mixed --merge-norm --batch 128 --rate 1.5e-3 --warm-up 700 \
+        --decay 0.05 --dropout 0.3 --shift 4 --mirror --cutout 8 --held-out 0.1 --runs "PLIF 2" --seeds 1 \
         --epochs 1024 --minutes 7 --log cifar.jsonl
 
 The last line is for one H100 or H200: at 4 steps a pass through the 45 000 images multiplies and adds
