@@ -181,7 +181,7 @@ class Memory:
         return 0.0
 
     def _watch(self) -> None:
-        while not self.over.wait(0.1):
+        while not self.over.wait(0.5):
             self.peak = max(self.peak, self.now())
 
     def __enter__(self) -> Memory:
@@ -235,10 +235,12 @@ def fitted(name, make, trials, batch, shape, device, engine=None):
     begin = time.perf_counter()
     trainer.fit(trials[: 3 * batch], epochs=2, batch_size=batch, callbacks=[clock], progress=False)
     start = time.perf_counter() - begin
-    n = enough(clock.seconds[-1] / 3, shape, batch)
+    pilot = clock.seconds[-1] / 3
+    n = enough(pilot, shape, batch)
     several, clock = trials[: n * batch], Clock()
+    epochs = int(np.clip(shape.seconds / (n * pilot), 3, 10))
     with Memory(device) as memory:
-        trainer.fit(several, epochs=3, batch_size=batch, callbacks=[clock], progress=False)
+        trainer.fit(several, epochs=epochs, batch_size=batch, callbacks=[clock], progress=False)
     rate = next(value for key, value in clock.row.items() if key.startswith("rate."))
     more = {
         "epochs": clock.seconds,
