@@ -120,6 +120,7 @@ def stages(out: Path, device: str, seconds: dict[str, float], folder: Path) -> d
     without = "" if small or shutil.which("compute-sanitizer") else "compute-sanitizer is not there"
     marked = [
         python,
+        "-P",
         "-m",
         "pytest",
         "-q",
