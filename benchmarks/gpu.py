@@ -284,10 +284,14 @@ def cuda_trainer(net, rule, device):
 
 # -- groups of rows: each a process of its own ----------------------------------------------
 
+#: What a group yields first: all is read and imported, the GPU not yet touched.
+READY = None
+
 
 def ours(folder, shape, device, rules):
     """The CUDA engine through `Trainer.fit`."""
     trials = as_trials(read_arrays(folder), shape)
+    yield READY
     for name in rules:
         for batch in shape.batches:
             net, rule = network(shape, folder), rule_named(name)
@@ -306,6 +310,7 @@ def processors(folder, shape, device):
     """The C++ engine on all processors."""
     number = min(shape.n_trials, 8 * max(shape.batches))
     trials = as_trials(read_arrays(folder), shape, number)
+    yield READY
     for batch in shape.batches:
         net, rule = network(shape, folder), rule_named("EventProp")
         yield fitted(
@@ -321,15 +326,20 @@ def processors(folder, shape, device):
         )
 
 
-def same_as_bptt(device: str) -> bool:
-    """Whether loss, spikes and gradient of PyTorch's form are those of BPTT, in float64."""
+def bptt_reference():
+    """A small network, its trials, and loss, spikes and gradient of BPTT in float64."""
+    net = current_network(30, 16, 3)
+    few = random_trials(4, n_channels=30, n_steps=200, spikes=400, n_classes=3)
+    for name in ("input.w", "recurrent.w"):
+        net.parameters[name][:] *= 3.0
+    return net, few, Engine(net, BPTT(), CrossEntropy(), dtype="float64").run(few, gradient=True)
+
+
+def same_as_bptt(device, net, few, wanted) -> bool:
+    """Whether loss, spikes and gradient of PyTorch's form are those of BPTT."""
     import torch
     from _torch_gpu import TorchOnGPU, dense_raster
 
-    net = current_network(30, 16, 3)
-    few = random_trials(4, n_channels=30, n_steps=200, spikes=400, n_classes=3)
-    tune(net, few, 150)
-    wanted = Engine(net, BPTT(), CrossEntropy(), dtype="float64").run(few, gradient=True)
     raster, labels = dense_raster(few, net.dt, device), torch.tensor(few.labels, device=device)
     peer = TorchOnGPU(net, raster, labels, len(few), dtype=torch.float64)
     peer.chosen.copy_(torch.arange(len(few)))
@@ -350,11 +360,13 @@ def torch_rows(folder, shape, device):
     from _torch_gpu import TorchOnGPU, dense_raster
 
     where = torch.device("cuda" if device == "cuda" else "cpu")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    same = same_as_bptt(where)
-    torch.backends.cuda.matmul.allow_tf32 = True
     trials = as_trials(read_arrays(folder), shape)
     net = network(shape, folder)
+    reference = bptt_reference()
+    yield READY
+    torch.backends.cuda.matmul.allow_tf32 = False
+    same = same_as_bptt(where, *reference)
+    torch.backends.cuda.matmul.allow_tf32 = True
     labels = torch.tensor(np.array(trials.labels), dtype=torch.int64, device=where)
     raster = dense_raster(trials, net.dt, where)
     generator = torch.Generator().manual_seed(1)
@@ -417,6 +429,7 @@ def spyx_rows(folder, shape, device):
     raster[trial, arrays["steps"], arrays["units"]] = 1
     net, labels = network(shape, folder), np.array(arrays["labels"])
     rng = np.random.default_rng(1)
+    yield READY
     for batch in reversed(shape.batches):
         peer = SpyxNetwork(net, raster, labels, learning_rate=LEARNING_RATE)
 
@@ -506,6 +519,7 @@ def sparse_rows(folder, shape, device, make, sizes):
             small.parameters[f"{key}.w"][:] = scale * w
         rate = engine.simulate(given[:1]).counts["hidden"].mean() / (shape.n_steps * 1e-3)
         low, high = (scale, high) if rate < 10 else (low, scale)
+    yield READY
     for n in sizes:
         begin = time.perf_counter()
         engine = make(sparse_network(shape.n_in, n, shape.n_out, scale), EventProp(), device)
@@ -608,32 +622,51 @@ def machine(device: str) -> dict:
     return {"gpu": gpu, "processor": cpu_name(), "processors": os.cpu_count(), **versions}
 
 
-def run_group(name: str, arguments: list[str], limit: float, results: Results) -> None:
-    """The rows of a group, in a process of its own, as they come."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, "--group", name, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    errors: list[str] = []
-    reader = threading.Thread(target=lambda: errors.extend(process.stderr), daemon=True)
-    reader.start()
-    late = threading.Timer(limit, process.kill)
-    late.start()
-    for line in process.stdout:
-        if line.startswith("{"):
-            results.add(json.loads(line))
-    code = process.wait()
-    stopped = not late.is_alive()
-    late.cancel()
-    reader.join(5)
-    if stopped:
-        results.add({"name": name, "problem": f"stopped after {limit:.0f} s"})
-    elif code:
-        last = [line.strip() for line in errors if line.strip()][-12:]
-        reason = last[-1][:300] if last else f"exit code {code}"
-        results.add({"name": name, "problem": f"failed: {reason}", "log": last})
+class Group:
+    """A process that makes the rows of a group: it reads what it needs at once, and then waits."""
+
+    def __init__(self, name: str, arguments: list[str]):
+        self.name, self.errors = name, []
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--group", name, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.reader = threading.Thread(target=self._read_errors, daemon=True)
+        self.reader.start()
+
+    def _read_errors(self) -> None:
+        self.errors.extend(self.process.stderr)
+
+    def run(self, limit: float, results: Results) -> None:
+        """Let it begin; its rows as they come."""
+        late = threading.Timer(limit, self.process.kill)
+        late.start()
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has failed already, and says why
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                results.add(json.loads(line))
+        code = self.process.wait()
+        stopped = not late.is_alive()
+        late.cancel()
+        self.reader.join(5)
+        if stopped:
+            results.add({"name": self.name, "problem": f"stopped after {limit:.0f} s"})
+        elif code:
+            last = [line.strip() for line in self.errors if line.strip()][-12:]
+            reason = last[-1][:300] if last else f"exit code {code}"
+            results.add({"name": self.name, "problem": f"failed: {reason}", "log": last})
+
+    def stop(self) -> None:
+        """End it if it has not begun."""
+        self.process.kill()
+        self.process.wait()
 
 
 def main() -> int:
@@ -651,7 +684,10 @@ def main() -> int:
     given = parser.parse_args()
     shape = QUICK if given.quick else Shape()
     if given.group:
-        for found in GROUPS[given.group](given.folder, shape, given.device):
+        rows = GROUPS[given.group](given.folder, shape, given.device)
+        next(rows)
+        sys.stdin.readline()
+        for found in rows:
             print(json.dumps(found), flush=True)
         return 0
     if given.device is None:
@@ -668,16 +704,26 @@ def main() -> int:
         print(f"trials and weights: {time.perf_counter() - begin:.0f} s", flush=True)
         common = ["--folder", folder, "--device", given.device]
         common += ["--quick"] if given.quick else []
-        for name in GROUPS:
-            if given.only not in name:
-                continue
-            left = min(given.limit, end - time.monotonic())
-            if left < 5:
-                results.add({"name": name, "problem": "not run: no time left"})
-            elif name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
-                results.add({"name": name, "problem": f"not run: {NEEDS[name]} is not installed"})
-            else:
-                run_group(name, common, left, results)
+        names = [name for name in GROUPS if given.only in name]
+        groups: dict[str, Group] = {}
+        try:
+            for k, name in enumerate(names):
+                for ahead in names[k : k + max(1, (os.cpu_count() or 1) // 2)]:
+                    needed = NEEDS.get(ahead)
+                    if ahead not in groups and (not needed or importlib.util.find_spec(needed)):
+                        groups[ahead] = Group(ahead, common)
+                left = min(given.limit, end - time.monotonic())
+                if name not in groups:
+                    results.add(
+                        {"name": name, "problem": f"not run: {NEEDS[name]} is not installed"}
+                    )
+                elif left < 5:
+                    results.add({"name": name, "problem": "not run: no time left"})
+                else:
+                    groups[name].run(left, results)
+        finally:
+            for group in groups.values():
+                group.stop()
     return any("problem" in found and "not run" not in found["problem"] for found in results.rows)
 
 

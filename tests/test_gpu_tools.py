@@ -173,7 +173,7 @@ def test_a_large_network_has_its_synapses(tools):
 def test_the_peer_in_torch_has_the_gradient_of_bptt(tools):
     torch = pytest.importorskip("torch")
     gpu = tools("benchmarks", "gpu")
-    assert gpu.same_as_bptt("cpu")
+    assert gpu.same_as_bptt("cpu", *gpu.bptt_reference())
 
     networks, peers = tools("benchmarks", "_networks"), tools("benchmarks", "_torch_gpu")
     net = networks.current_network(30, 16, 3)
