@@ -120,6 +120,17 @@ class TimeFirst(torch.nn.Module):
         return (compiled(apply) if self.whole and self.training else apply)(self.net, x)
 
 
+class BothSides(torch.nn.Module):
+    """Mean output for a trial and its mirror image."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return (self.net(x) + self.net(x.flip(-1))) / 2
+
+
 def apply(net, x):
     """What `--compiled network` compiles."""
     return net(x)
@@ -226,12 +237,15 @@ def run(options, sets, shape, seed, settings):
         progress=False,
     )
     right = accuracy(wrapped, *sets[2])
+    # a second figure, which nothing is chosen by
+    mirrored = {"mirrored": accuracy(BothSides(wrapped), *sets[2])} if settings.mirror else {}
     note(
         settings,
         data=settings.data,
         seed=seed,
         **options,
         test_accuracy=right,
+        **mirrored,
         minutes=(time.perf_counter() - begin) / 60,
         best_validation=max(rows),
         best_epoch=1 + int(np.argmax(rows)),
