@@ -1,4 +1,4 @@
-# make setup | test | test-fast | test-torch | sanitize | docs | demo | lint | format | wheel-test | bench | clean
+# make setup | test | test-fast | test-torch | sanitize | docs | demo | lint | format | wheel-test | bench | gpu-check | clean
 #
 #   make test PYTHON=python3.12 VENV=.venv312     another interpreter, its own environment
 #   make test PYTEST_ARGS="-k window -x"          more arguments for pytest
@@ -23,6 +23,8 @@ SANITIZED_TESTS ?= tests/test_engine.py tests/test_silent_results.py tests/test_
 WHEEL_PYTHON ?= $(BIN)/python
 WHEEL_EXTRAS ?= test,lint
 WHEEL_PYTEST_ARGS ?=
+# gpu-check: for instance GPU_ARGS="--device processor", which needs no GPU
+GPU_ARGS ?=
 
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
@@ -31,7 +33,7 @@ PIP_FLAGS := -qq --disable-pip-version-check
 MYPY_FLAGS := --strict --follow-imports=silent
 PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS)
 
-.PHONY: setup test test-fast test-torch sanitize docs demo lint format wheel-test bench clean
+.PHONY: setup test test-fast test-torch sanitize docs demo lint format wheel-test bench gpu-check clean
 
 setup: $(STAMP)
 	@echo "==> setup: $(VENV) is ready"
@@ -115,6 +117,11 @@ bench: $(STAMP)
 	@set -e; for file in benchmarks/[!_]*.py; do \
 	  test -e "$$file" || { echo "no benchmarks yet"; break; }; \
 	  echo "-- $$file"; $(BIN)/python "$$file" --quick; done
+
+# With the interpreter that knows the GPU, not with an environment that is made here.
+gpu-check:
+	@echo "==> gpu-check: the CUDA engine, exports, benchmarks and a training on this machine's GPU"
+	@$(PYTHON) tools/gpu_check.py $(GPU_ARGS)
 
 clean:
 	@echo "==> clean: $(VENV), builds and caches"
