@@ -60,6 +60,8 @@ IN_VOLTS = {
         neuron(more="b : boolean", reset="v = 0; b = True"),
         neuron("0.2*int(b) - v", "b : boolean", reset="v = 0; b = not b", step="b = v > 0.5 or b"),
         neuron("0.1*k - v", "k : integer", reset="k = 1 - 2.6*v; v = 0"),
+        neuron(more="L : integer"),
+        neuron(more="L : 1 (shared)"),
         neuron(
             "1.2 - v",
             refractory=2 * ms,
@@ -96,6 +98,8 @@ IN_VOLTS = {
         "True",
         "boolean",
         "integer",
+        "an integer called L",
+        "a shared L",
         "last spike",
         "clip while refractory",
         "root",
