@@ -206,6 +206,21 @@ class TestSlopes:
         assert self.slope("sqrt(1 + v**2)", v)[1] == 0
         assert to_string(differentiate(to_symbolic("sqrt(1 + v**2)"), "v")) == "v/sqrt(v**2 + 1)"
 
+    def test_absolute_value_of_what_is_not_known_to_be_real(self):
+        """Sympy's derivative has real and imaginary parts, its abs(exp(x)) the real part of x."""
+        v, h = np.linspace(-1.73, 1.91, 24), 1e-6
+        for text in (
+            "abs(log1p(abs(v)) - 0.3)",
+            "abs(v*log(v + 3))",
+            "abs(clip(v, -1, 1) - 0.2)",
+            "abs(exp(clip(v, -1, 1)))",
+            "abs(3**clip(v, -1, 1))",
+        ):
+            slope = self.slope(text, v)
+            change = evaluate_in_brian2(text, v + h) - evaluate_in_brian2(text, v - h)
+            np.testing.assert_allclose(slope, change / (2 * h), atol=1e-8)
+            assert np.abs(slope).max() > 0.5
+
     def test_exprel(self):
         v = np.array([-30, -1, -0.11, -0.09, -1e-5, -1e-12, 0, 1e-12, 1e-5, 0.09, 0.11, 1, 30.0])
         # the average of t*exp(v*t) over t from 0 to 1, by a Gauss rule
