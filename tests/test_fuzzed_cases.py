@@ -60,6 +60,8 @@ IN_VOLTS = {
         neuron(more="b : boolean", reset="v = 0; b = True"),
         neuron("0.2*int(b) - v", "b : boolean", reset="v = 0; b = not b", step="b = v > 0.5 or b"),
         neuron("0.1*k - v", "k : integer", reset="k = 1 - 2.6*v; v = 0"),
+        neuron(more="L : integer"),
+        neuron(more="L : 1 (shared)"),
         neuron(
             "1.2 - v",
             refractory=2 * ms,
@@ -96,6 +98,8 @@ IN_VOLTS = {
         "True",
         "boolean",
         "integer",
+        "an integer called L",
+        "a shared L",
         "last spike",
         "clip while refractory",
         "root",
@@ -201,6 +205,21 @@ class TestSlopes:
         assert self.slope("abs(v)**0.5", v).tolist() == [-0.25, 0, 0.25]
         assert self.slope("sqrt(1 + v**2)", v)[1] == 0
         assert to_string(differentiate(to_symbolic("sqrt(1 + v**2)"), "v")) == "v/sqrt(v**2 + 1)"
+
+    def test_absolute_value_of_what_is_not_known_to_be_real(self):
+        """Sympy's derivative has real and imaginary parts, its abs(exp(x)) the real part of x."""
+        v, h = np.linspace(-1.73, 1.91, 24), 1e-6
+        for text in (
+            "abs(log1p(abs(v)) - 0.3)",
+            "abs(v*log(v + 3))",
+            "abs(clip(v, -1, 1) - 0.2)",
+            "abs(exp(clip(v, -1, 1)))",
+            "abs(3**clip(v, -1, 1))",
+        ):
+            slope = self.slope(text, v)
+            change = evaluate_in_brian2(text, v + h) - evaluate_in_brian2(text, v - h)
+            np.testing.assert_allclose(slope, change / (2 * h), atol=1e-8)
+            assert np.abs(slope).max() > 0.5
 
     def test_exprel(self):
         v = np.array([-30, -1, -0.11, -0.09, -1e-5, -1e-12, 0, 1e-12, 1e-5, 0.09, 0.11, 1, 30.0])

@@ -129,7 +129,6 @@ class HybridMap:
     parameters: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=64)
 def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     """Derive flow, jump and derivatives of a model.
 
@@ -159,6 +158,11 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     >>> hybrid_map(equations.CurrentLIF()).flow["v"]
     '(I - v)/tau_m'
     """
+    return _hybrid_map(model, tuple(learn))
+
+
+@lru_cache(maxsize=64)
+def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
     refuse_noise(model)
 
     def refuse(what: str, why: str, fix: str):

@@ -129,6 +129,7 @@ class ParameterMap:
     margin: str
 
 
+@lru_cache(maxsize=64)
 def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     """Brian2's own integration step and the other strings of a model, subexpressions written out.
 
@@ -341,7 +342,6 @@ def transmitted_slopes(model: NeuronModel) -> dict[str, str]:
     return slopes
 
 
-@lru_cache(maxsize=64)
 def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     """Derive the step map of a model.
 
@@ -370,6 +370,11 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     >>> step_map(equations.ALIF()).transition[("v", "v")]
     'exp(-dt/tau_m)'
     """
+    return _step_map(model, tuple(learn))
+
+
+@lru_cache(maxsize=64)
+def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
     refuse_undifferentiable(model)
     refuse_unknown(model, learn)
     if model.transmits:
@@ -495,9 +500,12 @@ def _strings(expressions: dict) -> dict:
     return {key: to_string(value) for key, value in simplified.items() if value != 0}
 
 
+@lru_cache(maxsize=1024)
 def simplify(expression: sympy.Expr) -> sympy.Expr:
     """The shortest of a few equivalent forms; products of exponentials are combined."""
     expression = sympy.sympify(expression)
+    if expression.is_Atom:
+        return expression
     forms = [sympy.powsimp(sympy.expand_mul(expression)), sympy.powsimp(expression)]
     if expression.count_ops() < 60:
         forms.append(sympy.powsimp(sympy.factor(forms[0])))

@@ -97,6 +97,13 @@ class exprel_slope(sympy.Function):
         return (sympy.exp(x) - 2 * exprel_slope(x)) / nonzero(x)
 
 
+class magnitude(sympy.Function):
+    """abs(x) of what sympy does not know to be real: the slope is sign(x), without re(x) and im(x)."""
+
+    def fdiff(self, argindex=1):
+        return sign(self.args[0])
+
+
 class power(sympy.Function):
     """x**p with a slope of zero, not infinity, where x is zero: times the slope 0 of abs it is zero."""
 
@@ -126,6 +133,8 @@ def normalize(expression: sympy.Expr) -> sympy.Expr:
     expression = expression.xreplace(
         {s: sympy.Symbol(s.name, real=True) for s in expression.atoms(sympy.Symbol)}
     )
+    # all of a model is real, whatever sympy makes of abs(exp(clip(x, 0, 1)))
+    expression = expression.replace(sympy.re, lambda x: x)
     # sympy has no derivative of a remainder, and Brian2 leaves it without that of the square root
     expression = expression.replace(sympy.Mod, lambda x, y: x - y * floor(x / y))
     expression = expression.replace(
@@ -173,8 +182,12 @@ def differentiate(expression: sympy.Expr, name: str) -> sympy.Expr:
         p = node.exp
         return node.base.free_symbols and (not p.is_number or (p > 0) & (p < 1))
 
-    guarded = expression.replace(steep, lambda node: power(*node.args))
-    derivative = sympy.diff(guarded, symbol(name)).replace(power, sympy.Pow)
+    guarded = expression.replace(steep, lambda node: power(*node.args)).replace(
+        lambda node: isinstance(node, sympy.Abs) and not node.args[0].is_extended_real,
+        lambda node: magnitude(*node.args),
+    )
+    derivative = sympy.diff(guarded, symbol(name))
+    derivative = derivative.replace(power, sympy.Pow).replace(magnitude, sympy.Abs)
     if derivative.has(sympy.Derivative) or derivative.has(sympy.Subs):
         unknown = sorted(str(node.args[0]) for node in derivative.atoms(sympy.Derivative))
         raise ValueError(

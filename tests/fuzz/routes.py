@@ -31,15 +31,18 @@ from neurosnn import (
     export,
     read_results,
 )
+from neurosnn.calculus.step import model_code
 from neurosnn.core.units import si_unit
 from neurosnn.engine import Engine
-from neurosnn.losses import CrossEntropy
+from neurosnn.losses import CrossEntropy, MeanSquareError
 from neurosnn.rules.eprop.backend import OnlineBackend
 
 __all__ = ["ROUTES", "Stock", "engine", "factored", "stock"]
 
 #: Sums are taken in the same order everywhere; functions such as exp differ by one digit in the last place.
 RELATIVE = 1e-9
+#: Of the readout in each step.
+TARGETS = np.sin(np.outer(np.arange(N_STEPS), 0.1 + 0.07 * np.arange(N_OUT)))
 
 
 class Stock(NamedTuple):
@@ -165,9 +168,17 @@ def compare(case: Case, expected: Stock, ours: Stock) -> Verdict:
                 )
     if ours.spikes == expected.spikes and not worst[1]:
         return Verdict("same")
+    if _cancels(case):
+        return Verdict("degenerate", "the exact solution is a difference of numbers beyond 1e15")
     first = min(set(ours.spikes) ^ set(expected.spikes), default=None)
     reason = f"{len(ours.spikes)} spikes, not {len(expected.spikes)}, first difference {first}"
     return Verdict("different", f"{reason}; {worst[1]}")
+
+
+def _cancels(case: Case) -> bool:
+    """Whether sympy's solution is beyond the digits of a number, in stock Brian2 as well."""
+    numbers = re.findall(r"[\d.]+e\+(\d+)", model_code(case.model).update)
+    return case.method == "exact" and max(map(int, numbers), default=0) > 15
 
 
 def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
@@ -179,38 +190,47 @@ def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> li
         net = network(part)
         with quick_compiler():
             machine = Engine(net, dtype="float64", threads=1)
-        record = tuple((layer.name, state) for layer in net.layers for state in layer.model.states)
-        result = machine.simulate(input_trial(part[0].dt * 1e-3), record=record)
-        verdicts = []
-        for case, layer in zip(part, net.layers, strict=True):
-            events = zip(*result.spikes[layer.name][0], strict=True)
-            states = {state: result.states[layer.name, state][0] for state in layer.model.states}
-            ours = Stock(sorted((int(a), int(b)) for a, b in events), states)
-            verdicts.append(compare(case, theirs[id(case)], ours))
-        return verdicts
+        return simulated(machine, part, theirs)
 
     return on_usable(cases, [usable(result) for result in expected], run)
+
+
+def simulated(machine: Engine, part: list[Case], theirs: dict[int, Stock]) -> list[Verdict]:
+    """Spikes and states of an engine against those of stock Brian2."""
+    layers = machine.net.layers
+    record = tuple((layer.name, state) for layer in layers for state in layer.model.states)
+    result = machine.simulate(input_trial(part[0].dt * 1e-3), record=record)
+    verdicts = []
+    for case, layer in zip(part, layers, strict=True):
+        events = zip(*result.spikes[layer.name][0], strict=True)
+        states = {state: result.states[layer.name, state][0] for state in layer.model.states}
+        ours = Stock(sorted((int(a), int(b)) for a, b in events), states)
+        verdicts.append(compare(case, theirs[id(case)], ours))
+    return verdicts
 
 
 def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
     """The gradient of e-prop's factored form on the engine against its online form in Brian2.
 
-    The online network must also spike as stock Brian2 does.
+    Before that, spikes and states of the engine are compared with those of stock Brian2; the online
+    network must spike as that does, too. Every step has an error of its own.
     """
     expected = stock(cases) if expected is None else expected
     theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
 
     def run(part: list[Case]) -> list[Verdict]:
-        net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
-        trial = input_trial(part[0].dt * 1e-3)
+        net, loss, trial = network(part), MeanSquareError(), input_trial(part[0].dt * 1e-3)
         with quick_compiler():
             machine = Engine(net, EProp(), loss, dtype="float64", threads=1)
-        ours = machine.run(trial, gradient=True)
+        verdicts = simulated(machine, part, theirs)
+        ours = machine.run(trial, TARGETS, gradient=True)
         with np.errstate(all="ignore"):
-            online = OnlineBackend(net, EProp(), loss).run(trial, gradient=True)
+            online = OnlineBackend(net, EProp(), loss).run(trial, TARGETS, gradient=True)
         return [
             same_gradient(net, layer.name, len(theirs[id(case)].spikes), ours, online)
-            for case, layer in zip(part, net.layers, strict=True)
+            if verdict.kind == "same"
+            else verdict
+            for verdict, case, layer in zip(verdicts, part, net.layers, strict=True)
         ]
 
     return on_usable(cases, [usable(result) for result in expected], run)

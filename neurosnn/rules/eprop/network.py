@@ -38,7 +38,6 @@ from neurosnn.rules.eprop.traces import (
     SUM,
     SURROGATE,
     TRACE,
-    eprop_names,
     online_equations,
 )
 
@@ -75,8 +74,10 @@ class Errors(NamedTuple):
 def network_names(net: Any) -> FreeNames:
     """Names of what online e-prop adds to a network, which no model of it has."""
     taken = set(net.readout.model.brian_equations.names)
-    for layer in net.layers:
-        taken |= eprop_names(layer.model).taken
+    for (
+        layer
+    ) in net.layers:  # here nobody but the network writes a learning signal: an L is a state
+        taken |= set(layer.model.brian_equations.names)
     # the bias and the output belong to the readout, whose own model may not have them
     return FreeNames(taken - {"b", "output"})
 

@@ -49,10 +49,11 @@ class EventProp(Rule):
         Strength c of the firing-rate term: the adjoint of the margin grows by
         ``c (f_j - f_target)/T`` at each spike. The number of spikes has no gradient, so this is a
         heuristic, as in Nowotny et al. 2025. Two numbers hold for neurons below and above the
-        target. The adjoint of the margin has the inverse unit of the threshold, and c counts in SI
-        units: for the same neuron with a membrane in volts, with V where it had 1, c is divided by V
-        (by 0.02 for 20 mV). In their measure, a strength k on spike counts of trials of length T
-        towards nu, it is ``c = k T**2`` and ``f_target = nu/T``.
+        target. The adjoint of the margin has the inverse unit of the threshold, so c is in seconds
+        squared over that unit, and is given as its number in SI units: in s**2 for a threshold without
+        unit, in s**2/V for one in volts. For the same neuron with V volts where it had 1, c is divided
+        by V (by 0.02 for 20 mV). In their measure, a strength k on spike counts of trials of length T
+        towards nu, it is ``c = k T**2`` and ``f_target = nu/T`` for a threshold without unit.
     smallest_slope : float, optional
         Lower limit of the slope with which the membrane crosses the threshold, per second and in
         units of the distance from the reset to the threshold (1 for a threshold of 1 and a reset to 0,
