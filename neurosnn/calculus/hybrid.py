@@ -27,6 +27,7 @@ from brian2.equations.refractory import add_refractoriness
 from brian2.units.allunits import second
 from brian2.utils.stringtools import get_identifiers
 
+from neurosnn.calculus.chain import Chain, Statements
 from neurosnn.calculus.margin import margin_of
 from neurosnn.calculus.step import model_code, refuse_noise
 from neurosnn.core.messages import message
@@ -80,6 +81,8 @@ class HybridMap:
     ----------
     states : tuple of str
         Variables with dynamics, and those that the reset changes.
+    intermediate : tuple of (str, str)
+        Values that transition, last_spike and parameters read, in the order of their computation.
     transition : dict of (str, str) to str
         Derivative of a time step without spikes, by (row, column), at the start of the step.
     flow : dict of str to str
@@ -113,6 +116,7 @@ class HybridMap:
 
     model: NeuronModel
     states: tuple[str, ...]
+    intermediate: Statements
     transition: dict[tuple[str, str], str]
     last_spike: dict[str, str]
     flow: dict[str, str]
@@ -201,10 +205,9 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
         for name in states
     }
     free = to_symbolic(MOVES)
-    after_update = run_symbolically(code.update, here)
-    for name in code.conditional:
-        moving = after_update[name].xreplace({free: sympy.S.One})
-        after_update[name] = free * moving + (1 - free) * here[name]
+    chain = Chain(here, code.conditional)
+    chain.run(code.update)
+    after_update = chain.values
     margin, crossing, g = {}, "", sympy.S.Zero
     if model.threshold:
         crossing = margin_of(code.threshold, model.name)
@@ -239,11 +242,18 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     gated = tuple(name for name in model.inputs if name in code.conditional)
     slopes = {(row, c): differentiate(flow[row], c) for row in states for c in model.inputs}
     pairs = [(row, column) for row in states for column in states]
+    transition = _strings({(r, c): chain.derivative(after_update[r], c) for r, c in pairs})
+    last_spike = _strings({r: chain.derivative(after_update[r], "lastspike") for r in states})
+    effects = {
+        name: _strings({row: chain.derivative(after_update[row], name) for row in states})
+        for name in learn
+    }
     return HybridMap(
         model=model,
         states=states,
-        transition=_strings({(r, c): differentiate(after_update[r], c) for r, c in pairs}),
-        last_spike=_strings({r: differentiate(after_update[r], "lastspike") for r in states}),
+        intermediate=chain.statements_for(transition, last_spike, *effects.values()),
+        transition=transition,
+        last_spike=last_spike,
         flow={name: to_string(value) for name, value in flow.items()},
         input_slope=_strings(
             {
@@ -260,10 +270,7 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
         reset_slope=_strings({(r, c): differentiate(after_reset[r], c) for r, c in pairs}),
         reset_rate=_strings({name: differentiate(after_reset[name], "t") for name in states}),
         release=_release(model, subexpressions, flow),
-        parameters={
-            name: _strings({row: differentiate(after_update[row], name) for row in states})
-            for name in learn
-        },
+        parameters=effects,
     )
 
 

@@ -39,6 +39,7 @@ class EventPropBackward(Backward):
         before = (layer.coefficients, layer.stored_before)
         arrival = (layer.after_arrival, layer.stored_arrival)
         layer.gradient_states = states
+        translator.intermediate(slopes.intermediate)
         transition = {
             (row, column): translator.entry(f"M_{row}_{column}", text, *before)
             for (row, column), text in slopes.transition.items()
