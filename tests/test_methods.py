@@ -17,7 +17,7 @@ from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
 from neurosnn.rules.eprop.backend import OnlineBackend
 
-DT = 0.1 * ms
+DT = 0.04 * ms
 #: Parameters with a gradient, in the models that have them.
 LEARNED = ("tau_s", "E_L", "E")
 #: A spiking cell of Traub and Miles, with exprel where their rates are 0/0.
@@ -191,7 +191,7 @@ def test_linear_steps_have_constant_derivatives():
 
 # -- whole networks ---------------------------------------------------------------------------------
 
-N_IN, N, N_OUT, N_STEPS = 12, 6, 3, 600
+N_IN, N, N_OUT, N_STEPS = 12, 6, 3, 1000
 
 
 @functools.cache
@@ -205,9 +205,9 @@ def network():
     rng = np.random.default_rng(0)
     for connection in net.connections.values():
         if connection.target != "readout":
-            size = 3e-10 if connection.target == "hidden1" else 4e-10
+            size = 8e-10 if connection.target == "hidden1" else 6e-10
             connection.w[:] = rng.normal(0.7, 0.7, connection.w.shape) * size
-    trials = spike_trials(1, N_IN, N_STEPS // 10, rate=60.0, seed=5)
+    trials = spike_trials(1, N_IN, N_STEPS // 25, rate=60.0, seed=5)
     return net, trials
 
 

@@ -72,6 +72,8 @@ class LayerCode:
     release_slope: str = ""
     release_last_spike: str = ""
     release_margin: list = field(default_factory=list)
+    direct: tuple[str, ...] = ()
+    reset_inputs: tuple[str, ...] = ()
 
     @property
     def reads_last_spike(self) -> bool:

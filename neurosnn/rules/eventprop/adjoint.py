@@ -112,6 +112,7 @@ class EventPropBackward(Backward):
             ]
         )
         layer.margin = list(margin.items())
+        layer.direct, layer.reset_inputs = slopes.direct, slopes.reset_inputs
         layer.spike_gradient = product_sum(f"{g}*{flow_before[name]}" for name, g in margin.items())
         if slopes.margin_rate != "0":
             layer.spike_gradient += f" + {at_spike('g_t', slopes.margin_rate)}"
