@@ -39,9 +39,7 @@ def delta_case(seed, *, layers=1, subtracts=False, t_ref=0.0):
     # multiples of the time step, of which hardly two are the same: coincidences have no derivative
     times = rng.choice(3600, len(case.times), replace=False) * DT + 1e-3
     populations = tuple(
-        DeltaLIF(
-            tau_m=layer.tau_m, b=rng.uniform(0.5, 2.0, N), subtracts=subtracts, t_ref=t_ref
-        )
+        DeltaLIF(tau_m=layer.tau_m, b=rng.uniform(0.5, 2.0, N), subtracts=subtracts, t_ref=t_ref)
         for layer in case.reference.layers
     )
     links = {}
@@ -65,7 +63,7 @@ def caused(case, run):
 
 CASES = {
     "reset to zero": {"seed": 3},
-    "two layers": {"seed": 8, "layers": 2},
+    "two layers": {"seed": 10, "layers": 2, "subtracts": True},
     "subtracts, rests": {"seed": 0, "subtracts": True, "t_ref": 2e-3},
 }
 

@@ -191,7 +191,7 @@ def test_linear_steps_have_constant_derivatives():
 
 # -- whole networks ---------------------------------------------------------------------------------
 
-N_IN, N, N_OUT, N_STEPS = 12, 6, 3, 1000
+N_IN, N, N_OUT, N_STEPS = 12, 4, 3, 500
 
 
 @functools.cache
@@ -205,7 +205,7 @@ def network():
     rng = np.random.default_rng(0)
     for connection in net.connections.values():
         if connection.target != "readout":
-            size = 8e-10 if connection.target == "hidden1" else 6e-10
+            size = 2.5e-10 if connection.target == "hidden1" else 6e-10
             connection.w[:] = rng.normal(0.7, 0.7, connection.w.shape) * size
     trials = spike_trials(1, N_IN, N_STEPS // 25, rate=60.0, seed=5)
     return net, trials
@@ -223,7 +223,7 @@ def engine_gradient(rule, loss):
     machine = Engine(net, rule, loss, dtype="float64", threads=1, learn=learned(net))
     result = machine.run(trials, gradient=True)
     for layer in net.layers:
-        assert result.spikes[layer.name] > 2 * N, f"{layer.name} is silent"
+        assert result.spikes[layer.name] > N, f"{layer.name} is silent"
     for key, block in result.gradient.items():
         assert np.abs(block).max() > 0, key
     return result
