@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from brian2.core.network import Network
 from brian2.core.operations import NetworkOperation
+from brian2.equations.equations import SUBEXPRESSION
 from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 
 from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import message
-from neurosnn.core.symbolic import evaluate
+from neurosnn.core.symbolic import (
+    differentiate,
+    evaluate,
+    expand,
+    run_symbolically,
+    symbol,
+    to_string,
+    to_symbolic,
+)
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
 from neurosnn.model.neuron_checks import check_dt, check_inputs
 
-SETTLED = 1e-13
-CHUNK, MOST_SETTLING, MOST_STAGES = 500, 10_000, 20
+SETTLED, STEADY = 1e-13, 1e-9
+CHUNK, MOST_SETTLING, MOST_ROUNDS, MOST_STAGES = 500, 10_000, 8, 20
+#: How far above rest a threshold is looked for, in multiples of the voltage there.
+FARTHEST = 1e9
 # First guesses of a constant input, in SI units: none, then every order of magnitude.
 DRIVES = np.append(0, 10.0 ** np.arange(-18, 7))
 
@@ -41,18 +53,80 @@ def drive(group, model: NeuronModel, value: float) -> None:
         group.run_regularly(f"{name} += {value!r}*{unit}", when="synapses", order=-10)
 
 
+def _written_out(model: NeuronModel, code: str) -> str:
+    """A string of the model with subexpressions written out."""
+    definitions = {
+        equation.varname: equation.expr.code
+        for equation in model.brian_equations.values()
+        if equation.type == SUBEXPRESSION and equation.varname not in model.held
+    }
+    return expand(code, definitions)
+
+
+@lru_cache(maxsize=64)
 def voltage_of(model: NeuronModel) -> str:
-    """The variable that the threshold is about: v, or the first state."""
-    return "v" if "v" in model.states else model.states[0]
+    """The membrane: v, or the state by which the margin of the threshold rises.
+
+    A variable with a differential equation comes before one without.
+    """
+    dynamic = model.brian_equations.diff_eq_names
+    known = dict.fromkeys(model.states, 0.0)
+    known |= {name: float(value) for name, value in model.parameters.items() if np.ndim(value) == 0}
+    named = ["v"] if "v" in model.states else []
+    rest = sorted(filter(model.is_real, model.states), key=lambda name: name not in dynamic)
+    for name in (*named, *rest):
+        try:
+            margin, _ = margin_and_gate(_written_out(model, model.threshold), {name}, model.name)
+            rise = to_string(differentiate(to_symbolic(margin), name))
+            if evaluate(rise, known) > 0:
+                return name
+        except ValueError:  # it stands in none of the conditions, or in several
+            continue
+    return "v" if named else model.states[0]
 
 
 def threshold_of(model: NeuronModel, states: Mapping[str, float]) -> float:
     """The voltage at which a neuron in the given state spikes."""
-    margin, _ = margin_and_gate(model.threshold, {voltage_of(model)}, model.name)
-    values = {name: float(value) for name, value in model.parameters.items()} | dict(states)
     v = voltage_of(model)
-    at_zero, at_one = (evaluate(margin, values | {v: value}) for value in (0.0, 1.0))
-    return float(-at_zero / (at_one - at_zero))
+    margin, _ = margin_and_gate(_written_out(model, model.threshold), {v}, model.name)
+    values = {name: float(value) for name, value in model.parameters.items()} | dict(states)
+
+    def above(value: float) -> float:
+        return float(evaluate(margin, values | {v: value}))
+
+    if symbol(v) not in differentiate(to_symbolic(margin), v).free_symbols:
+        return -above(0.0) / (above(1.0) - above(0.0))
+    low = high = float(states[v])
+    step = 1e-3 * (abs(low) or 1.0)
+    while not above(high) > 0:
+        low, high, step = high, high + step, 2 * step
+        if step > FARTHEST * (abs(float(states[v])) or 1.0):
+            raise ValueError(
+                message(
+                    f"raising {v} does not bring the neuron over its threshold.",
+                    model.name,
+                    "In a pairing each postsynaptic spike is caused by raising it in one step.",
+                    "Write a threshold that rises with the membrane.",
+                )
+            )
+    while high - low > 1e-15 * max(abs(low), abs(high)):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (low, middle) if above(middle) > 0 else (middle, high)
+    return high
+
+
+def after_reset(model: NeuronModel, states: Mapping[str, float]) -> float:
+    """Where a spike leaves the membrane: after the reset, or where it was if that does not change it."""
+    v = voltage_of(model)
+    here = {name: symbol(name) for name in model.states}
+    left = run_symbolically(_written_out(model, model.reset), here)[v]
+    if left == here[v]:
+        return float(states[v])
+    at_threshold = dict(states) | {v: threshold_of(model, states)}
+    values = {name: float(value) for name, value in model.parameters.items()} | at_threshold
+    return float(evaluate(to_string(left), values))
 
 
 def run_until(network: Network, done, most_steps: int, dt: float, *, after: int = 0) -> None:
@@ -98,34 +172,57 @@ class Settling:
     def run(self, drives: np.ndarray, target: float = np.inf) -> tuple[dict, np.ndarray]:
         """The states reached, and which neurons came to rest without a spike.
 
-        Neurons whose v has passed the target are not waited for.
+        A state that grows by the same amount all the time, such as a clock, counts as settled. What
+        relaxes slowly, such as an adaptation of many seconds, is taken to where it is heading for, and
+        simulated again from there. Neurons whose voltage has passed the target are not waited for.
         """
         self.cause.variables["neurosnn_input"].set_value(drives)
-        for name, values in zip(self.model.states, self.start, strict=True):
-            self.group.variables[name].set_value(values)
+        self._set(self.start)
         spikes, v = np.array(self.spikes.count), self.model.states.index(voltage_of(self.model))
-        before = self.start
-
-        at_rest = np.zeros(len(drives), dtype=bool)
+        before, change, ratio = self.start, np.zeros_like(self.start), np.ones_like(self.start)
+        at_rest, done = np.zeros(len(drives), dtype=bool), False
 
         def settled() -> bool:
-            nonlocal before, at_rest
+            nonlocal before, change, ratio, at_rest, done
             after, silent = self.states(), np.array(self.spikes.count) == spikes
             silent &= np.isfinite(after).all(axis=0)
-            constant = np.all(np.abs(after - before) <= SETTLED * np.abs(after), axis=0)
-            before, at_rest = after, silent & constant
-            return bool(np.all(constant | ~silent | (after[v] > target)))
+            moved = after - before
+            constant = np.abs(moved) <= SETTLED * np.abs(after)
+            constant |= np.abs(moved - change) <= STEADY * np.abs(moved)
+            constant = np.all(constant, axis=0)
+            ratio = np.divide(moved, change, out=np.ones_like(moved), where=change != 0)
+            before, change, at_rest = after, moved, silent & constant
+            done = bool(np.all(constant | ~silent | (after[v] > target)))
+            return done
 
         with np.errstate(all="ignore"):
-            run_until(self.network, settled, MOST_SETTLING, float(self.group.clock.dt))
+            for _ in range(MOST_ROUNDS):
+                run_until(self.network, settled, MOST_SETTLING, float(self.group.clock.dt))
+                if done:
+                    break
+                # a relaxation shrinks by the same ratio all the time (Aitken's delta-squared)
+                shrinks = (ratio > 0) & (ratio < 1 - STEADY)
+                still = (change == 0) | (np.abs(ratio - 1) <= STEADY)
+                relaxes = np.all(shrinks | still, axis=0) & ~at_rest
+                if not relaxes.any():
+                    break
+                left = np.where(shrinks & relaxes, change * ratio / (1 - ratio), 0.0)
+                before = before + np.where(np.isfinite(left), left, 0.0)
+                self._set(before)
         return dict(zip(self.model.states, before, strict=True)), at_rest
+
+    def _set(self, states: np.ndarray) -> None:
+        for name, values in zip(self.model.states, states, strict=True):
+            self.group.variables[name].set_value(values)
 
 
 def hold(model: NeuronModel, background: float, dt) -> Held:
     """The constant input per step that holds v at a fraction of the way from rest to threshold.
 
-    It is found numerically, for any model: first its order of magnitude, then by the secant rule
-    within an interval that shrinks. Runs inside :func:`private_brian`.
+    A neuron that fires without input is held by a negative one; its "rest" is where its reset leaves v, or
+    the initial value where the reset does not change v. The input is found numerically, for any model:
+    first its order of magnitude, then by the secant rule within an interval that shrinks. Runs inside
+    :func:`private_brian`.
     """
     if not 0 <= background < 1:
         raise ValueError(
@@ -147,24 +244,34 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
         )
     check_inputs(model, where="a pairing")
     check_dt(model, dt, where="a pairing")
-    v, settling = voltage_of(model), Settling(model, len(DRIVES))
-    states, silent = settling.run(DRIVES)
-    if not silent[0]:
+    v, settling, drives = voltage_of(model), Settling(model, len(DRIVES)), DRIVES
+    states, silent = settling.run(drives)
+    tonic = not silent[0]
+    if tonic:
+        drives = np.append(-DRIVES[:0:-1], DRIVES)
+        settling = Settling(model, len(drives))
+        states, silent = settling.run(drives)
+        below = {
+            name: float(value[0]) for name, value in zip(model.states, settling.start, strict=True)
+        }
+        rest = below | {v: after_reset(model, below)}
+    else:
+        rest = {name: float(value[0]) for name, value in states.items()}
+    distance = threshold_of(model, rest) - rest[v]
+    if tonic and not (silent.any() and distance > 0):
         raise ValueError(
             message(
-                "the neuron does not stay at rest without input.",
+                "the neuron does not stay at rest without input, nor with a constant one.",
                 model.name,
                 "A pairing needs a neuron that spikes only when it is told to.",
-                "Lower its constant currents.",
+                "Lower its constant currents, or let its reset end below the threshold.",
             )
         )
-    rest = {name: float(value[0]) for name, value in states.items()}
-    distance = threshold_of(model, rest) - rest[v]
     # From rest exactly to the threshold; a little more where "v > v_th" or rounding asks for it.
     kick = distance if ">=" in model.threshold and rest[v] == 0 else distance * (1 + 1e-9)
-    if background == 0:
+    if background == 0 and not tonic:
         return Held(0.0, rest, kick)
-    target, drives = rest[v] + background * distance, DRIVES
+    target = rest[v] + background * distance
     # The threshold is tested before the input of a step arrives.
     direct = model.inputs[0] == v
     for _ in range(MOST_STAGES):
@@ -177,7 +284,7 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
         if not len(below) or below[-1] + 1 == len(drives):
             break
         low, high = below[-1], below[-1] + 1
-        if not np.isfinite(error[high]) and drives[high] - drives[low] < 1e-6 * drives[high]:
+        if not np.isfinite(error[high]) and drives[high] - drives[low] < 1e-6 * abs(drives[high]):
             break
         # Next to a spiking neuron, extrapolate from the two silent ones below.
         first, last = (low, high) if np.isfinite(error[high]) else (max(low - 1, 0), low)

@@ -32,7 +32,9 @@ devices = sys.modules["brian2.devices.device"]
 POSITIVE_TIME = Range(0 * second)
 NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
 # A window is done when no weight changes by more than this part of the largest change.
-DONE, MOST_STEPS = 1e-8, 50_000
+DONE, MOST_STEPS, MOST_ROUNDS = 1e-8, 50_000, 20
+# Over so many questions a slow change must have become smaller.
+SLOW = 40
 
 
 class Train(NamedTuple):
@@ -141,14 +143,31 @@ class Pairs:
             check_value("duration", duration or 0 * second, NON_NEGATIVE_TIME, where="stdp_window")
             self.run_steps(n_steps + round(float(duration or 0) / self.dt))
             return
-        before = None
+        before, moved, done = None, [], False
 
         def unchanged() -> bool:
-            nonlocal before
+            nonlocal before, done
             last, before = before, self.learn.change()
-            return last is not None and np.abs(before - last).max() <= DONE * np.abs(before).max()
+            if last is not None:
+                moved.append(np.abs(before - last).max())
+                done = bool(moved[-1] <= DONE * np.abs(before).max())
+            return done
 
         run_until(self.network, unchanged, MOST_STEPS, self.dt, after=int(n_steps))
+        for _ in range(MOST_ROUNDS):  # slow, but on its way
+            if done or moved[-1] >= moved[-SLOW]:
+                break
+            run_until(self.network, unchanged, MOST_STEPS, self.dt)
+        if not done:
+            raise ValueError(
+                message(
+                    f"the weights still change {round(self.network.t_ / self.dt)} time steps after the "
+                    "start of the pairing.",
+                    "stdp_window",
+                    "A window is the change by one pair of spikes, once all traces of it are gone.",
+                    "Pass the time after which you call it over, for example duration=10*second.",
+                )
+            )
 
     def check_spikes(self) -> None:
         """Refuse a postsynaptic neuron that did not spike as it was told to."""

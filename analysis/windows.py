@@ -89,9 +89,13 @@ def stdp_window(
     learning_signal : float, default 1
         Constant third factor L of the rule: e-prop sums ``L e_t`` over time, unfiltered.
     background : float, default 0.6
-        Where a constant input holds v of `post`, as a fraction of the way from rest to threshold; 0
-        is at rest. The postsynaptic spike is caused by raising v in one step by the distance from
-        rest to threshold (v_th, where rest is 0).
+        Where a constant input holds the membrane of `post`, as a fraction of the way from rest to
+        threshold; 0 is at rest. The postsynaptic spike is caused by raising it in one step by the
+        distance from rest to threshold (v_th, where rest is 0). The membrane is v, or the variable by
+        which the margin of the threshold rises. A neuron that fires without input is held by a negative
+        one, as a cell by a current of the electrode; its rest is then where its reset leaves the
+        membrane (the initial value, if the reset does not change it). A state that grows steadily, such
+        as the time since the last spike, is at rest if all others are.
     weight : float or Quantity, optional
         Weight before the pair; the middle between the bounds if None.
     delay : Quantity (second), optional
@@ -100,7 +104,7 @@ def stdp_window(
         Time step; None: the longest one up to 1 ms that divides `step`.
     duration : Quantity (second), optional
         Time simulated after the last spike has reached the synapse. None: as long as the weight
-        changes by more than 1e-8 of its largest change in 500 time steps.
+        changes by more than 1e-8 of its largest change in 500 time steps, and at most a million of them.
 
     Returns
     -------
@@ -110,8 +114,8 @@ def stdp_window(
     Raises
     ------
     ValueError
-        If a time is not a multiple of `dt`, the rule needs a neuron and has none, or the neuron
-        cannot be held at `background` or does not spike once.
+        If a time is not a multiple of `dt`, the rule needs a neuron and has none, the neuron
+        cannot be held at `background` or does not spike once, or the weight never stops changing.
     TypeError
         If `rule` is not a rule.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from brian2 import ms, mV, nA
 from reference.windows_numpy import LAGS, isolated_pairing, stdp_lif_from_rest
 
 from neurosnn import NeuronModel, analysis, equations
-from neurosnn.analysis.holding import hold
+from neurosnn.analysis.holding import hold, voltage_of
 from neurosnn.analysis.protocols import private_brian
 from neurosnn.rules.eprop import EProp
 
@@ -153,7 +155,7 @@ def test_constant_input_that_holds_a_neuron(model, background, v, drive):
         (equations.LIF(), -0.1, "background must be >= 0 and < 1"),
         (equations.LeakyReadout(), 0.6, "has no threshold"),
         (equations.Izhikevich(), 0.6, "no constant input holds v at 0.6"),
-        (LIF_MV.with_parameters(v_rest=-40 * mV), 0.6, "does not stay at rest without input"),
+        (LIF_MV.with_parameters(v_rest=-40 * mV), 0.6, "at rest without input, nor with"),
     ],
 )
 def test_neuron_that_cannot_be_held(model, background, match):
@@ -169,3 +171,90 @@ def test_neuron_that_spikes_again_is_refused():
     )
     with pytest.raises(ValueError, match="burster: the postsynaptic neuron spikes on its own"):
         analysis.stdp_window(equations.PairSTDP(), post=burster, max_lag=3 * ms)
+
+
+# -- neurons of all kinds ---------------------------------------------------------------------------
+
+PSI = "clip(1 - abs({0} - v_th)/(20*mV), 0, 1)/(20*mV)"
+RESTING = dataclasses.replace(
+    LIF_MV,
+    surrogate=PSI.format("v"),
+    reset="v = E",
+    equations="dv/dt = (v_rest - v)/tau_m : volt",
+    parameters={**LIF_MV.parameters, "E": -70 * mV},
+)
+
+
+def window_of(model, background=0.6):
+    window = analysis.stdp_window(
+        EProp(), post=model, background=background, max_lag=4 * ms, step=2 * ms
+    )
+    assert np.abs(window.dw).min() > 0
+    return np.asarray(window.dw)
+
+
+@pytest.fixture(scope="module")
+def of_a_resting_neuron():
+    return window_of(RESTING)
+
+
+def test_tonic_neuron_has_the_window_of_one_that_is_held_at_the_same_voltage(of_a_resting_neuron):
+    # the flow is linear: from the point where it is held, both move alike
+    tonic = RESTING.with_parameters(v_rest=-45 * mV)
+    with private_brian(1 * ms):
+        held = hold(tonic, 0.6, 1 * ms)
+    assert held.drive < 0
+    assert held.states["v"] - held.drive == pytest.approx(-58e-3, rel=1e-10)
+    assert window_of(tonic) == pytest.approx(of_a_resting_neuron, rel=1e-8)
+
+
+def test_state_that_never_settles(of_a_resting_neuron):
+    timer = dataclasses.replace(
+        RESTING,
+        equations=f"{RESTING.equations}\ndsince/dt = 1 : second",
+        threshold="v > v_th and since > 2*ms",
+        reset="v = E\nsince = 0*ms",
+    )
+    assert window_of(timer) == pytest.approx(of_a_resting_neuron, rel=1e-8)
+
+
+def test_membrane_of_another_name_and_threshold_of_a_subexpression(of_a_resting_neuron):
+    other = dataclasses.replace(
+        RESTING,
+        equations="dx/dt = -x/(5*ms) : volt\ndV_m/dt = (v_rest + x - V_m)/tau_m : volt\n"
+        "distance = (V_m - v_th)/mV : 1",
+        threshold="distance > 0",
+        reset="V_m = E",
+        surrogate=PSI.format("V_m"),
+        inputs=("V_m",),
+        initial={"V_m": "v_rest"},
+    )
+    assert voltage_of(other) == "V_m"
+    assert window_of(other) == pytest.approx(of_a_resting_neuron, rel=1e-8)
+
+
+def test_threshold_that_is_not_linear_in_the_membrane():
+    # a rate of escape exp((v - v_th)/(2*mV)) that reaches 1/2
+    model = dataclasses.replace(
+        RESTING,
+        equations=f"{RESTING.equations}\nrate = exp((v - v_th)/(2*mV)) : 1",
+        threshold="rate > 0.5",
+    )
+    with private_brian(1 * ms):
+        held = hold(model, 0.0, 1 * ms)
+    assert held.kick == pytest.approx(20e-3 + 2e-3 * np.log(0.5), rel=1e-8)
+
+
+def test_slow_adaptation_settles():
+    # v = E0 - u and u = 0.25*(v + 70 mV) at rest; 20 s are 20,000 time steps, and thirty of them 600,000
+    model = dataclasses.replace(
+        RESTING,
+        equations="dv/dt = (v_rest - u - v)/tau_m : volt\n"
+        "du/dt = (0.25*(v - E) - u)/(20*second) : volt",
+        parameters={**RESTING.parameters, "v_rest": -60 * mV},
+        method="euler",
+    )
+    with private_brian(1 * ms):
+        held = hold(model, 0.0, 1 * ms)
+    assert held.states["u"] == pytest.approx(2e-3, rel=1e-9)
+    assert held.states["v"] == pytest.approx(-62e-3, rel=1e-9)

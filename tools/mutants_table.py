@@ -362,16 +362,23 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "calculus: sign of a parameter's direct effect",
         "neurosnn/calculus/step.py",
-        "row: differentiate(after_update[row], name)\n",
-        "row: -differentiate(after_update[row], name)\n",
+        "row: chain.derivative(after_update[row], name)\n",
+        "row: -chain.derivative(after_update[row], name)\n",
         (AUTOGRAD + "[LIF]",),
     ),
     Mutant(
         "calculus: a closed variable moves on",
-        "neurosnn/calculus/step.py",
-        "+ (1 - free) * result[variable]",
-        "+ (1 + free) * result[variable]",
+        "neurosnn/calculus/chain.py",
+        "+ (1 - self._free) * self.values[variable]",
+        "+ (1 + self._free) * self.values[variable]",
         (AUTOGRAD + "[gated]",),
+    ),
+    Mutant(
+        "calculus: no way through the stages of a method",
+        "neurosnn/calculus/chain.py",
+        "if through != 0:",
+        "if through == 0:",
+        ("test_methods.py::test_derivative_of_a_step_is_its_central_difference[adaptive-rk4]",),
     ),
     Mutant(
         "calculus: gate of the threshold left out of psi",

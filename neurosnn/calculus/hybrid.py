@@ -11,6 +11,20 @@ reset or the threshold. EventProp (Wunderlich & Pehle 2021) is the transpose of 
 in time. The same holds for the whole network, where f+ - R_h f- also counts the change of the flow of
 every neuron that the spike reaches.
 
+Where presynaptic spikes add to a variable c of the margin, an arrival at time a with weight w may itself
+make the neuron fire: the state jumps from h to R(h + w e_c), and
+
+.. math::  dh^+ = R_h\,(dh^- + e_c\,dw) + (R_h f(h) + R_t - f^+)\,da
+
+The time of this spike is that of the arrival, whatever the weight: it has no derivative by the weight, which
+acts through R_h only, and one of 1 by the time of the presynaptic spike and by the delay. An arrival that
+leaves the margin below zero is one as any other. Brian2 tests the threshold before the arrivals of a step,
+so on its grid the neuron fires one step after the arrival; the grid's limit for small dt is the system above.
+What arrives at one moment is added first, then the threshold is tested, and the spikes of this test reach
+their targets without delay before the resets: one round of a cascade, which repeats until nothing fires.
+Of several arrivals of one moment the cause is the one, in the order in which they are added, by which
+the margin rises above zero for good.
+
 The time of the last spike is one more variable: no flow, and a jump to t. It carries what depends on
 it: strings that read ``lastspike``, the end of the refractory period, where the flow jumps, and the
 time of a spike that has waited for that end with the margin above zero. Such a spike crosses nothing;
@@ -27,6 +41,7 @@ from brian2.equations.refractory import add_refractoriness
 from brian2.units.allunits import second
 from brian2.utils.stringtools import get_identifiers
 
+from neurosnn.calculus.chain import Chain, Statements
 from neurosnn.calculus.margin import margin_of
 from neurosnn.calculus.step import model_code, refuse_noise
 from neurosnn.core.messages import message
@@ -80,6 +95,8 @@ class HybridMap:
     ----------
     states : tuple of str
         Variables with dynamics, and those that the reset changes.
+    intermediate : tuple of (str, str)
+        Values that transition, last_spike and parameters read, in the order of their computation.
     transition : dict of (str, str) to str
         Derivative of a time step without spikes, by (row, column), at the start of the step.
     flow : dict of str to str
@@ -89,6 +106,10 @@ class HybridMap:
         is dropped.
     gated : tuple of str
         Input variables that take no input while refractory.
+    direct : tuple of str
+        Input variables in the margin: an arrival may make the neuron fire at once.
+    reset_inputs : tuple of str
+        Input variables that the reset changes: it matters that Brian2 resets after the arrivals.
     last_spike : dict of str to str
         Derivative of a time step without spikes by the time of the last spike, by row.
     crossing : str
@@ -113,11 +134,14 @@ class HybridMap:
 
     model: NeuronModel
     states: tuple[str, ...]
+    intermediate: Statements
     transition: dict[tuple[str, str], str]
     last_spike: dict[str, str]
     flow: dict[str, str]
     input_slope: dict[tuple[str, str], str]
     gated: tuple[str, ...]
+    direct: tuple[str, ...]
+    reset_inputs: tuple[str, ...]
     crossing: str
     margin: dict[str, str]
     margin_rate: str
@@ -148,8 +172,8 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     ------
     ValueError
         If the model has `step` code (a recursion has no flow), noise, a threshold or a refractory
-        condition that is not one comparison, or an input that moves one of them at once (then the
-        time of an event is that of an arrival and has no gradient).
+        condition that is not one comparison, a flow or a threshold that is not linear in an input, or
+        an input that ends a refractory period at once.
 
     Examples
     --------
@@ -205,23 +229,20 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
         for name in states
     }
     free = to_symbolic(MOVES)
-    after_update = run_symbolically(code.update, here)
-    for name in code.conditional:
-        moving = after_update[name].xreplace({free: sympy.S.One})
-        after_update[name] = free * moving + (1 - free) * here[name]
+    chain = Chain(here, code.conditional)
+    chain.run(code.update)
+    after_update = chain.values
     margin, crossing, g = {}, "", sympy.S.Zero
     if model.threshold:
         crossing = margin_of(code.threshold, model.name)
         g = to_symbolic(crossing)
         margin = {name: differentiate(g, name) for name in states}
         for name in model.inputs:
-            if margin[name] != 0:
+            if differentiate(margin[name], name) != 0:
                 refuse(
-                    f"spikes add to '{name}', which stands in the threshold.",
-                    "The neuron then fires at the arrival of a spike, whose time does not depend "
-                    "on the weight.",
-                    "Let presynaptic spikes add to a synaptic current, for example "
-                    "equations.CurrentLIF().",
+                    f"the threshold is not linear in '{name}', to which spikes add.",
+                    "Which of several arrivals makes the neuron fire is found by taking them away again.",
+                    f"Write it as '{name} > threshold', or let spikes add to a synaptic current.",
                 )
 
     for row in states:
@@ -243,11 +264,24 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
     gated = tuple(name for name in model.inputs if name in code.conditional)
     slopes = {(row, c): differentiate(flow[row], c) for row in states for c in model.inputs}
     pairs = [(row, column) for row in states for column in states]
+    reset_slope = {(r, c): differentiate(after_reset[r], c) for r, c in pairs}
+
+    def commutes(channel: str) -> bool:
+        """Whether it is all the same if the reset comes before an arrival or after it."""
+        return all(reset_slope[row, channel] == int(row == channel) for row in states)
+
+    transition = _strings({(r, c): chain.derivative(after_update[r], c) for r, c in pairs})
+    last_spike = _strings({r: chain.derivative(after_update[r], "lastspike") for r in states})
+    effects = {
+        name: _strings({row: chain.derivative(after_update[row], name) for row in states})
+        for name in learn
+    }
     return HybridMap(
         model=model,
         states=states,
-        transition=_strings({(r, c): differentiate(after_update[r], c) for r, c in pairs}),
-        last_spike=_strings({r: differentiate(after_update[r], "lastspike") for r in states}),
+        intermediate=chain.statements_for(transition, last_spike, *effects.values()),
+        transition=transition,
+        last_spike=last_spike,
         flow={name: to_string(value) for name, value in flow.items()},
         input_slope=_strings(
             {
@@ -256,18 +290,17 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
             }
         ),
         gated=gated,
+        direct=tuple(name for name in model.inputs if margin.get(name, 0) != 0),
+        reset_inputs=tuple(name for name in model.inputs if not commutes(name)),
         crossing=crossing,
         margin=_strings(margin),
         margin_rate=to_string(differentiate(g, "t")),
         margin_last_spike=to_string(differentiate(g, "lastspike")),
         reset={name: to_string(after_reset[name]) for name in states},
-        reset_slope=_strings({(r, c): differentiate(after_reset[r], c) for r, c in pairs}),
+        reset_slope=_strings(reset_slope),
         reset_rate=_strings({name: differentiate(after_reset[name], "t") for name in states}),
         release=_release(model, subexpressions, flow),
-        parameters={
-            name: _strings({row: differentiate(after_update[row], name) for row in states})
-            for name in learn
-        },
+        parameters=effects,
     )
 
 

@@ -36,10 +36,12 @@ from brian2.equations.equations import (
 )
 from brian2.equations.refractory import add_refractoriness
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
+from brian2.stateupdaters.GSL import GSLStateUpdater
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosnn.calculus.chain import Chain, Statements, simplify
 from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import split_statements
@@ -48,8 +50,6 @@ from neurosnn.core.symbolic import (
     differentiate,
     expand,
     run_symbolically,
-    statements,
-    substitute,
     symbol,
     to_string,
     to_symbolic,
@@ -61,7 +61,6 @@ __all__ = ["StepMap", "step_map"]
 #: Neuron-wise flags of the previous step: it spiked; it let synaptic input in.
 SPIKED, OPEN = f"{MARK}spiked", f"{MARK}accepted_input"
 PSI = "psi"
-METHODS = ("exact", "linear", "exponential_euler", "euler")
 NOT_DIFFERENTIABLE = ("rand", "randn", "poisson")
 
 
@@ -94,6 +93,9 @@ class StepMap:
     ----------
     states : tuple of str
         Variables with a gradient.
+    intermediate : tuple of (str, str)
+        Values that transition, jump, drive and parameters read, in the order of their computation:
+        stages of the integration method and their derivatives.
     transition : dict of (str, str) to str
         M, by (row, column).
     jump : dict of str to str
@@ -112,6 +114,7 @@ class StepMap:
 
     model: NeuronModel
     states: tuple[str, ...]
+    intermediate: Statements
     transition: dict[tuple[str, str], str]
     jump: dict[str, str]
     margin: dict[str, str]
@@ -258,11 +261,11 @@ def refuse_noise(model: NeuronModel) -> None:
                 "A gradient belongs to one noise-free trajectory.",
                 "Remove it for training.",
             )
-    if model.method not in METHODS:
+    if isinstance(StateUpdateMethod.stateupdaters[model.method], GSLStateUpdater):
         refuse(
-            f"no derivative is implemented for the method '{model.method}'.",
-            "The derivative of a step depends on how the step is taken.",
-            f"Use one of {', '.join(METHODS)}.",
+            f"the steps of the method '{model.method}' are taken by the GSL library.",
+            "A derivative is derived from the statements of a step, and there are none.",
+            "Use method='rk4', 'exponential_euler' or another of Brian2's own.",
         )
 
 
@@ -361,7 +364,13 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     ------
     ValueError
         If no gradient can be derived, with the reason: noise, no surrogate, a threshold that is
-        not one comparison, a method or a function without a known derivative.
+        not one comparison, a method of the GSL library, a function without a known derivative.
+
+    Notes
+    -----
+    Every method of Brian2 that says its step as statements has a derivative, that of these statements
+    (`calculus.chain`): exact, exponential_euler, euler, rk2, rk4, and heun and milstein, which without
+    noise are Euler's.
 
     Examples
     --------
@@ -394,8 +403,10 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
     after_reset = run_symbolically(code.reset, here)
     gate = {name: symbol(OPEN) if name in code.conditional else sympy.S.One for name in names}
     at_start = run_symbolically(word_substitute(code.start, {"not_refractory": OPEN}), here)
-    after_update = _conditional(code.update, at_start, code.conditional)
-    after_update = _conditional(code.step, after_update, code.conditional)
+    chain = Chain(at_start, code.conditional)
+    chain.run(code.update)
+    chain.run(code.step)
+    after_update = chain.values
 
     at_reset = {}
 
@@ -419,7 +430,9 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
             reset_slope[row, column] = identity + symbol(SPIKED) * slope
 
     update_slope = {
-        (row, column): differentiate(after_update[row], column) for row in names for column in names
+        (row, column): chain.derivative(after_update[row], column)
+        for row in names
+        for column in names
     }
 
     def through_reset(row: str, column: str) -> sympy.Expr:
@@ -449,64 +462,40 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
         text, psi = pseudo_derivative(model, code)
         margin_by = to_symbolic(text)
         margin = {name: differentiate(margin_by, name) for name in states}
+    effects = {
+        name: _strings(
+            {
+                row: chain.derivative(after_update[row], name)
+                + sum(
+                    update_slope[row, middle]
+                    * symbol(SPIKED)
+                    * carried(differentiate(after_reset[middle], name), f"slope_{middle}_{name}")
+                    for middle in names
+                    if update_slope[row, middle] != 0
+                )
+                for row in states
+            }
+        )
+        for name in learn
+    }
+    entries = [_strings(part) for part in (transition, jump, drive)]
     return StepMap(
         model=model,
         states=states,
-        transition=_strings(transition),
-        jump=_strings(jump),
+        intermediate=chain.statements_for(*entries, *effects.values()),
+        transition=entries[0],
+        jump=entries[1],
         margin=_strings(margin),
-        drive=_strings(drive),
+        drive=entries[2],
         psi=psi,
         at_reset=at_reset,
         parameters={
-            name: ParameterMap(
-                state=_strings(
-                    {
-                        row: differentiate(after_update[row], name)
-                        + sum(
-                            update_slope[row, middle]
-                            * symbol(SPIKED)
-                            * carried(
-                                differentiate(after_reset[middle], name), f"slope_{middle}_{name}"
-                            )
-                            for middle in names
-                            if update_slope[row, middle] != 0
-                        )
-                        for row in states
-                    }
-                ),
-                margin=to_string(differentiate(margin_by, name)),
-            )
-            for name in learn
+            name: ParameterMap(state=effect, margin=to_string(differentiate(margin_by, name)))
+            for name, effect in effects.items()
         },
     )
-
-
-def _conditional(code: str, values: dict, conditional: tuple[str, ...]) -> dict:
-    """Execute statements; each keeps the value of a variable "unless refractory" while refractory."""
-    result = dict(values)
-    free = to_symbolic("int(not_refractory)")
-    for variable, expression in statements(code):
-        new = substitute(to_symbolic(expression), result)
-        if variable in conditional and new != result[variable]:
-            # Brian2 writes the new value only if not refractory, when the flag in it is 1
-            new = free * new.xreplace({free: sympy.S.One}) + (1 - free) * result[variable]
-        result[variable] = new
-    return result
 
 
 def _strings(expressions: dict) -> dict:
     simplified = {key: simplify(value) for key, value in expressions.items()}
     return {key: to_string(value) for key, value in simplified.items() if value != 0}
-
-
-@lru_cache(maxsize=1024)
-def simplify(expression: sympy.Expr) -> sympy.Expr:
-    """The shortest of a few equivalent forms; products of exponentials are combined."""
-    expression = sympy.sympify(expression)
-    if expression.is_Atom:
-        return expression
-    forms = [sympy.powsimp(sympy.expand_mul(expression)), sympy.powsimp(expression)]
-    if expression.count_ops() < 60:
-        forms.append(sympy.powsimp(sympy.factor(forms[0])))
-    return min(forms, key=sympy.count_ops)

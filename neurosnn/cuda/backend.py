@@ -138,6 +138,15 @@ class CudaEngine(Engine):
         if self.backward is not None:
             _check_templates(self.backward)
         code = super()._layer_code(index, name, model)
+        if code.direct:
+            raise ValueError(
+                message(
+                    f"spikes add to '{code.direct[0]}' of layer '{name}', which can make it fire at once.",
+                    "CudaEngine",
+                    "Its EventProp does not look for the arrival that has caused a spike.",
+                    "Use backend='engine', or synapses with a current of their own.",
+                )
+            )
         return code if self.backward is None else self.backward.for_threads(code)
 
     def _templates(self) -> dict[str, str]:

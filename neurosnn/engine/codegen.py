@@ -40,7 +40,8 @@ class LayerCode:
     scalars: list = field(default_factory=list)
     arrays: list = field(default_factory=list)
     scalar_type: dict = field(default_factory=dict)
-    # coefficients, by the moment at which they are computed
+    # what coefficients are computed from, and coefficients, by the moment at which they are computed
+    intermediate: list = field(default_factory=list)
     coefficients: list = field(default_factory=list)
     after_threshold: list = field(default_factory=list)
     at_reset: list = field(default_factory=list)
@@ -71,6 +72,8 @@ class LayerCode:
     release_slope: str = ""
     release_last_spike: str = ""
     release_margin: list = field(default_factory=list)
+    direct: tuple[str, ...] = ()
+    reset_inputs: tuple[str, ...] = ()
 
     @property
     def reads_last_spike(self) -> bool:

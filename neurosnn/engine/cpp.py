@@ -153,6 +153,17 @@ class Hoister:
         """Whether an expression is the same in all steps of a trial."""
         return self._kind(ast.parse(text.strip(), mode="eval").body) != "varying"
 
+    def is_scalar(self, text: str) -> bool:
+        """Whether an expression is the same in all steps and for all neurons."""
+        return self._kind(ast.parse(text.strip(), mode="eval").body) == "scalar"
+
+    def scalar(self, text: str) -> str:
+        """Name of the constant that an expression is; others may read it."""
+        tree = ast.parse(text.strip(), mode="eval").body
+        name = self.scalars.setdefault(ast.unparse(tree), f"scalar_{len(self.scalars)}")
+        self.shared.add(MARK + name)
+        return name
+
     def _kind(self, node: ast.AST) -> str:
         names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in FUNCTIONS}
         for name in names - self.shared - self.per_neuron:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.utils.stringtools import get_identifiers, word_substitute
@@ -42,6 +43,7 @@ class Translator:
         per_neuron = {key for key in model.parameters if model.per_neuron(key)}
         shared = set(model.parameters) - per_neuron
         units = _units(model, code)
+        self.constants: dict[str, str] = {}
         self.varying = {"t", "lastspike", *INTEGERS, *model.states}
         self.hoister = Hoister(
             shared | {"dt", "N"} | set(units),
@@ -74,10 +76,11 @@ class Translator:
         return self.hoister.expression(self._marked(text))
 
     def _marked(self, text: str) -> str:
-        """With the names that Brian2 gives a refractory model as those of the generated file."""
-        if self.model.refractory is False:
-            return text
-        return word_substitute(text, {"not_refractory": NOT_REFRACTORY})
+        """With the names of Brian2 for a refractory model, and of constants, in the generated file."""
+        renamed = dict(self.constants)
+        if self.model.refractory is not False:
+            renamed["not_refractory"] = NOT_REFRACTORY
+        return word_substitute(text, renamed) if renamed else text
 
     def lines(self, text: str, conditional: tuple[str, ...]) -> list[str]:
         """Brian2 statements as C++; `conditional` variables keep their value while refractory."""
@@ -108,6 +111,15 @@ class Translator:
         values.append((key, self.expression(text)))
         stored.append(key)
         return key
+
+    def intermediate(self, values: Iterable[tuple[str, str]]) -> None:
+        """Named values that the coefficients of a step read; those that never change are constants."""
+        for name, text in values:
+            if self.hoister.is_scalar(self._marked(text)):
+                self.constants[name] = MARK + self.hoister.scalar(self._marked(text))
+            else:
+                self.varying.add(name)
+                self.layer.intermediate.append((name.removeprefix(MARK), self.expression(text)))
 
     def finish(self) -> LayerCode:
         """The pieces, with the constants that were taken out of the loops."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -129,6 +130,12 @@ class Namespace:
             )
             for name, dim in {**GROUP_NAMES, **dimensions}.items()
         }
+
+    def with_variables(self, dimensions: Mapping[str, Dimension]) -> Namespace:
+        """The same with further real variables, by their dimensions."""
+        more = copy.copy(self)
+        more.variables = Namespace(dimensions, where=self.where).variables | self.variables
+        return more
 
     def resolve(self, code: str, *, field: str, local: Iterable[str] = ()) -> dict:
         """The variables, functions, constants and units used in `code`, or an error on a name."""

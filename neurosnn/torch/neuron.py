@@ -10,6 +10,7 @@ import torch
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosnn.calculus.chain import ONLY_FOR_ITSELF
 from neurosnn.calculus.step import (
     model_code,
     pseudo_derivative,
@@ -117,7 +118,7 @@ class TorchNeuron(torch.nn.Module):
         self._conditional = frozenset(code.conditional)
         self._start = translator.lines(code.start)
         # the new value, and what Brian2 calculates it from
-        closed = {prefix + name for name in code.conditional for prefix in ("_", "_BA_")}
+        closed = {prefix + name for name in code.conditional for prefix in ONLY_FOR_ITSELF}
         update = [
             # such a variable is written only where the flag is 1; with 0 the unused value may be 0/0
             _with_open_flag(line) if line[0] in closed else line

@@ -393,7 +393,7 @@ def cases(draw, *, without=(), gradient=False, dt=0.5):
     """
     without = set(without)
     if gradient:
-        without |= {"runge_kutta", "compound"}
+        without.add("compound")
     builder = Builder(draw, without, gradient)
     states = builder.states()
     methods = ["euler", "exponential_euler", "exact"]

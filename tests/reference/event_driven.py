@@ -7,8 +7,9 @@ Spikes add to a synaptic current, the last row of a population's state::
     v(t) = (v - c I) exp(-t/tau_m) + c I exp(-t/tau_s),   c = tau_s/(tau_s - tau_m)
 
 A spike of neuron i that leaves at s arrives at s + delay_i. Spike times are roots, found to 1e-13 of
-the interval. The loss is ``-log softmax(m)[label]`` of the time average m of the outputs, which is a
-sum over arrivals: the readout is linear. Other neurons (:class:`Smooth`) are integrated by RK4 up to
+the interval. Where spikes add to the membrane itself (:class:`DeltaLIF`), one that brings it over the
+threshold causes a spike at its own time. The loss is ``-log softmax(m)[label]`` of the time average m of
+the outputs, which is a sum over arrivals: the readout is linear. Other neurons (:class:`Smooth`) are integrated by RK4 up to
 each event, with an error of order step^4 instead of a grid error of order dt.
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "INPUT",
     "OUTPUT",
     "CurrentLIF",
+    "DeltaLIF",
     "Link",
     "Network",
     "Run",
@@ -84,6 +86,42 @@ class CurrentLIF:
 
     def reset(self, state, j):
         state[0, j] = 0.0
+
+
+@dataclass(frozen=True)
+class DeltaLIF:
+    """``tau_m dv/dt = b - v``, ``v = v_th: v <- jump(v)``; spikes add to v itself and may cause a spike."""
+
+    tau_m: np.ndarray
+    b: np.ndarray
+    v_th: float = 1.0
+    subtracts: bool = False
+    t_ref: float = 0.0
+
+    def start(self):
+        return np.zeros((1, len(self.tau_m)))
+
+    def advance(self, state, free, h):
+        return np.array([self.b + (state[0] - self.b) * np.exp(-h / self.tau_m)])
+
+    def crossing(self, state, free, horizon):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wait = self.tau_m * np.log((state[0] - self.b) / (self.v_th - self.b))
+        rises = free & (self.b > self.v_th) & (state[0] <= self.v_th)
+        wait = np.where(rises & (wait <= horizon), wait, np.inf)
+        who = int(np.argmin(wait))
+        return (wait[who], who) if np.isfinite(wait[who]) else (np.inf, -1)
+
+    def above(self, state, free):
+        """Neurons that spike at once."""
+        return np.flatnonzero(free & (state[0] > self.v_th))
+
+    def slope(self, state, j):
+        """dv/dt at a spike, per membrane time constant."""
+        return self.b[j] - self.v_th
+
+    def reset(self, state, j):
+        state[0, j] = state[0, j] - self.v_th if self.subtracts else 0.0
 
 
 @dataclass(frozen=True)
@@ -224,7 +262,52 @@ def simulate(net, times, channels):
             if link.source == source:
                 heapq.heappush(queue, (now + link.delay[neuron], ARRIVAL, name, neuron))
 
+    def arrive(name, neuron):
+        link = net.links[name]
+        arrivals.append((now, link.target, name, neuron))
+        if link.target == OUTPUT:
+            mean[:] += link.w[neuron] * _area(net, now)
+        else:
+            states[link.target][-1] += link.w[neuron]
+
+    def spike(k, neuron):
+        spikes.append((now, k, neuron))
+        slopes.append(net.layers[k].slope(states[k], neuron))
+
+    def end(k, neuron):
+        net.layers[k].reset(states[k], neuron)
+        if net.layers[k].t_ref:
+            free[k][neuron] = False
+            heapq.heappush(queue, (now + net.layers[k].t_ref, RELEASE, k, neuron))
+
+    def cascade():
+        """Spikes that arrivals have caused, in rounds: a test of the thresholds, arrivals, resets."""
+        nonlocal now
+        while True:
+            fired = [
+                (k, int(j))
+                for k, layer in enumerate(net.layers)
+                if hasattr(layer, "above")
+                for j in layer.above(states[k], free[k])
+            ]
+            if not fired:
+                return
+            now = np.nextafter(now, np.inf)  # after what has caused it
+            for k, j in fired:
+                spike(k, j)
+            for k, j in fired:
+                for name, link in net.links.items():
+                    if link.source == k and not link.delay[j]:
+                        arrive(name, j)
+            for k, j in fired:
+                end(k, j)
+                for name, link in net.links.items():
+                    if link.source == k and link.delay[j]:
+                        heapq.heappush(queue, (now + link.delay[j], ARRIVAL, name, j))
+
     while True:
+        if not queue or queue[0][0] > now:
+            cascade()
         due = min(queue[0][0] if queue else np.inf, net.duration)
         parts = list(zip(net.layers, states, free, strict=True))
         first = [layer.crossing(state, ok, due - now) for layer, state, ok in parts]
@@ -235,12 +318,8 @@ def simulate(net, times, channels):
         states = [layer.advance(state, ok, step) for layer, state, ok in parts]
         now = now + wait if spiking else due
         if spiking:
-            spikes.append((now, k, neuron))
-            slopes.append(net.layers[k].slope(states[k], neuron))
-            net.layers[k].reset(states[k], neuron)
-            if net.layers[k].t_ref:
-                free[k][neuron] = False
-                heapq.heappush(queue, (now + net.layers[k].t_ref, RELEASE, k, neuron))
+            spike(k, neuron)
+            end(k, neuron)
             send(k, neuron)
             continue
         if now >= net.duration:
@@ -252,12 +331,7 @@ def simulate(net, times, channels):
             releases.append((now, name, neuron))
             free[name][neuron] = True
         else:
-            link = net.links[name]
-            arrivals.append((now, link.target, name, neuron))
-            if link.target == OUTPUT:
-                mean += link.w[neuron] * _area(net, now)
-            else:
-                states[link.target][-1] += link.w[neuron]
+            arrive(name, neuron)
 
 
 def _area(net, arrival):

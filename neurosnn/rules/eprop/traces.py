@@ -206,7 +206,10 @@ class _Writer:
         }
         #: What the names of the step map become in the neurons.
         self.renamed = {SPIKED: self.flag}
+        #: And those of its intermediate values.
+        self.local: dict[str, str] = {}
         self.before: list[str] = []
+        self.add_intermediate(slopes.intermediate)
         self.after: list[str] = []
 
     def write(self, channel, readout_filter, amplitude, rate) -> OnlineEquations:
@@ -359,7 +362,19 @@ class _Writer:
 
     def with_units(self, text: str) -> str:
         """A derivative as Brian2 reads it."""
+        text = word_substitute(text, self.local)
         return written_out(text, lambda part: self.names.dimensions_of(part, field="trace"))
+
+    def add_intermediate(self, values: Iterable[tuple[str, str]]) -> None:
+        """Values that only the coefficients of a step read: local variables of the statements."""
+        for name, text in values:
+            written = self.with_units(text)
+            self.local[name] = own = self.own(f"neurosnn_{name.removeprefix(MARK)}")
+            dimensions = self.names.dimensions_of(
+                word_substitute(written, {OPEN: "1"}), field="trace"
+            )
+            self.names = self.names.with_variables({own: dimensions})
+            self.before.append(f"{own} = {self.at_start_of_step(written)}")
 
     def new_variable(self, name: str, dimensions: Any) -> str:
         """A variable of the neurons that nothing else has the name of."""

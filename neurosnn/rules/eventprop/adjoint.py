@@ -45,6 +45,7 @@ class EventPropBackward(Backward):
         before = (layer.coefficients, layer.stored_before)
         arrival = (layer.after_arrival, layer.stored_arrival)
         layer.gradient_states = states
+        translator.intermediate(slopes.intermediate)
         transition = {
             (row, column): translator.entry(f"M_{row}_{column}", text, *before)
             for (row, column), text in slopes.transition.items()
@@ -117,6 +118,7 @@ class EventPropBackward(Backward):
             ]
         )
         layer.margin = list(margin.items())
+        layer.direct, layer.reset_inputs = slopes.direct, slopes.reset_inputs
         layer.spike_gradient = product_sum(f"{g}*{flow_before[name]}" for name, g in margin.items())
         if slopes.margin_rate != "0":
             layer.spike_gradient += f" + {at_spike('g_t', slopes.margin_rate)}"

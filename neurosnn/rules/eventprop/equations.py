@@ -40,6 +40,9 @@ class AdjointEquations:
         delay grows by minus weight times feedback.
     parameters : dict of str to str
         Integrands of the gradients of parameters, over the whole trial.
+    caused : str
+        What happens instead at a spike that the arrival of a presynaptic spike has caused at once: its time
+        is that of the arrival, whose sender's ``feedback`` grows by ``cause``.
     waited : str
         What happens instead at a spike that was above the threshold before its refractory period
         ended: it crosses nothing, and its time is that of the end.
@@ -56,6 +59,7 @@ class AdjointEquations:
     feedback: dict[str, str]
     gradient: dict[str, str]
     parameters: dict[str, str]
+    caused: str = ""
     waited: str = ""
     release: str = ""
     slope: str = ""
@@ -64,6 +68,9 @@ class AdjointEquations:
         lines = ["# reverse time, between spikes", self.dynamics]
         if self.spike:
             lines += ["# spike of the neuron", self.spike]
+        if self.caused:
+            lines += ["# or, if a presynaptic spike has brought it over the threshold", self.caused]
+            lines += ["# arrival of that presynaptic spike", "feedback_pre += cause_post"]
         if self.waited:
             lines += ["# or, if it has waited for the end of its refractory period", self.waited]
         if self.release:
@@ -123,7 +130,9 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
     drift = _total(-lam[row] * differentiate(flow[row], "lastspike") for row in states)
     if drift != 0:
         dynamics += f"\ndfeedback/dt = {_text(drift, model)} : Hz"
-    spike, waited, rise = _at_spike(hybrid, flow, lam) if model.spikes else ("", "", "")
+    spike, caused, waited, rise = (
+        _at_spike(hybrid, flow, lam) if model.spikes else ("", "", "", "")
+    )
     slopes = {key: to_symbolic(text) for key, text in hybrid.input_slope.items()}
     return AdjointEquations(
         dynamics=dynamics,
@@ -142,6 +151,7 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
             name: _text(_total(lam[row] * differentiate(flow[row], name) for row in states), model)
             for name in learn
         },
+        caused=caused,
         waited=waited,
         release=_at_release(hybrid, lam),
         slope=rise,
@@ -161,8 +171,8 @@ def _text(expression: sympy.Expr, model: NeuronModel) -> str:
     )
 
 
-def _at_spike(hybrid: HybridMap, flow: dict, lam: dict) -> tuple[str, str, str]:
-    """Code of a spike that crosses the threshold, of one that has waited, and the slope."""
+def _at_spike(hybrid: HybridMap, flow: dict, lam: dict) -> tuple[str, str, str, str]:
+    """Code of a spike that crosses the threshold, is caused by an arrival or has waited, and the slope."""
     states, feedback, shift = hybrid.states, symbol("feedback"), symbol("shift")
     rests = hybrid.model.refractory is not False
     free, still = to_symbolic(MOVES), sympy.S.Zero if rests else sympy.S.One
@@ -200,12 +210,15 @@ def _at_spike(hybrid: HybridMap, flow: dict, lam: dict) -> tuple[str, str, str]:
     lines = [f"shift = ({_text(worth, hybrid.model)})/({rise})", *jumps(shift)]
     if by_last_spike != 0:
         lines.append(f"feedback = {_text(-by_last_spike * shift, hybrid.model)}")
-    waited = ""
+    caused = waited = ""
+    if hybrid.direct:
+        cause = f"cause = {_text(worth, hybrid.model)}"
+        caused = "\n".join([cause, *jumps(sympy.S.Zero)])
     if hybrid.release is not None:
         keeper = "waiting" if hybrid.release.margin else "feedback"
         carried = [] if keeper == str(worth) else [f"{keeper} = {_text(worth, hybrid.model)}"]
         waited = "\n".join([*carried, *jumps(sympy.S.Zero)])
-    return "\n".join(lines), waited, rise
+    return "\n".join(lines), caused, waited, rise
 
 
 def _at_release(hybrid: HybridMap, lam: dict) -> str:

@@ -74,6 +74,7 @@ class SurrogateBackward(Backward):
         before = (layer.coefficients, layer.stored_before)
         after = (layer.after_threshold, layer.stored_after)
         layer.gradient_states = slopes.states
+        translator.intermediate(slopes.intermediate)
         transition = {
             (row, column): translator.entry(f"M_{row}_{column}", text, *before)
             for (row, column), text in slopes.transition.items()
