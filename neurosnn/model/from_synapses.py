@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from brian2.core.preferences import prefs
 from brian2.core.spikesource import SpikeSource
-from brian2.devices.device import get_device
+from brian2.devices.device import get_device, runtime_device
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, Equations, SingleEquation
 from brian2.groups.group import CodeRunner
 from brian2.groups.neurongroup import SubexpressionUpdater
@@ -194,7 +194,11 @@ def _check_fresh(synapses: Synapses) -> None:
     """Refuse synapses in the middle of a run: spikes on their way and the age of traces would be lost."""
     queues = [pathway.queue for pathway in synapses._pathways if pathway.queue is not None]
     waiting = any(len(spikes) for queue in queues for spikes in queue._full_state()[1])
-    old = "lastupdate" in synapses.variables and array_of(synapses, "lastupdate", ALL).any()
+    old = (
+        "lastupdate" in synapses.variables
+        and get_device() is runtime_device
+        and array_of(synapses, "lastupdate", ALL).any()
+    )
     if waiting or old:
         raise _cannot(
             synapses,
