@@ -337,6 +337,25 @@ def test_a_target_with_a_unit_of_its_own():
         rule.synapses(source, group, target="g")
 
 
+def test_pathways_by_name_send_the_weight_before_they_change_it():
+    """To the target that `synapses` is told; also if an order says first."""
+    rule = PlasticityRule(
+        equations="w : 1",
+        on_pre={"a": "w *= 2", "b": "w += 1"},
+        orders={"b": -7},
+        initial={"w": 0.5},
+    )
+    source = SpikeGeneratorGroup(1, [0], [1] * ms)
+    post = NeuronGroup(1, "g : 1", threshold="False", reset="")
+    synapses = rule.synapses(source, post, target="g", delay=2 * ms)
+    net = Network(source, post, synapses)
+    net.run(3 * ms, namespace={})
+    assert post.g[0] == 0
+    net.run(1 * ms, namespace={})
+    assert post.g[0] == 0.5
+    assert synapses.w[0] == 3.0
+
+
 # -- refused --------------------------------------------------------------------------------------
 
 REFUSED = {}

@@ -76,11 +76,13 @@ def fields_of_synapses(
     # The unit of a variable that something is added to is that of what is added.
     needed = used | {s.variable for s in statements if s.operation not in ("+=", "-=")}
     local = {statement.variable for statement in statements}
-    parameters, initial, kept = _values(synapses, own)
+    parameters, initial, kept = _values(synapses, own, used)
     read = _neurons_read(synapses, needed)
     outside = used - set(synapses.variables) - local
     parameters |= constants_of_script(synapses, outside, namespace)
-    bounds = {name: parameters.pop(name) for name in ("w_min", "w_max") if name in parameters}
+    bounds: dict[str, Any] = {
+        name: parameters.pop(name) for name in ("w_min", "w_max") if name in parameters
+    }
     result: dict[str, Any] = {
         "equations": "\n".join(equation_text(eq) for eq in kept.values()),
         **{f"on_{side}": _side(pathways, codes, side) for side in ORDERS},
@@ -287,7 +289,7 @@ def _weight(synapses: Synapses, own: Equations, sent: set[str], changed: set[str
     learned = numbers & changed - set(own.diff_eq_names)
     found = sorted((learned & sent or numbers & sent) if sent else learned)
     if len(found) == 1:
-        return found[0]
+        return str(found[0])
     raise _cannot(
         synapses,
         f"the weight could be any of {', '.join(found)}."
@@ -320,7 +322,9 @@ def _neurons_read(synapses: Synapses, used: set[str]) -> dict[str, dict[str, Any
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _values(synapses: Synapses, own: Equations) -> tuple[dict, dict, dict[str, SingleEquation]]:
+def _values(
+    synapses: Synapses, own: Equations, used: set[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, SingleEquation]]:
     """Parameters, initial values, and the equations that are left."""
     parameters: dict[str, Any] = {}
     initial: dict[str, Any] = {}
@@ -344,8 +348,8 @@ def _values(synapses: Synapses, own: Equations) -> tuple[dict, dict, dict[str, S
             values = kinds.get(equation.var_type, float)(values)
         if equation.dim is not DIMENSIONLESS:
             values = Quantity(values, dim=equation.dim)
-        fixed = {"shared", "constant"} <= set(equation.flags)
-        if fixed and equation.var_type == "float" and name not in ("w_min", "w_max"):
+        fixed = {"shared", "constant"} <= set(equation.flags) and name in used
+        if fixed and equation.var_type == "float":
             parameters[name] = values
             del kept[name]
         elif np.any(np.asarray(values)):
