@@ -143,7 +143,7 @@ def everything(pre, post):
         ),
         "later": Synapses(
             pre, post, "dw/dt = (v_pre - w)/(2*ms) : 1 (clock-driven)", on_pre="g_post += w",
-            method="euler", order=3, name="later",
+            order=3, name="later",
         ),
         "kinds": Synapses(
             pre, post,
@@ -175,6 +175,10 @@ def everything(pre, post):
         "random": Synapses(
             pre, post, "w : 1\np : 1", on_pre="g_post += w*int(rand() < 2); w += 0.01", name="random"
         ),
+        "graded": Synapses(
+            pre, post, "ds/dt = (1/(1 + exp((0.5 - v_pre)/0.1)) - s)/(5*ms) : 1 (clock-driven)\n"
+            "rest_post = w*s : 1 (summed)\nw : 1", method="euler", name="graded",
+        ),
     }  # fmt: skip
     for synapses in made.values():
         synapses.connect("i != j or i == 0", namespace={})
@@ -190,7 +194,13 @@ def everything(pre, post):
 def test_rarer_things_do_what_the_script_does():
     pre, _ = pair()
     scripts = everything(pre, pre)
-    rules = {name: PlasticityRule.from_synapses(found) for name, found in scripts.items()}
+    graded = PlasticityRule.from_synapses(scripts["graded"], weight="w")
+    assert (graded.targets, graded.clock_driven) == (("rest",), True)
+    rules = {
+        name: graded if name == "graded" else PlasticityRule.from_synapses(found)
+        for name, found in scripts.items()
+    }
+    assert rules["later"].method == "exact"  # Brian2's choice
     assert rules["early"].orders == {"equations": -0.5}
     assert rules["late"].orders == {"equations": 0.5}
     assert rules["later"].orders == {"equations": 3}
@@ -206,12 +216,12 @@ def test_rarer_things_do_what_the_script_does():
     spikes = SpikeMonitor(pre)
     Network(pre, scripts.values(), spikes).run(25 * ms, namespace={})
     assert spikes.num_spikes >= 6
-    sent = np.array(pre.g)
+    sent, summed = np.array(pre.g), np.array(pre.rest)
     wanted = {name: arrays(synapses) for name, synapses in scripts.items()}
     post, _ = pair()
     # the same names in another order: what Brian2 sorts by name must not depend on them
     names = dict(
-        zip(scripts, ("m1", "m2", "m3", "kinds", "m4", "n1", "own", "random"), strict=True)
+        zip(scripts, ("m1", "m2", "m3", "kinds", "m4", "n1", "own", "random", "m5"), strict=True)
     )
     ours = {
         name: again(rule, scripts[name], post, post, names[name]) for name, rule in rules.items()
@@ -222,7 +232,9 @@ def test_rarer_things_do_what_the_script_does():
         for variable, value in values.items():
             np.testing.assert_array_equal(found[variable], value, err_msg=f"{name}.{variable}")
     np.testing.assert_allclose(post.g, sent, rtol=1e-12)
+    np.testing.assert_array_equal(post.rest, summed)
     assert np.abs(sent).min() > 0
+    assert np.abs(summed).min() > 1e-3
 
 
 def test_before_there_are_synapses_there_are_no_values():

@@ -174,7 +174,7 @@ def test_what_was_read():
     assert rules["additive"].external == {"tau_pre", "tau_post", "A_pre", "A_post"}
     assert rules["power law"].delays == {"pre": 0.5 * ms}
     assert rules["triplet"].delays == {"transmit": 1 * ms}
-    assert rules["triplet"].parameters["tau_y"] == 125 * ms
+    assert rules["triplet"].parameters["tau_y"] == 114 * ms
     assert [p.name for p in rules["triplet"].pathways] == ["learn", "transmit", "post"]
     assert rules["calcium"].parameters["w1"] == 1.0
     assert rules["calcium"].method == "euler"
@@ -283,6 +283,7 @@ def test_the_window_of_the_voltage_rule_is_that_of_the_named_one():
         initial={"v": "-70*mV"},
     )  # fmt: skip
     options = {"post": model, "background": 0.6, "max_lag": 10 * ms, "step": 10 * ms, "dt": 1 * ms}
+    options["duration"] = 60 * ms
     ours, named = (
         analysis.stdp_window(rule, **options).dw for rule in (found, equations.VoltageSTDP())
     )
