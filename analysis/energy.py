@@ -147,7 +147,7 @@ def count_events(
             updates += float(spikes[connection.source][1]) * fan_out
         if connection.back:
             events += counted[connection.target] * fan_in
-            if rule.on_post.strip():
+            if any(pathway.side == "post" for pathway in rule.pathways):
                 updates += float(spikes[connection.target][1]) * fan_in
     constant = 0.0
     if net.input == "constant":

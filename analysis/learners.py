@@ -16,6 +16,8 @@ from neurosnn.rules.base import as_rule
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eprop.traces import eprop_names
 
+#: Order of the kicks that make a neuron with a `step` spike, in slot "groups".
+KICK_AFTER_STEP = 1.5
 # Time constants after which a state that relaxes has forgotten where it started.
 LONG = 36
 
@@ -88,6 +90,16 @@ class PlasticityLearner:
                     rule.name,
                     "Prescribed spikes have no such variable.",
                     "Pass a neuron, for example post=NeuronModel(...).",
+                )
+            )
+        order = rule.orders.get("equations", KICK_AFTER_STEP)
+        if read and model.step.strip() and 0 < order < KICK_AFTER_STEP:
+            raise ValueError(
+                message(
+                    f"the rule reads {', '.join(read)} between the equations of the neuron and its step.",
+                    rule.name,
+                    "The protocol raises the voltage after that step, so that the rule would not see it.",
+                    "Give the rule orders={'equations': 2}, if it may read the neuron after the step.",
                 )
             )
         if learning_signal != 1 and not rule.third_factor:

@@ -21,6 +21,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
 from neurosnn.analysis.holding import drive, hold, run_until, voltage_of
+from neurosnn.analysis.learners import KICK_AFTER_STEP
 from neurosnn.core.messages import message
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range, check_value
@@ -31,6 +32,8 @@ devices = sys.modules["brian2.devices.device"]
 
 POSITIVE_TIME = Range(0 * second)
 NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
+# Order of the kicks of a neuron without a `step` in slot "groups".
+KICK = 0.25
 # A window is done when no weight changes by more than this part of the largest change.
 DONE, MOST_STEPS, MOST_ROUNDS = 1e-8, 50_000, 20
 # Over so many questions a slow change must have become smaller.
@@ -95,7 +98,7 @@ def postsynaptic(train: Train, n: int, dt, model: NeuronModel | None, background
     )
     kicks.connect(condition="i == j", namespace={})
     # After the update of the neurons (0) and their `step` (1), before a rule that reads v.
-    kicks.pre.when, kicks.pre.order = "groups", 1.5
+    kicks.pre.when, kicks.pre.order = "groups", KICK_AFTER_STEP if model.step.strip() else KICK
     return group, (group, cause, kicks)
 
 

@@ -55,6 +55,8 @@ def with_text(annotation: str, text: str, usual: Any) -> Iterator[Any]:
     """Values of an annotated type that hold the text; nothing if the type holds no text."""
     if "Iterable[Mapping[str" in annotation:
         yield [{text: 1.0}]
+    elif "Mapping[str" in annotation and isinstance(usual, str):  # one text or several by name
+        yield from (text, {"first": text}, {text: usual})
     elif "Mapping[str" in annotation or "dict[str" in annotation:
         value = next(iter(usual.values()), 1.0) if isinstance(usual, dict) else 1.0
         yield {**(usual or {}), text: value}

@@ -189,6 +189,8 @@ def test_opening_a_file_runs_nothing(field, tmp_path):
         {"on_post": f"w += clip({OCTAL}, 0, 1)"},
         {"step": f"w += clip({OCTAL}, 0, 1)"},
         {"transmission": f"w + clip({OCTAL}, 0, 1)"},
+        {"on_pre": {"first": "x += 1", "then": f"w += A + clip({OCTAL}, 0, 1)"}},
+        {"on_pre": f"x += 1; g_post += w*clip({OCTAL}, 0, 1)"},
     ],
     ids=lambda field: next(iter(field)),
 )

@@ -71,6 +71,30 @@ def test_parameters_live_in_the_synapses(name):
         assert not parameter.endswith(("_pre", "_post"))
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_is_read_from_its_own_synapses(name):
+    """What it makes says all of it; the weight is found."""
+    rule = RULES[name]
+    post = NeuronGroup(
+        1, "v : volt\nm : 1\ng : 1\nG : siemens", threshold="False", reset="", namespace={}
+    )
+    target = "G" if rule.weight_dimensions is nS.dim else "g"
+    synapses = rule.synapses(source([1]), post, target=target, delay=2 * ms)
+    again = PlasticityRule.from_synapses(synapses)
+    assert again.weight == "w"
+    assert again.targets == (target,)
+    assert dict(again.constants) == dict(rule.constants)
+    assert again.requires == rule.requires
+    assert again.method == rule.method or not rule.brian_equations.diff_eq_names
+    assert again.step == rule.step.strip()
+    same = again.synapses(source([1]), post, name="same")
+    assert set(same.variables) == set(synapses.variables)
+    for pathway in synapses._synaptic_updaters:
+        ours, theirs = getattr(same, pathway), getattr(synapses, pathway)
+        assert (ours.code, ours.order, ours.when) == (theirs.code, theirs.order, theirs.when)
+        assert ours.variables["delay"].get_value() == theirs.variables["delay"].get_value()
+
+
 def test_rules_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         equations.PairSTDP().on_pre = ""

@@ -75,24 +75,24 @@ def read(key, synapses, **fields):
 
 
 class Course:
-    """All rules in one simulation, as in their scripts or as they were read."""
+    """All rules in one simulation, as in their scripts or as they were read.
+
+    The names of the synapses are in the same order, in which Brian2 lets them act on the neurons.
+    """
 
     def __init__(self, rules=None):
-        pre = neurons(PRE, "source")
-        self.synapses, objects, states = {}, [pre], {}
+        pre, post = neurons(PRE, "source"), neurons(POST, "target")
+        self.synapses = {}
         for k, key in enumerate(RULES):
-            post = neurons(POST, f"post{k}")
             if rules is None:
-                found = script(key, pre, post, f"script{k}")
+                found = script(key, pre, post, f"script{k:02}")
                 found.namespace.update(RULES[key].constants)
-                found.namespace.update(RULES[key].synapses.get("namespace", {}))
             else:
                 connect = {"i": CONNECTED[0], "j": CONNECTED[1]}
-                found = rules[key].synapses(pre, post, connect=connect, name=f"ours{k}")
-            states[key] = StateMonitor(post, READ, record=True, when="end")
+                found = rules[key].synapses(pre, post, connect=connect, name=f"ours{k:02}")
             self.synapses[key] = found
-            objects += [post, found, states[key]]
-        self.network, self.states = Network(objects), states
+        self.states = StateMonitor(post, READ, record=True, when="end")
+        self.network = Network(pre, post, self.synapses.values(), self.states)
 
     def run(self):
         self.start = {key: self.values(key) for key in RULES}
@@ -139,7 +139,7 @@ def courses():
 
 @pytest.mark.parametrize("key", RULES)
 def test_the_rule_that_was_read_does_what_the_script_does(courses, key):
-    """Weights, traces and what reaches the neurons, to the last bit."""
+    """Weights and traces to the last bit."""
     scripts, rules, ours = courses
     wanted, found = scripts.values(key), ours.values(key)
     weight = RULES[key].weight
@@ -152,14 +152,16 @@ def test_the_rule_that_was_read_does_what_the_script_does(courses, key):
         assert moved.min() > 1e-6 * np.abs(wanted[weight]).max()
     else:
         assert moved.max() == 0
-    acted = 0.0
-    for name in READ:
-        theirs = getattr(scripts.states[key], name)
-        np.testing.assert_array_equal(getattr(ours.states[key], name), theirs, err_msg=name)
-        if name in rules[key].targets:
-            acted += np.abs(np.diff(theirs, axis=1)).max()
     assert rules[key].targets
-    assert acted > 0
+
+
+def test_the_neurons_receive_the_same(courses):
+    scripts, rules, ours = courses
+    assert set().union(*(rule.targets for rule in rules.values())) == set(READ)
+    for name in READ:
+        theirs = getattr(scripts.states, name)
+        assert np.abs(np.diff(theirs, axis=1)).max() > 0
+        np.testing.assert_array_equal(getattr(ours.states, name), theirs, err_msg=name)
 
 
 def test_what_was_read():
@@ -172,7 +174,7 @@ def test_what_was_read():
     assert rules["additive"].external == {"tau_pre", "tau_post", "A_pre", "A_post"}
     assert rules["power law"].delays == {"pre": 0.5 * ms}
     assert rules["triplet"].delays == {"transmit": 1 * ms}
-    assert rules["triplet"].parameters["tau_y"] == 125 * ms
+    assert rules["triplet"].parameters["tau_y"] == 114 * ms
     assert [p.name for p in rules["triplet"].pathways] == ["learn", "transmit", "post"]
     assert rules["calcium"].parameters["w1"] == 1.0
     assert rules["calcium"].method == "euler"
@@ -205,30 +207,30 @@ def stock_window(names, dt):
     n, per = len(lags), round(1 / dt)
     post_step = MAX * per + 2
     pre = SpikeGeneratorGroup(n, np.arange(n), (post_step - lags * per) * dt * ms)
-    objects, synapses = [pre], {}
+    post = NeuronGroup(
+        n,
+        "v : volt\nge : siemens\ng : 1",
+        threshold=f"timestep(t, dt) == {post_step}",
+        reset="",
+        namespace={},
+    )
+    synapses = {}
     for key in names:
-        post = NeuronGroup(
-            n,
-            "v : volt\nge : siemens\ng : 1\ny : 1\ntheta : 1\na : hertz\nat : integer (constant)",
-            threshold="timestep(t, dt) == at",
-            reset="",
-            namespace={},
-        )
-        post.at = post_step
         values = {name: value for name, value in ONE.items() if name in RULES[key].values}
         weight = RULES[key].weight
         values[weight] = {"gsyn": 0.2 * nS, "s": 1.0}.get(weight, 0.4)
-        found = script(key, pre, post, f"pairs{len(objects)}", "i == j", **values)
+        found = script(key, pre, post, f"pairs{len(synapses)}", "i == j", **values)
         found.namespace.update(RULES[key].constants)
         synapses[key] = (found, values[weight])
-        objects += [post, found]
     rules = {key: read(key, found) for key, (found, _) in synapses.items()}
     steps = {}
     for key in names:
         delays = [float(value) for value in rules[key].delays.values()]
         more = round(max(delays, default=0) * 1e3 / dt) + round(EXTRA.get(key, 0 * ms) / ms / dt)
         steps[key] = post_step + MAX * per + 2 + more
-    Network(objects).run(max(steps.values()) * dt * ms, namespace={})
+    Network(pre, post, [found for found, _ in synapses.values()]).run(
+        max(steps.values()) * dt * ms, namespace={}
+    )
     changes = {
         key: np.array(found.variables[RULES[key].weight].get_value()) - float(weight)
         for key, (found, weight) in synapses.items()
@@ -281,6 +283,7 @@ def test_the_window_of_the_voltage_rule_is_that_of_the_named_one():
         initial={"v": "-70*mV"},
     )  # fmt: skip
     options = {"post": model, "background": 0.6, "max_lag": 10 * ms, "step": 10 * ms, "dt": 1 * ms}
+    options["duration"] = 60 * ms
     ours, named = (
         analysis.stdp_window(rule, **options).dw for rule in (found, equations.VoltageSTDP())
     )
@@ -360,9 +363,9 @@ def test_all_rules_learn_in_one_exported_program(courses, tmp_path):
     for k, key in enumerate(rules):
         name = RULES[key].weight
         theirs = np.asarray(wanted[f"rule{k}"].variables[name].get_value())
-        np.testing.assert_allclose(
-            results.arrays[f"rule{k}.{name}"], theirs, rtol=1e-12, err_msg=key
-        )
+        found = np.asarray(results.arrays[f"rule{k}.{name}"])
+        np.testing.assert_allclose(found, theirs, rtol=1e-12, err_msg=key)
     for name in READ:
-        found = results.arrays[f"states.{name}"].T
-        np.testing.assert_allclose(found, np.asarray(getattr(wanted["states"], name)), rtol=1e-12)
+        found = np.asarray(results.arrays[f"states.{name}"]).T
+        theirs = np.asarray(getattr(wanted["states"], name))
+        np.testing.assert_allclose(found, theirs, rtol=1e-12, atol=1e-12 * np.abs(theirs).max())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from brian2.core.preferences import prefs
 from brian2.core.spikesource import SpikeSource
-from brian2.devices.device import get_device
+from brian2.devices.device import get_device, runtime_device
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, Equations, SingleEquation
 from brian2.groups.group import CodeRunner
 from brian2.groups.neurongroup import SubexpressionUpdater
@@ -76,11 +76,13 @@ def fields_of_synapses(
     # The unit of a variable that something is added to is that of what is added.
     needed = used | {s.variable for s in statements if s.operation not in ("+=", "-=")}
     local = {statement.variable for statement in statements}
-    parameters, initial, kept = _values(synapses, own)
+    parameters, initial, kept = _values(synapses, own, used)
     read = _neurons_read(synapses, needed)
     outside = used - set(synapses.variables) - local
     parameters |= constants_of_script(synapses, outside, namespace)
-    bounds = {name: parameters.pop(name) for name in ("w_min", "w_max") if name in parameters}
+    bounds: dict[str, Any] = {
+        name: parameters.pop(name) for name in ("w_min", "w_max") if name in parameters
+    }
     result: dict[str, Any] = {
         "equations": "\n".join(equation_text(eq) for eq in kept.values()),
         **{f"on_{side}": _side(pathways, codes, side) for side in ORDERS},
@@ -194,7 +196,11 @@ def _check_fresh(synapses: Synapses) -> None:
     """Refuse synapses in the middle of a run: spikes on their way and the age of traces would be lost."""
     queues = [pathway.queue for pathway in synapses._pathways if pathway.queue is not None]
     waiting = any(len(spikes) for queue in queues for spikes in queue._full_state()[1])
-    old = "lastupdate" in synapses.variables and array_of(synapses, "lastupdate", ALL).any()
+    old = (
+        "lastupdate" in synapses.variables
+        and get_device() is runtime_device
+        and array_of(synapses, "lastupdate", ALL).any()
+    )
     if waiting or old:
         raise _cannot(
             synapses,
@@ -283,7 +289,7 @@ def _weight(synapses: Synapses, own: Equations, sent: set[str], changed: set[str
     learned = numbers & changed - set(own.diff_eq_names)
     found = sorted((learned & sent or numbers & sent) if sent else learned)
     if len(found) == 1:
-        return found[0]
+        return str(found[0])
     raise _cannot(
         synapses,
         f"the weight could be any of {', '.join(found)}."
@@ -316,7 +322,9 @@ def _neurons_read(synapses: Synapses, used: set[str]) -> dict[str, dict[str, Any
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _values(synapses: Synapses, own: Equations) -> tuple[dict, dict, dict[str, SingleEquation]]:
+def _values(
+    synapses: Synapses, own: Equations, used: set[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, SingleEquation]]:
     """Parameters, initial values, and the equations that are left."""
     parameters: dict[str, Any] = {}
     initial: dict[str, Any] = {}
@@ -340,8 +348,8 @@ def _values(synapses: Synapses, own: Equations) -> tuple[dict, dict, dict[str, S
             values = kinds.get(equation.var_type, float)(values)
         if equation.dim is not DIMENSIONLESS:
             values = Quantity(values, dim=equation.dim)
-        fixed = {"shared", "constant"} <= set(equation.flags)
-        if fixed and equation.var_type == "float" and name not in ("w_min", "w_max"):
+        fixed = {"shared", "constant"} <= set(equation.flags) and name in used
+        if fixed and equation.var_type == "float":
             parameters[name] = values
             del kept[name]
         elif np.any(np.asarray(values)):

@@ -183,7 +183,8 @@ def names_sent(
     set of str
         Names of variables and parameters, subexpressions and local variables followed.
     """
-    targets, names = set(targets), set()
+    targets = set(targets)
+    names: set[str] = set()
     for side, code in codes:
         local: dict[str, set[str]] = {}
         for statement in split_statements(code):

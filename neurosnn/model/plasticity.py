@@ -460,10 +460,9 @@ class PlasticityRule:
             getattr(synapses, pathway).when = self.spike_slot
             if pathway in self.orders:
                 getattr(synapses, pathway).order = self.orders[pathway]
-        if "transmit" in on_pre:
-            synapses.transmit.order = min(
-                [BEFORE_PRE, *(order - 1 for order in self.orders.values())]
-            )
+        if transmit and "transmit" in on_pre:
+            others = [pathway.order for pathway in self.pathways if pathway.side == "pre"]
+            synapses.transmit.order = min([BEFORE_PRE, *(order - 1 for order in others)])
         if self.step.strip():
             synapses.run_regularly(
                 plain_code(self.step),

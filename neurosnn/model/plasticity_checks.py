@@ -186,7 +186,7 @@ def _check_pathways(rule):
                 )
             if field == "delays":
                 check_value(name, value, Range(0 * second, includes_low=True), where=rule.name)
-            elif isinstance(value, bool) or not isinstance(value, int | float):
+            elif type(value) not in (int, float) or not np.isfinite(value):
                 raise refuse(
                     rule,
                     f"the order of '{name}' is {value!r}.",

@@ -119,33 +119,29 @@ RULES = {
         {"taup": 16.8 * ms, "taum": 33.7 * ms, "Ap": 0.01, "Am": 0.0085, "wmax": 1.0},
     ),
     "triplet": Rule(
-        "Pfister & Gerstner, J. Neurosci. 26:9673 (2006), visual cortex, all-to-all",
+        "Pfister & Gerstner, J. Neurosci. 26:9673 (2006), visual cortex, all-to-all, minimal",
         {
             "model": """
                 w : 1
                 dr1/dt = -r1/tau_plus : 1 (event-driven)
-                dr2/dt = -r2/tau_x : 1 (event-driven)
                 do1/dt = -o1/tau_minus : 1 (event-driven)
                 do2/dt = -o2/tau_y : 1 (event-driven)
             """,
             "on_pre": {
                 "transmit": "g_post += w",
-                "learn": """w = clip(w - o1*(A2_minus + A3_minus*r2), 0, 1)
-                            r1 += 1; r2 += 1""",
+                "learn": """w = clip(w - o1*A2_minus, 0, 1)
+                            r1 += 1""",
             },
-            "on_post": """w = clip(w + r1*(A2_plus + A3_plus*o2), 0, 1)
+            "on_post": """w = clip(w + r1*A3_plus*o2, 0, 1)
                           o1 += 1; o2 += 1""",
-            "namespace": {"tau_y": 125 * ms},
+            "namespace": {"tau_y": 114 * ms},
             "delay": {"transmit": 1 * ms},
         },
         {
             "tau_plus": 16.8 * ms,
-            "tau_x": 101 * ms,
             "tau_minus": 33.7 * ms,
-            "A2_plus": 5e-10,
-            "A3_plus": 6.2e-3,
-            "A2_minus": 7e-3,
-            "A3_minus": 2.3e-4,
+            "A3_plus": 6.5e-3,
+            "A2_minus": 7.1e-3,
         },
     ),
     "voltage": Rule(
@@ -344,7 +340,7 @@ def pair_window(name: str, lag: np.ndarray) -> np.ndarray | None:
     if name == "nearest neighbour":
         return np.where(after, 0.01 * np.exp(-s / 16.8), -0.0085 * np.exp(-s / 33.7))
     if name == "triplet":
-        return np.where(after, 5e-10 * np.exp(-s / 16.8), -7e-3 * np.exp(-s / 33.7))
+        return np.where(after, 0.0, -7.1e-3 * np.exp(-s / 33.7))
     if name == "inhibitory":
         return 0.01 * (np.exp(-s / 20) - 0.12)
     if name == "x_tar":

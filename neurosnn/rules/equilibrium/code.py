@@ -291,7 +291,8 @@ def _states(names: set[str], models: dict, side: str) -> list[str]:
 
 def _check(rule: Any) -> None:
     equations = rule.brian_equations
-    if rule.weight != "w" or rule.targets or not isinstance(rule.on_pre, str):
+    plain = isinstance(rule.on_pre, str) and isinstance(rule.on_post, str)
+    if rule.weight != "w" or rule.targets or not plain:
         raise _cannot(rule, rule.equations)
     if SUM not in equations.names or equations.diff_eq_names or rule.spike_slot != "after_resets":
         raise _cannot(rule, rule.equations)
