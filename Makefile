@@ -29,7 +29,8 @@ STAMP := $(VENV)/.installed
 PIP_FLAGS := -qq --disable-pip-version-check
 # Errors inside neurosnn's functions are not reported, only what a caller sees of them.
 MYPY_FLAGS := --strict --follow-imports=silent
-PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS)
+# Tests of a file share programs and simulations: they run in one process.
+PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS) --dist loadfile
 
 .PHONY: setup test test-fast test-torch sanitize docs demo lint format wheel-test bench clean
 
