@@ -31,7 +31,8 @@ STAMP := $(VENV)/.installed
 PIP_FLAGS := -qq --disable-pip-version-check
 # Errors inside neurosnn's functions are not reported, only what a caller sees of them.
 MYPY_FLAGS := --strict --follow-imports=silent
-PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS)
+# Tests of a file share programs and simulations: they run in one process.
+PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS) --dist loadfile
 
 .PHONY: setup test test-fast test-torch sanitize docs demo lint format wheel-test bench gpu-check clean
 
@@ -48,9 +49,13 @@ $(STAMP): setup.cfg pyproject.toml
 	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[$(EXTRAS)]" $(PACKAGES)
 	@touch $(STAMP)
 
+# PyTorch is in this environment, or in the one that test-torch makes, or its tests are skipped.
 test: $(STAMP)
 	@echo "==> test: all tests, $(JOBS) at a time"
 	@$(BIN)/pytest $(PYTEST_FLAGS) --durations=10 tests $(PYTEST_ARGS)
+	@if test -n "$(PYTEST_ARGS)" || $(BIN)/python -c 'import torch' 2> /dev/null; then :; \
+	elif test -x $(TORCH_VENV)/bin/pytest; then $(MAKE) --no-print-directory test-torch; \
+	else echo "==> test: no PyTorch, its tests are skipped; make test-torch installs it"; fi
 
 test-fast: $(STAMP)
 	@echo "==> test-fast: without the slow tests and those that compile C++"

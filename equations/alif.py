@@ -84,6 +84,9 @@ def ALIF(
     Learning follows the spike through a (``spike_gradient=("a",)``) and treats the reset of v as a
     constant, as the paper does.
 
+    Deviation from the paper: psi is 0 in the step of a spike as well as in the refractory steps after
+    it. Bellec's code and NEST keep psi in the step of the spike, which is ``psi_at_spike=True``.
+
     References
     ----------
     Bellec et al., Nat. Commun. 11:3625 (2020), eq. 6 to 10 and 24 to 25.

@@ -67,6 +67,9 @@ def LIF(*, tau_m=20 * ms, v_th=1.0, t_ref=2 * ms, gamma=0.3, psi_at_spike=False)
     -----
     Mapping to the paper: a spike of step t enters v at step t+1, undecayed, like the reset.
 
+    Deviation from the paper: psi is 0 in the step of a spike as well as in the refractory steps after
+    it. Bellec's code and NEST keep psi in the step of the spike, which is ``psi_at_spike=True``.
+
     References
     ----------
     Bellec et al., Nat. Commun. 11:3625 (2020), eq. 6, 7 and 23.

@@ -27,7 +27,7 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Most of the suite's time is the compiler's. Float64 has the same bits without optimization.
-os.environ.setdefault("NEUROSNN_CXXFLAGS", "-O1")
+os.environ.setdefault("NEUROSNN_CXXFLAGS", "-O0")
 
 import pytest
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -16,6 +17,7 @@ from export_cases import small
 from neurosnn import SpikingNetwork, equations
 from neurosnn.cli import doctor, recipes
 from neurosnn.cli import main as cli
+from neurosnn.engine import cache_folder
 
 TINY = """
 title = "Tiny"
@@ -188,8 +190,11 @@ def test_values_with_units():
     assert recipes.quantity(3, "x") == recipes.quantity("3", "x") == 3
 
 
-def test_doctor_names_what_is_missing(command, monkeypatch):
+def test_doctor_names_what_is_missing(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("NEUROSNN_CACHE", str(tmp_path / "kept"))
     code, out, _ = command("doctor")
+    assert re.search(rf"ok +cache folder +{re.escape(str(cache_folder()))}\n", out)
+    assert str(tmp_path / "kept") in out
     assert metadata.version("brian2") in out
     assert code == (0 if "missing  C++" not in out and "missing  make" not in out else 1)
     monkeypatch.setenv("PATH", "/nowhere")
@@ -197,7 +202,12 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
     monkeypatch.setattr(doctor, "_writable", lambda folder: False)
     code, out, _ = command("doctor")
     assert code == 1
-    for words in ("missing  C++ compiler", "apt install g++", "missing  make", "cannot be written"):
+    for words in (
+        "missing  C++ compiler",
+        "apt install g++",
+        "missing  make",
+        "cannot be written: set NEUROSNN_CACHE",
+    ):
         assert words in out
 
 

@@ -1,11 +1,12 @@
 """The engine against stock Brian2, and its promises about threads, sparsity and parameters."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
 from brian2 import ms
-from engine_cases import MODELS, SCALE, spike_trials
+from engine_cases import SCALE, USER_WRITTEN, spike_trials
 
 from neurosnn import NeuronModel, equations
 from neurosnn.data import FrameTrials, SpikeTrials
@@ -50,9 +51,10 @@ def brian_spikes(net, trials):
     return spikes, np.asarray(simulation["readout_states"].output).T, schedule.period
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_spikes_equal_stock_brian2(name):
-    net, trials = network(MODELS[name], name), spike_trials(1)
+@pytest.mark.parametrize("name", USER_WRITTEN)
+def test_spikes_of_two_layers_equal_stock_brian2(name):
+    """Named neurons: test_contract.py."""
+    net, trials = network(USER_WRITTEN[name], name), spike_trials(1)
     expected, output, period = brian_spikes(net, trials)
     result = Engine(net, dtype="float64").simulate(trials)
     for layer in net.layers:
@@ -288,21 +290,34 @@ def test_without_a_compiler(monkeypatch):
         Engine(network(equations.LIF(), layers=1))
 
 
-def test_two_processes_may_build_at_once(tmp_path):
-    import subprocess
-    import sys
-
-    script = (
-        "from brian2 import ms\n"
-        "from neurosnn import equations\n"
-        "from neurosnn.engine import Engine\n"
-        "from neurosnn.network import Input, Layer, Readout, SpikingNetwork\n"
-        "Engine(SpikingNetwork(Input(2), Layer(equations.LIF(), 2), Readout(2)))\n"
-    )
-    environment = {**__import__("os").environ, "NEUROSNN_CACHE": str(tmp_path)}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=tmp_path)
-        for _ in range(2)
-    ]
-    assert [process.wait() for process in processes] == [0, 0]
+def test_two_processes_may_build_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEUROSNN_CACHE", str(tmp_path))
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                Engine(network(equations.LIF(), layers=1))
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
     assert sorted(path.suffix for path in (tmp_path / "engine").iterdir()) == [".json", ".so"]
+
+
+def test_optimization_changes_no_bit_in_float64(monkeypatch):
+    """The tests compile without any, users with all of it."""
+    found = []
+    for flags in ("-O0", ""):
+        monkeypatch.setenv("NEUROSNN_CXXFLAGS", flags)
+        net = network(equations.ALIF(), layers=1)
+        engine = Engine(net, EProp(), CrossEntropy(), dtype="float64")
+        found.append(engine.run(spike_trials(2, n_steps=200, rate=40), gradient=True))
+    assert found[0].spikes == found[1].spikes
+    assert found[0].spikes["hidden"] > 100
+    assert found[0].loss == found[1].loss
+    for name, array in found[0].gradient.items():
+        assert np.abs(array).max() > 0
+        np.testing.assert_array_equal(found[1].gradient[name], array)

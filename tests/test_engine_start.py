@@ -16,7 +16,7 @@ from engine_cases import MODELS, spike_trials
 
 import neurosnn
 from neurosnn import BPTT, CrossEntropy, EProp, EventProp, equations
-from neurosnn.engine import Engine, backend, build, cache_folder, derivation, program
+from neurosnn.engine import Engine, backend, cache_folder, derivation, program
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 
@@ -35,8 +35,6 @@ def empty_cache(tmp_path, monkeypatch):
 
     monkeypatch.setenv("NEUROSNN_CACHE", str(tmp_path))
     monkeypatch.setattr(program, "load_library", loaded)
-    # compiled quickly, since little is computed here
-    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
 
 
 def no_derivation(monkeypatch):

@@ -9,7 +9,7 @@ from brian2 import ms
 from engine_cases import MODELS, raster, spike_trials
 
 from neurosnn.calculus.step import step_map
-from neurosnn.engine import Engine, build
+from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.bptt import BPTT
@@ -164,8 +164,6 @@ def without(found, field, key):
 )
 @pytest.mark.usefixtures("derived_anew")
 def test_no_term_can_be_left_out(name, monkeypatch):
-    # a library a term: the compiler takes most of the time
-    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
     assert wrong(name) == {}
     unnoticed = []
     for field, key in terms(name):
@@ -183,7 +181,6 @@ def test_no_term_can_be_left_out(name, monkeypatch):
 @pytest.mark.parametrize("name", ["exponential", "Izhikevich"])
 @pytest.mark.usefixtures("derived_anew")
 def test_initial_values_cannot_be_left_out(name, monkeypatch):
-    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
     monkeypatch.setattr(surrogate_adjoint, "_through_initial_values", lambda *_: [])
     used = {"exponential": "E", "Izhikevich": "bc"}[name]
     assert wrong(name).keys() == {f"{layer}.{p}" for layer in ("hidden1", "hidden2") for p in used}

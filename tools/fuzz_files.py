@@ -39,6 +39,7 @@ from neurosnn import (
     equations,
 )
 from neurosnn.core.messages import MESSAGE, printable
+from neurosnn.data import read_nmnist
 
 SECONDS = 20.0
 #: Growth of the process over one run, in bytes.
@@ -72,6 +73,17 @@ HEADERS = [
     "{'descr': '>f8', 'fortran_order': False, 'shape': (3, 4), }",
     "((((" * 2000,
 ]
+
+#: Two recordings of an event camera, as in nmnist_small.npz.
+EVENTS = {
+    "x": np.array([3, 4, 5, 33], np.uint8),
+    "y": np.array([0, 4, 5, 33], np.uint8),
+    "p": np.array([0, 1, 1, 0], np.uint8),
+    "t": np.array([1, 9, 4, 70_000], np.uint32),
+    "offsets": np.array([0, 2, 4]),
+    "labels": np.array([7, 2], np.uint8),
+    "is_test": np.array([False, True]),
+}
 
 
 class Hang(BaseException):
@@ -116,7 +128,10 @@ def originals() -> dict[str, tuple[bytes, Callable[[Path], None]]]:
         repr(trainer.history)
         trainer.save_checkpoint(path)
 
-    found = {}
+    def data_set(path: Path) -> None:
+        repr(read_nmnist(path))
+
+    found: dict[str, tuple[bytes, Callable[[Path], None]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.npz"
         for name, write, read in (
@@ -126,6 +141,8 @@ def originals() -> dict[str, tuple[bytes, Callable[[Path], None]]]:
         ):
             write(path)
             found[name] = (path.read_bytes(), read)
+        np.savez_compressed(path, **EVENTS)
+        found["a data set"] = (path.read_bytes(), data_set)
     return found
 
 
@@ -217,6 +234,8 @@ def with_array(content: bytes, rng: np.random.Generator) -> bytes:
 def with_text(content: bytes, rng: np.random.Generator) -> bytes:
     """Values of the description replaced, left out or added."""
     members = read_members(content)
+    if "information.json" not in members:
+        return with_array(content, rng)
     data = json.loads(members["information.json"])
     if rng.random() < 0.03:
         depth = 100_000

@@ -80,8 +80,6 @@ def run_pytest(
         "PYTHONPATH": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         "NEUROSNN_CACHE": str(folder / "cache"),
-        "QUICK_CXX": os.environ.get("CXX", "c++"),
-        "CXX": str(ROOT / "tools" / "quick_c++"),
         "OMP_NUM_THREADS": "1",
     }
     command = [

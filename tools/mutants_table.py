@@ -22,7 +22,7 @@ class Mutant(NamedTuple):
 
 
 GRADIENT = "test_engine_gradient.py"
-NUMPY = GRADIENT + "::test_gradient_equals_online_eprop_in_numpy"
+NUMPY = GRADIENT + "::test_two_layers_with_delays_equal_online_eprop_in_numpy"
 FEEDBACK = GRADIENT + "::test_feedback_and_rate_regularization"
 BPTT = GRADIENT + "::test_bptt_equals_numpy_and_not_eprop"
 TERMS = "test_eventprop_terms.py"
@@ -30,7 +30,8 @@ RATE = TERMS + "::test_firing_rate_term_in_closed_form"
 TABLE_1 = "test_eventprop.py::test_general_formula_is_table_1_of_wunderlich_and_pehle"
 EXACT = "test_eventprop.py::test_gradient_equals_differences_of_exact_simulation"
 EVENTS = "test_eventprop_events.py::test_gradient_equals_differences"
-SPIKES = "test_engine.py::test_spikes_equal_stock_brian2"
+SPIKES = "test_engine.py::test_spikes_of_two_layers_equal_stock_brian2"
+NAMED_SPIKES = "test_contract.py::test_spikes_and_output_equal_stock_brian2[eprop]"
 TRACES = "test_eprop_online.py::test_derived_traces_equal_the_published_strings"
 DEFINITION = "test_eventprop_losses.py::test_engine_has_the_value_and_the_error_of_the_definition"
 DERIVATIVE = "test_losses.py::test_error_is_the_derivative_of_the_loss"
@@ -158,21 +159,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "        {%- for name in layer.stored_after %}",
         "h_{{ name }}.data() + step*n;\n        {%- endfor %}\n"
         "        {%- for name in layer.stored_after %}",
-        (NUMPY + "[1-Izhikevich]",),
+        (NUMPY + "[Izhikevich]",),
     ),
     Mutant(
         "surrogate: a spike without its effect on the states",
         SURROGATE + "layer_surrogate.jinja",
         "const real z = psi*(p_zbar[j]{{ layer.spike_gradient }});",
         "const real z = psi*p_zbar[j];",
-        (NUMPY + "[1-ALIF]",),
+        (NUMPY + "[ALIF]",),
     ),
     Mutant(
         "surrogate: error of the readout misses its own step",
         SURROGATE + "layer_surrogate.jinja",
         "gx_{{ channel }}[step*n + j] = {{ expression }}{% if channel == layer.output %} + real(error[j])",
         "gx_{{ channel }}[step*n + j] = {{ expression }}{% if channel == layer.output %} + real(0)",
-        (NUMPY + "[1-LIF]",),
+        (NUMPY + "[LIF]",),
     ),
     Mutant(
         "surrogate: sign of the target rate",
@@ -200,7 +201,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SURROGATE + "adjoint.py",
         '+ ([f"z*{margin[column]}"] if column in margin else [])',
         '+ ([f"z*{margin[column]}"] if column == layer.output else [])',
-        (NUMPY + "[1-ALIF]",),
+        (NUMPY + "[ALIF]",),
     ),
     Mutant(
         "eprop: learned feedback without updates",
@@ -444,7 +445,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ENGINE + "layer_advance.jinja",
         "const bool fires = ({{ layer.threshold }}) & not_refractory;",
         "const bool fires = ({{ layer.threshold }});",
-        (SPIKES + "[STDP_LIF]",),
+        (NAMED_SPIKES,),
     ),
     Mutant(
         "engine: input reaches a closed variable",
@@ -465,28 +466,28 @@ MUTANTS: tuple[Mutant, ...] = (
         ENGINE + "events.jinja",
         "ring[(t + delay[*i]) % size]",
         "ring[(t + max(delay[*i], 1)) % size]",
-        (SPIKES + "[LIF]",),
+        (NAMED_SPIKES,),
     ),
     Mutant(
         "engine: input one step late",
         ENGINE + "trial.jinja",
         "b.event_step[e] <= step; e++",
         "b.event_step[e] < step; e++",
-        (SPIKES + "[LIF]",),
+        (NAMED_SPIKES,),
     ),
     Mutant(
         "engine: output without its bias",
         ENGINE + "trial.jinja",
         ".s_{{ readout.output }}[k]) + b.bias[k];",
         ".s_{{ readout.output }}[k]);",
-        (NUMPY + "[1-LIF]",),
+        (NUMPY + "[LIF]",),
     ),
     Mutant(
         "engine: every fourth spike of a step lost",
         ENGINE + "rows.jinja",
         "target[j] = (((target[j] + a[j]) + b[j]) + c[j]) + d[j];",
         "target[j] = (((target[j] + a[j]) + b[j]) + c[j]);",
-        (SPIKES + "[LIF]",),
+        (NAMED_SPIKES,),
     ),
     Mutant(
         "engine: rest of a scalar product lost",
@@ -535,7 +536,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/network/simulation.py",
         "synapses.delay = connection.delay[i] * net.dt",
         "synapses.delay = connection.delay[j % len(connection.delay)] * net.dt",
-        (SPIKES + "[LIF]",),
+        (NAMED_SPIKES,),
     ),
     Mutant(
         "network: scale of sparse weights",
@@ -599,7 +600,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/losses/mean_square.py",
         "loss += 0.5*weight[step]*error*error;",
         "loss += weight[step]*error*error;",
-        (NUMPY + "[1-LIF]",),
+        (NUMPY + "[LIF]",),
     ),
     Mutant(
         "loss: mean square in Brian2",

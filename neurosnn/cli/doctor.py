@@ -10,9 +10,7 @@ import sys
 from importlib import metadata
 from importlib.util import find_spec
 
-import platformdirs
-
-from neurosnn.engine import compiler
+from neurosnn.engine import cache_folder, compiler
 
 __all__ = ["report"]
 
@@ -59,14 +57,14 @@ def report() -> tuple[list[str], bool]:
     for title, found in needed.items():
         well &= found is not None
         lines.append(_line(found is not None, title, _version(found) if found else use[title]))
-    cache = platformdirs.user_cache_dir("neurosnn")
+    cache = str(cache_folder())
     writable = _writable(cache)
     well &= writable
     lines.append(
         _line(
             writable,
             "cache folder",
-            cache if writable else f"{cache} cannot be written: set HOME",
+            cache if writable else f"{cache} cannot be written: set NEUROSNN_CACHE",
         )
     )
     nvcc = shutil.which("nvcc")

@@ -30,11 +30,13 @@ __all__ = [
     "UNREADABLE",
     "Damaged",
     "atomic_file",
+    "is_damage",
     "members",
     "read_arrays",
     "read_information",
     "read_member",
     "read_npy",
+    "read_npy_file",
     "write_arrays",
 ]
 
@@ -43,6 +45,8 @@ _PARTIAL = ".partial"
 _ABANDONED = 600.0
 INFORMATION = "information.json"
 LONGEST_TEXT = 64 * 2**20
+#: No deflated byte stands for more bytes than this (Gailly and Adler, zlib's technical details: 1032:1).
+DEFLATED = 1032
 #: What a file that is damaged, or made to do harm, makes zip, JSON and numpy raise.
 UNREADABLE = (
     *(zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError),
@@ -245,8 +249,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
             ),
         ) from error
     except (*UNREADABLE, OSError) as error:
-        # A place in the archive before its beginning is an invalid argument of the system's.
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        if not is_damage(error):
             raise
         raise ValueError(
             message(
@@ -266,18 +269,39 @@ class Damaged(ValueError):
     """A file that is not what it claims; the message begins with "it"."""
 
 
-def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, if no two have the same and none claims more bytes than the file has."""
+def is_damage(error: Exception) -> bool:
+    """Whether an error of reading is the file's, and not that of a disk or of a missing file."""
+    # A place in an archive before its beginning is an invalid argument of the system's.
+    return not isinstance(error, OSError) or error.errno == errno.EINVAL
+
+
+def members(archive: zipfile.ZipFile, *, compressed: bool = False) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, if no two have the same and none claims more bytes than the file has.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        An open file.
+    compressed : bool, optional
+        Whether members may be deflated, as those of data sets are; what neurosnn writes never is.
+
+    Returns
+    -------
+    dict of str to ZipInfo
+        In the order of the file.
+    """
     found: dict[str, zipfile.ZipInfo] = {}
     size = os.fstat(archive.fp.fileno()).st_size if archive.fp else 0
     for entry in archive.infolist():
         name = entry.filename
         if name in found:
             raise Damaged(f"it holds two arrays named {name!r}")
+        deflated = compressed and entry.compress_type == zipfile.ZIP_DEFLATED
         # A compressed member of a few bytes may unpack to more than there is memory.
-        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+        if entry.flag_bits & 1 or not (deflated or entry.compress_type == zipfile.ZIP_STORED):
             raise Damaged(f"it holds {name!r} compressed or encrypted")
-        if not 0 <= entry.file_size <= size:
+        most = min(entry.compress_size, size) * DEFLATED if deflated else size
+        if not 0 <= entry.file_size <= most:
             raise Damaged(f"it claims {entry.file_size} bytes in {name!r}")
         found[name] = entry
     return found
@@ -305,7 +329,7 @@ def read_member(
     entry : ZipInfo
         One of its :func:`members`.
     dtype, shape : optional
-        What it must be; None: any numbers or flags.
+        What it must be; None: any numbers or flags. ``str``: texts of any length.
 
     Returns
     -------
@@ -326,21 +350,31 @@ def read_npy(
     major, _ = np.lib.format.read_magic(file)
     formats = np.lib.format
     read = formats.read_array_header_1_0 if major == 1 else formats.read_array_header_2_0
-    found_shape, fortran, found = read(file)
-    if found.hasobject or found.kind not in "biuf" or (dtype and found != np.dtype(dtype)):
-        raise Damaged(f"it holds {name!r} as {found}, not {np.dtype(dtype or float)}")
-    if any(n < 0 for n in found_shape) or (shape is not None and found_shape != shape):
-        raise Damaged(f"it holds {name!r} with shape {found_shape}, not {shape}")
-    n_bytes = math.prod(found_shape) * found.itemsize
+    stored_shape, fortran, stored = read(file)
+    kinds, exact = ("U", None) if dtype is str else ("biuf", dtype)
+    if stored.hasobject or stored.kind not in kinds or (exact and stored != np.dtype(exact)):
+        raise Damaged(f"it holds {name!r} as {stored}, not {np.dtype(dtype or float)}")
+    if any(n < 0 for n in stored_shape) or (shape is not None and stored_shape != shape):
+        raise Damaged(f"it holds {name!r} with shape {stored_shape}, not {shape}")
+    n_bytes = math.prod(stored_shape) * stored.itemsize
     if n_bytes > size:
         raise Damaged(f"it claims {n_bytes} bytes in {name!r}")
-    array = np.empty(found_shape, found, order="F" if fortran else "C")
-    view = memoryview(array.T if fortran else array).cast("B") if n_bytes else memoryview(b"")
+    content = np.empty(n_bytes, np.uint8)
     done = 0
     while done < n_bytes:
         block = file.read(min(n_bytes - done, 2**22))
         if not block:
             raise Damaged(f"it ends within {name!r}")
-        view[done : done + len(block)] = block
+        content[done : done + len(block)] = np.frombuffer(block, np.uint8)
         done += len(block)
+    array: np.ndarray = content.view(stored).reshape(stored_shape, order="F" if fortran else "C")
+    return array.astype(stored.newbyteorder("="), copy=False)
+
+
+def read_npy_file(path: str | os.PathLike[str]) -> np.ndarray:
+    """The numbers or flags of one npy file, which must end where its array does."""
+    with open(path, "rb") as file:
+        array = read_npy(file, os.fstat(file.fileno()).st_size, Path(path).name)
+        if file.read(1):
+            raise Damaged(f"it holds more than {Path(path).name!r} should")
     return array

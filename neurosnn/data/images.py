@@ -1,13 +1,14 @@
 """Labelled images, and the embedded 8 x 8 handwritten digits."""
 
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import NamedTuple
 
 import numpy as np
 
 from neurosnn.core.texts import check_plain_text
 from neurosnn.data.checks import frozen, integers, plain_names
+from neurosnn.data.locations import read_npz
 from neurosnn.data.trial_set import TrialSet
 
 
@@ -172,13 +173,7 @@ def digits_8x8() -> tuple[Images, Images]:
     >>> digits_8x8()
     (Images 'digits_8x8': 1438 images of 8 x 8, 10 classes, Images 'digits_8x8': 359 images of 8 x 8, 10 classes)
     """  # noqa: E501
-    with (files("neurosnn.data") / "digits_8x8.npz").open("rb") as file:
-        stored = np.load(file, allow_pickle=False)
-        images = Images(
-            images=stored["images"],
-            labels=stored["labels"],
-            class_names=tuple("0123456789"),
-            name="digits_8x8",
-            maximum=16,
-        )
+    with as_file(files("neurosnn.data") / "digits_8x8.npz") as path:
+        arrays = read_npz(path, ("images", "labels"))
+    images = Images(**arrays, class_names=tuple("0123456789"), name="digits_8x8", maximum=16)
     return images.split(0.2, seed=0)

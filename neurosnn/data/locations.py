@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurosnn.core.files import UNREADABLE, is_damage, members, read_member, read_npy_file
 from neurosnn.core.messages import message
 from neurosnn.data.checks import extra
 
@@ -89,6 +90,66 @@ def read_bytes(path):
                 "Get the file again.",
             ) from error
     return Path(path).read_bytes()
+
+
+def read_npz(path, names, texts=()):
+    """Arrays of a file that numpy's savez or savez_compressed has written.
+
+    Parameters
+    ----------
+    path : path
+    names : sequence of str
+        Arrays of numbers or flags.
+    texts : sequence of str
+        Arrays of texts.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, lacks an array, or has Python objects in it. Nothing is unpickled.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = members(archive, compressed=True)
+            missing = [name for name in (*names, *texts) if f"{name}.npy" not in entries]
+            if not missing:
+                return {
+                    name: read_member(
+                        archive, entries[f"{name}.npy"], str if name in texts else None
+                    )
+                    for name in (*names, *texts)
+                }
+    except (*UNREADABLE, OSError) as error:
+        if not is_damage(error):
+            raise
+        raise _unreadable(path, error) from error
+    raise bad_file(
+        path,
+        f"lacks the arrays {', '.join(missing)}",
+        f"This data set has {', '.join((*names, *texts))}.",
+        "Check that it is the file of this data set.",
+    )
+
+
+def read_npy(path):
+    """The one array of a file that numpy's save has written; errors as :func:`read_npz`."""
+    try:
+        return read_npy_file(path)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path, error):
+    return bad_file(
+        path,
+        f"cannot be read ({error or type(error).__name__})",
+        "It is damaged, or does not hold plain arrays.",
+        "Get the file again.",
+    )
 
 
 class Folder:

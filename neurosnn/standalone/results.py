@@ -12,7 +12,7 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_or_create_dimension
 
-from neurosnn.core.files import UNREADABLE, read_npy
+from neurosnn.core.files import UNREADABLE, read_npy_file
 from neurosnn.core.messages import message
 from neurosnn.network.simulation import Schedule
 
@@ -140,10 +140,7 @@ def _read(folder: Path, entry: dict) -> Any:
     name, dtype, shape = entry["file"], np.dtype(entry["dtype"]), entry["shape"]
     if not RESULT.fullmatch(name) or dtype.kind not in "fiub":
         raise ValueError(f"{name!r} is not a file of results")
-    with (folder / name).open("rb") as file:
-        values = read_npy(file, os.fstat(file.fileno()).st_size, name)
-        if file.read(1):
-            raise ValueError(f"{name} holds more than it should")
+    values = read_npy_file(folder / name)
     fits = values.ndim == len(shape) and all(
         n is None or n == found for n, found in zip(shape, values.shape, strict=True)
     )

@@ -1,8 +1,11 @@
 """Event cameras: files in the exact format, made here."""
 
+import io
 import os
 import sys
 import types
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -121,12 +124,48 @@ def test_nmnist_npz(tmp_path):
         ({"labels": NPZ["labels"][:1]}, "arrays of lengths that do not match"),
         ({"offsets": np.array([0, 2, 9])}, "offsets that do not cover"),
         ({"labels": np.array([7, 12])}, "holds the label 12"),
+        ({"labels": np.array([-7, 1])}, "holds the label -7"),
+        ({"is_test": np.array([0, 2])}, "holds the is_test 2"),
+        ({"p": np.array([0, 1, 3])}, "holds the p 3"),
+        ({"x": np.array(3)}, r"holds 'x' as int64 of shape \(\)"),
+        ({"t": np.array([1.0, 9.0, 4.0])}, "holds 't' as float64"),
+        ({"labels": np.array([7, None])}, "cannot be read .*'labels.npy' as object"),
         ({"x": NPZ["x"] + 40}, r"nmnist_small.npz\[0\]: has an event at x=42"),
     ],
 )
 def test_damaged_npz(tmp_path, changes, match):
     np.savez(tmp_path / "nmnist_small.npz", **{**NPZ, **changes})
     with pytest.raises(ValueError, match=match):
+        read_nmnist(tmp_path)
+
+
+def packed(array):
+    """The bytes of an npy file."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_an_npz_is_read_without_trust(tmp_path):
+    """Deflated members are read; what a member claims is compared with what it can hold."""
+    path = tmp_path / "nmnist_small.npz"
+    np.savez_compressed(path, **NPZ)
+    assert read_nmnist(tmp_path)[0].labels.tolist() == [7]
+    content = path.read_bytes()
+    claimed = bytearray(content)
+    size = content.rindex(b"offsets.npy") - 22  # in the table at the end of the zip
+    claimed[size : size + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(claimed)
+    with pytest.raises(ValueError, match=r"cannot be read \(it claims 2147483648 bytes"):
+        read_nmnist(tmp_path)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"nmnist_small.npz: cannot be read .*Get the file again"):
+        read_nmnist(tmp_path)
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")
+        for name in ("x.npy", "x.npy"):
+            archive.writestr(name, packed(NPZ["x"]))
+    with pytest.raises(ValueError, match="two arrays named 'x.npy'"):
         read_nmnist(tmp_path)
 
 
@@ -244,9 +283,10 @@ def test_cut_gestures(tmp_path):
     np.save(file, events[:, :3])
     with pytest.raises(ValueError, match=r"4.npy: has shape \(2, 3\)"):
         read_dvs_gesture(tmp_path)
-    file.write_bytes(b"junk")
-    with pytest.raises(ValueError, match=r"4.npy: cannot be read"):
-        read_dvs_gesture(tmp_path)
+    for content in (b"junk", packed(np.array([{}])), packed(events) + b"more"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"4.npy: cannot be read"):
+            read_dvs_gesture(tmp_path)
     np.save(tmp_path / "user01_lab" / "11.npy", events)
     with pytest.raises(ValueError, match=r"11.npy: is named '11'"):
         read_dvs_gesture(tmp_path)

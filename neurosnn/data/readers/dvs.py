@@ -7,7 +7,7 @@ import numpy as np
 from brian2.units import Quantity
 
 from neurosnn.data.checks import positive_int
-from neurosnn.data.locations import bad_file, find_root
+from neurosnn.data.locations import bad_file, find_root, read_npy
 from neurosnn.data.readers.aedat import decode_aedat2, decode_aedat3, decode_aedat4
 from neurosnn.data.readers.cifar10 import CIFAR10_CLASSES
 from neurosnn.data.readers.events import EventTrials, build_all
@@ -127,15 +127,7 @@ def _add_recording(file, trials, user, where):
 
 
 def _add_cut(file, trials, user):
-    try:
-        events = np.load(file, allow_pickle=False)
-    except ValueError as error:
-        raise bad_file(
-            file,
-            f"cannot be read ({error})",
-            "A cut gesture is one plain array.",
-            "Get the file again.",
-        ) from error
+    events = read_npy(file)
     if not file.stem.isdigit() or not 0 <= int(file.stem) < len(_GESTURES):
         raise bad_file(
             file,

@@ -6,7 +6,7 @@ import numpy as np
 from brian2.units import Quantity
 
 from neurosnn.data.checks import positive_int
-from neurosnn.data.locations import bad_file, find_root
+from neurosnn.data.locations import bad_file, find_root, read_npz
 from neurosnn.data.readers.events import EventTrials, build_all
 from neurosnn.data.spike_trials import SpikeTrials
 
@@ -128,16 +128,16 @@ def _add_folder(folder, trials, max_per_class):
 
 
 def _add_npz(path, sets, max_per_class):
-    with np.load(path, allow_pickle=False) as stored:
-        missing = [key for key in _KEYS if key not in stored]
-        if missing:
+    arrays = read_npz(path, _KEYS)
+    for key, array in arrays.items():
+        if array.ndim != 1 or array.dtype.kind not in ("biu" if key == "is_test" else "iu"):
             raise bad_file(
                 path,
-                f"lacks the arrays {', '.join(missing)}",
-                f"The small variant has {', '.join(_KEYS)}.",
-                "Check that it is nmnist_small.npz.",
+                f"holds {key!r} as {array.dtype} of shape {array.shape}",
+                "All arrays have one dimension and whole numbers.",
+                "Get the file again.",
             )
-        x, y, p, t, offsets, labels, is_test = (stored[key] for key in _KEYS)
+    x, y, p, t, offsets, labels, is_test = arrays.values()
     n = len(labels)
     if len(offsets) != n + 1 or len(is_test) != n or len({len(x), len(y), len(p), len(t)}) > 1:
         raise bad_file(
@@ -153,10 +153,12 @@ def _add_npz(path, sets, max_per_class):
             "Recording k is offsets[k] to offsets[k + 1].",
             "Get the file again.",
         )
-    if labels.max(initial=0) > 9:
-        raise bad_file(
-            path, f"holds the label {labels.max()}", "Digits are 0 to 9.", "Get the file again."
-        )
+    for key, values, most in (("label", labels, 9), ("is_test", is_test, 1), ("p", p, 1)):
+        if values.min(initial=0) < 0 or values.max(initial=0) > most:
+            value = values.max() if values.min() >= 0 else values.min()
+            raise bad_file(
+                path, f"holds the {key} {value}", f"It is 0 to {most}.", "Get the file again."
+            )
     seen = np.zeros((2, 10), dtype=int)
     for k in range(n):
         part, label = int(is_test[k]), int(labels[k])

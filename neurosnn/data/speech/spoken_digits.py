@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 
 import numpy as np
 from brian2.units import second
 
 from neurosnn.data.checks import choice, fraction
 from neurosnn.data.frame_trials import FrameTrials
+from neurosnn.data.locations import read_npz
 from neurosnn.data.speech.cochlea import encode_cochlea
 from neurosnn.data.speech.endpoints import trim_quiet
 from neurosnn.data.speech.equalize import equalize_bands
@@ -16,6 +17,7 @@ from neurosnn.data.spike_trials import SpikeTrials
 
 _RECORDINGS_A_DIGIT = 50
 _TEST_INDICES = 5
+_NUMBERS = ("frame_differences", "lengths", "n_levels", "hop_seconds", "speaker")
 
 
 def spoken_digit_frames() -> FrameTrials:
@@ -35,18 +37,18 @@ def spoken_digit_frames() -> FrameTrials:
     >>> spoken_digit_frames()
     FrameTrials 'spoken_digits': 3000 trials, no labels, 70 channels, 29 to 457 frames of 5 ms
     """
-    with (files("neurosnn.data.speech") / "spoken_digits.npz").open("rb") as file:
-        stored = np.load(file, allow_pickle=False)
-        # Stored as differences along time, modulo 256: a fifth smaller after compression.
-        levels = np.cumsum(stored["frame_differences"], axis=0, dtype=np.uint8)
-        return FrameTrials(
-            features=levels * np.float32(1 / int(stored["n_levels"] - 1)),
-            offsets=np.append(0, np.cumsum(stored["lengths"], dtype=np.int64)),
-            frame=float(stored["hop_seconds"]) * second,
-            speaker=stored["speaker"].astype(np.int64),
-            speaker_names=tuple(stored["speaker_names"].tolist()),
-            name="spoken_digits",
-        )
+    with as_file(files("neurosnn.data.speech") / "spoken_digits.npz") as path:
+        stored = read_npz(path, _NUMBERS, texts=("speaker_names",))
+    # Stored as differences along time, modulo 256: a fifth smaller after compression.
+    levels = np.cumsum(stored["frame_differences"], axis=0, dtype=np.uint8)
+    return FrameTrials(
+        features=levels * np.float32(1 / int(stored["n_levels"] - 1)),
+        offsets=np.append(0, np.cumsum(stored["lengths"], dtype=np.int64)),
+        frame=float(stored["hop_seconds"]) * second,
+        speaker=stored["speaker"].astype(np.int64),
+        speaker_names=tuple(stored["speaker_names"].tolist()),
+        name="spoken_digits",
+    )
 
 
 def spoken_digit_labels() -> tuple[np.ndarray, np.ndarray]:
@@ -137,8 +139,8 @@ def spoken_digits(
     if speakers is not None:
         if isinstance(speakers, str):
             speakers = (speakers,)
-        for one in speakers:
-            choice(one, "speakers", names, where=where)
+        for speaker in speakers:
+            choice(speaker, "speakers", names, where=where)
         keep = np.isin(frames.speaker, [names.index(s) for s in speakers])
     if split == "official":
         test = spoken_digit_labels()[1] < _TEST_INDICES
