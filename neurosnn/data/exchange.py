@@ -365,12 +365,12 @@ def _trials_of_neo(block: Any) -> list[tuple[Any, dict[str, Any]]]:
     elif hasattr(block, "spiketrains"):
         block = [block]
     block = list(block)
-    if block and all(hasattr(item, "t_stop") for item in block):
+    if block and all(hasattr(item, "rescale") for item in block):
         block = [block]
     found = []
     for k, item in enumerate(block):
         trains = getattr(item, "spiketrains", item if isinstance(item, list | tuple) else None)
-        if trains is None or not all(hasattr(train, "t_stop") for train in trains):
+        if trains is None or not all(hasattr(train, "rescale") for train in trains):
             raise TypeError(
                 message(
                     f"trial {k} is a {type(item).__name__} without spike trains.",

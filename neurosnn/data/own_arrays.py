@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from brian2.units.allunits import second
@@ -77,7 +77,7 @@ def _spikes_of_lists(
     times: Any, units: Any, sort: bool, where: str
 ) -> tuple[list[np.ndarray], list[np.ndarray], int, bool]:
     """Times [s] and units of each trial, the number of channels, and whether the times had a unit."""
-    if isinstance(times, str) or np.ndim(times) == 0 and not hasattr(times, "__len__"):
+    if isinstance(times, str) or not hasattr(times, "__len__"):
         raise TypeError(
             message(
                 f"times is of type {type(times).__name__}.",
@@ -124,7 +124,7 @@ def _spikes_of_lists(
 
 def _rows(trial: Any, where: str) -> Iterable[Any]:
     """The spike trains of one trial."""
-    if hasattr(trial, "rescale") or isinstance(trial, Quantity) or np.ndim(trial) == 0:
+    if hasattr(trial, "rescale") or isinstance(trial, Quantity) or not hasattr(trial, "__len__"):
         raise ValueError(
             message(
                 "without units a trial is a list of spike trains, one a channel.",
@@ -133,7 +133,7 @@ def _rows(trial: Any, where: str) -> Iterable[Any]:
                 "Pass units, or one array of times a channel.",
             )
         )
-    if len(trial) and all(np.ndim(item) == 0 for item in trial):
+    if len(trial) and not any(hasattr(item, "__len__") for item in trial):
         raise ValueError(
             message(
                 "the trial is one row of times without units.",
@@ -490,15 +490,24 @@ class OwnSpikes:
 
     @classmethod
     def _from_parts(
-        cls, times, units, labels, n_channels, duration, class_names, name, where, with_unit,
-        durations=None,
-    ):  # fmt: skip
+        cls,
+        times: list[np.ndarray],
+        units: list[np.ndarray],
+        labels: Any,
+        n_channels: int,
+        duration: Any,
+        class_names: Sequence[str],
+        name: str,
+        where: str,
+        with_unit: bool,
+        durations: np.ndarray | None = None,
+    ) -> Self:
         flat = np.concatenate([np.empty(0), *times])
         if not with_unit and duration is None and looks_like_milliseconds(flat):
             raise milliseconds_error(flat, where)
         labels = np.zeros(len(times), dtype=np.int64) if labels is None else labels
         numbers, names = as_classes(labels, class_names, where=where, n=len(times))
-        return cls(
+        made: Self = cast(Any, cls)(
             times=Quantity(flat, dim=second.dim) if with_unit else flat,
             units=np.concatenate([np.empty(0, dtype=np.int64), *units]).astype(np.int64),
             offsets=np.cumsum([0, *map(len, times)]),
@@ -509,6 +518,7 @@ class OwnSpikes:
             class_names=names,
             name=name,
         )
+        return made
 
 
 class OwnFrames:
@@ -593,7 +603,7 @@ class OwnFrames:
             else:
                 numbers, names = as_classes(labels, class_names, where=where)
                 numbers = np.repeat(numbers, lengths)
-        return cls(
+        made: Self = cast(Any, cls)(
             features=np.concatenate(trials),
             offsets=np.cumsum([0, *lengths]),
             frame=frame,
@@ -601,6 +611,7 @@ class OwnFrames:
             class_names=names,
             name=name,
         )
+        return made
 
     @classmethod
     def from_pairs(

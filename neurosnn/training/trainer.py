@@ -9,14 +9,18 @@ import numpy as np
 
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_whole, dtype_name
+from neurosnn.engine import Engine
 from neurosnn.losses import Loss, as_loss
 from neurosnn.training.backends import make_backend, summary
 from neurosnn.training.base import BaseTrainer
-from neurosnn.training.batches import TrialSource, steps_of
+from neurosnn.training.batches import TrialSource, check_classes, steps_of
 from neurosnn.training.checkpoint import describe, network_fingerprint
+from neurosnn.training.confusion import Confusion, confusion_matrix
 from neurosnn.training.constraints import Constraints
 from neurosnn.training.loop import Fit
 from neurosnn.training.progress import uninterrupted
+from neurosnn.training.recording import Recording, record_trials, simulate_outputs
+from neurosnn.training.regression import regression
 from neurosnn.training.trial_learner import TrialLearner
 from neurosnn.training.updates import Updates
 
@@ -73,6 +77,9 @@ class Trainer(BaseTrainer):
         Epochs done.
     history : History
         One row an epoch.
+    class_names : tuple of str
+        Names of the classes of the first trials that were learned from; trials whose labels mean other
+        classes are refused from then on. Set it to () to learn from others.
     counts : dict of str to ndarray (n,)
         Spikes of each neuron in the last epoch of :meth:`fit`, by layer, if the backend counts them.
 
@@ -133,6 +140,9 @@ class Trainer(BaseTrainer):
         if threads is not None:
             check_whole("threads", threads, 1, where=_WHERE)
         self.seed, self.dtype = int(seed), dtype_name(dtype, where=_WHERE)
+        self.class_names: tuple[str, ...] = ()
+        self._engine: Engine | None = None
+        self._threads = threads
         self.backend = make_backend(backend, net, rule, self.loss, self.dtype, threads)
         own = getattr(self.backend, "parameters", None)
         self._constraints = Constraints(net, weight_bounds)
@@ -195,6 +205,7 @@ class Trainer(BaseTrainer):
             The loss or the gradient is not finite, or has exploded; nothing is changed.
         """
         source = self._check(batch, targets, "Trainer.step")
+        self._learns_from(source)
         result = self.backend.run(source.trials, targets=source.targets, gradient=True)
         place = f"update {self.updates + 1}"
         gradient = self._updates.check(result.gradient, result.loss, place)
@@ -222,7 +233,8 @@ class Trainer(BaseTrainer):
         -------
         dict of str to float
             "loss" (mean of the trials), "accuracy" (share of trials, or of the steps that count; not
-            for a signal) and "rate.<layer>", the mean firing rate [Hz] of each layer.
+            for a signal) and "rate.<layer>", the mean firing rate [Hz] of each layer. With MeanSquareError
+            also "mse", per output, and "r2", see :func:`neurosnn.training.regression.regression`.
         """
         check_whole("batch_size", batch_size, 1, where=_WHERE)
         return self._evaluate(self._check(trials, targets, "Trainer.evaluate"), batch_size)
@@ -233,7 +245,7 @@ class Trainer(BaseTrainer):
             (self.backend.run(part.trials, targets=part.targets), len(part))
             for part in source.batches(batch_size)
         ]
-        values = summary(results)
+        values = summary(results) | regression(source, results, self.loss, self.net.dt)
         seconds = float(steps_of(source.trials, self.net.dt).sum()) * float(self.net.dt)
         spikes: dict[str, float] = {}
         for result, _ in results:
@@ -273,7 +285,7 @@ class Trainer(BaseTrainer):
         )
 
     def predict(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
-        """The output with the largest score for each row of :meth:`scores`.
+        """The answer of the network: a class, or with MeanSquareError the mean output, of each trial.
 
         Parameters
         ----------
@@ -286,10 +298,138 @@ class Trainer(BaseTrainer):
 
         Returns
         -------
-        ndarray of int
-            Predicted labels.
+        ndarray of int, or of float (trials, n_out)
+            The output with the largest score for each row of :meth:`scores`; for labels per step that of
+            each step, trial after trial. With MeanSquareError the output, averaged over the steps that
+            count.
         """
-        return np.argmax(self.scores(trials, targets=targets, batch_size=batch_size), axis=-1)
+        check_whole("batch_size", batch_size, 1, where=_WHERE)
+        if not (self.loss.follows_signal or self.loss.decides_steps):
+            return np.asarray(
+                np.argmax(self.scores(trials, targets=targets, batch_size=batch_size), axis=-1)
+            )
+        source = self._inputs(trials, "Trainer.predict")
+        outputs, n_steps = simulate_outputs(self._simulator(), source, batch_size)
+        inside = np.arange(outputs.shape[1]) < n_steps[:, None]
+        if self.loss.decides_steps:
+            return np.asarray(np.argmax(outputs[inside], axis=-1))
+        weights = np.zeros(outputs.shape[:2])
+        weights[inside] = self.loss.step_weights(n_steps, self.net.dt)
+        mean = np.einsum("ts,tsk->tk", weights, np.nan_to_num(outputs))
+        return np.asarray(mean / weights.sum(axis=1)[:, None])
+
+    def outputs(self, trials: Any, *, batch_size: int = 256) -> np.ndarray:
+        """The readout y(t) of the network in each step of the trials.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            The trials; labels play no part.
+        batch_size : int, optional
+            Trials run at a time.
+
+        Returns
+        -------
+        ndarray (trials, longest, n_out)
+            At the end of each step; nan after the end of a shorter trial.
+
+        Raises
+        ------
+        ValueError
+            Trials that do not fit the network.
+        RuntimeError
+            If there is no C++ compiler.
+        """
+        check_whole("batch_size", batch_size, 1, where=_WHERE)
+        source = self._inputs(trials, "Trainer.outputs")
+        return simulate_outputs(self._simulator(), source, batch_size)[0]
+
+    def record(
+        self, trials: Any, what: Sequence[str] | str = ("spikes",), *, batch_size: int = 256
+    ) -> Recording:
+        """Spikes and states of the layers in some trials, from the engine.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            The trials; labels play no part.
+        what : sequence of str, optional
+            "spikes", "output", and names of states such as "v", of all layers that have them; of one
+            layer "hidden.spikes", "hidden.v".
+        batch_size : int, optional
+            Trials run at a time.
+
+        Returns
+        -------
+        Recording
+            Named tuple of t, n_steps, output, spikes and states. A state takes 8 bytes a trial, step and
+            neuron.
+
+        Raises
+        ------
+        ValueError
+            Trials that do not fit the network, or nothing is called so.
+        RuntimeError
+            If there is no C++ compiler.
+        """
+        check_whole("batch_size", batch_size, 1, where=_WHERE)
+        source = self._inputs(trials, "Trainer.record")
+        return record_trials(self._simulator(), self.net, source, what, batch_size)
+
+    def confusion(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> Confusion:
+        """Which class was taken for which.
+
+        Parameters
+        ----------
+        trials : SpikeTrials or FrameTrials
+            The trials, with labels.
+        targets : array, optional
+            Labels per step, as for :meth:`fit`.
+        batch_size : int, optional
+            Trials run at a time.
+
+        Returns
+        -------
+        Confusion
+            Counts by true and predicted class, accuracy of each class, a ``table()``;
+            ``analysis.plot_confusion`` draws it.
+
+        Raises
+        ------
+        ValueError
+            If the loss decides between no classes, or trials or labels do not fit.
+        """
+        where = "Trainer.confusion"
+        if not (self.loss.decides_trials or self.loss.decides_steps):
+            raise ValueError(
+                message(
+                    f"the loss {self.loss.name!r} decides between no classes.",
+                    where,
+                    "It compares outputs with values.",
+                    "See 'mse' and 'r2' of trainer.evaluate(trials, targets=...).",
+                )
+            )
+        source = self._check(trials, targets, where)
+        predicted = self.predict(trials, batch_size=batch_size)
+        labels = source.targets if source.targets is not None else np.asarray(trials.labels)
+        names = tuple(getattr(trials, "class_names", ()))
+        names += tuple(map(str, range(len(names), self.net.readout.n)))
+        labels = labels.ravel()
+        if self.loss.decides_steps and len(labels) == len(trials) != len(predicted):
+            labels = np.repeat(labels, steps_of(trials, self.net.dt))
+        return confusion_matrix(labels, predicted, names)
+
+    def _inputs(self, trials: Any, where: str) -> TrialSource:
+        """Trials of which only the input matters."""
+        return TrialSource.check(trials, None, net=self.net, loss=None, where=where)
+
+    def _simulator(self) -> Engine:
+        """The engine of the backend, or one of its own."""
+        if isinstance(self.backend, Engine):
+            return self.backend
+        if self._engine is None:
+            self._engine = Engine(self.net, dtype=self.dtype, threads=self._threads)
+        return self._engine
 
     def fit(
         self,
@@ -319,8 +459,9 @@ class Trainer(BaseTrainer):
             How many; with a checkpoint those it has done are counted.
         batch_size : int, optional
             Trials of an update; the last batch of an epoch may be smaller.
-        targets : array (trials, n_steps, n_out) or (n_steps, n_out), optional
-            Signal for MeanSquareError, one for all trials or one each; for CrossEntropyPerStep
+        targets : array (trials, n_steps, n_out), (n_steps, n_out) or (trials, n_out), optional
+            Signal for MeanSquareError, one for all trials or one each, or one value for each trial and
+            output (which the output should have in all steps that count); for CrossEntropyPerStep
             labels (trials, n_steps) or (n_steps,), -1 for steps that do not count.
         validation : trials, tuple (trials, targets) or float, optional
             Trials that are not trained on; a number is the share of `train` held out by class.
@@ -380,4 +521,12 @@ class Trainer(BaseTrainer):
         }
 
     def _check(self, trials: Any, targets: Any, where: str) -> TrialSource:
-        return TrialSource.check(trials, targets, net=self.net, loss=self.loss, where=where)
+        source = TrialSource.check(trials, targets, net=self.net, loss=self.loss, where=where)
+        if targets is None:
+            check_classes(trials, self.class_names, where=where)
+        return source
+
+    def _learns_from(self, source: TrialSource) -> None:
+        """Keep what the labels mean, the first time."""
+        if source.targets is None and not self.class_names:
+            self.class_names = tuple(getattr(source.trials, "class_names", ()))

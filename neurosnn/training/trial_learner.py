@@ -89,7 +89,8 @@ class TrialLearner(ArrayLearner):
         """Loss and accuracy of the trials held out."""
         assert self._held is not None
         values = self.trainer._evaluate(self._held, _EVALUATION_BATCH)
-        return {name: values[name] for name in ("loss", "accuracy") if name in values}
+        shown = ("loss", "accuracy", "mse", "r2")
+        return {name: values[name] for name in shown if name in values}
 
     def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
         """Keep how often each neuron spiked."""
@@ -118,7 +119,9 @@ class TrialLearner(ArrayLearner):
             for name in ("times", "units", "features", "offsets", "labels")
             if getattr(trials, name, None) is not None
         ]
-        if targets is not None:
+        if source.values is not None:
+            arrays.append(source.values)
+        elif targets is not None:
             # A signal shared by all trials is stored once, with stride zero.
             arrays.append(targets[:1] if targets.strides[0] == 0 else targets)
         lengths = steps_of(trials, self.trainer.net.dt)
@@ -142,6 +145,7 @@ class TrialLearner(ArrayLearner):
         """The trials to train on and those to validate with."""
         trainer = self.trainer
         source = trainer._check(train, targets, _WHERE)
+        trainer._learns_from(source)
         if validation is None:
             return source, None
         if isinstance(validation, numbers.Real):
@@ -150,7 +154,10 @@ class TrialLearner(ArrayLearner):
         if isinstance(validation, tuple) and len(validation) == 2:
             return source, trainer._check(*validation, where=f"{_WHERE} validation")
         # One signal for all trials holds for these as well.
-        if source.targets is not None and np.ndim(targets) == source.targets.ndim:
+        of_each = source.values is not None or (
+            source.targets is not None and np.ndim(targets) == source.targets.ndim
+        )
+        if of_each:
             raise ValueError(
                 message(
                     "the validation trials have no targets of their own.",
