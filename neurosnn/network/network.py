@@ -18,6 +18,7 @@ from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Readout
 from neurosnn.network.storage import load_network, save_network
+from neurosnn.network.time_step import warn_of_short_times
 from neurosnn.network.wiring import checked_parameters, connect, learned_values, table
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class SpikingNetwork:
         self.input, self.layers, self.readout = _sort_parts(parts)
         for part in (*self.layers, self.readout):
             check_dt(part.model, dt, where="SpikingNetwork")
+        warn_of_short_times((*self.layers, self.readout), dt, where="SpikingNetwork")
         self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned_values(self))
         self.drawn = connections is None
         self.connections: Mapping[str, Connection] = MappingProxyType(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import did_you_mean, drawable, message
 from neurosnn.core.texts import check_plain_text
 
@@ -111,6 +114,54 @@ class History:
         """The table as a dict of lists, one a column, for example for ``pandas.DataFrame``."""
         return {name: [row.get(name) for row in self.rows] for name in self.columns}
 
+    def to_dataframe(self) -> Any:
+        """The table as a ``pandas.DataFrame``, one row an epoch; nan where a row has no such value.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                message(
+                    "pandas is not installed.",
+                    "History.to_dataframe",
+                    "It is optional.",
+                    "pip install pandas, or use to_csv or to_dict.",
+                )
+            ) from error
+        return pandas.DataFrame({name: self[name] for name in self.columns})
+
+    def to_csv(self, path: Any) -> None:
+        """Write the table as CSV, numbers in full precision; an empty cell where there is no value.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; replaced at once if it exists.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an earlier one stays intact.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        for row in self.rows:
+            writer.writerow(
+                ["" if row.get(name) is None else repr(_plain(row[name])) for name in self.columns]
+            )
+        with atomic_file(path) as file:
+            file.write(text.getvalue().encode())
+
     def __repr__(self) -> str:
         if not self.rows:
             return "History: no epoch has ended yet"
@@ -164,3 +215,8 @@ class History:
         rate = f"firing rate of {quantity[5:]} [Hz]" if quantity.startswith("rate.") else quantity
         ax.set(xlabel="epoch", ylabel=labels.get(quantity, drawable(rate)))
         return ax
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python, whose repr is the number alone."""
+    return value.item() if isinstance(value, np.generic) else value

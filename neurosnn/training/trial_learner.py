@@ -14,6 +14,7 @@ from neurosnn.core.messages import message
 from neurosnn.training.base import ArrayLearner, hold_out
 from neurosnn.training.batches import TrialSource, steps_of
 from neurosnn.training.checkpoint import fingerprint
+from neurosnn.training.health import Health
 from neurosnn.training.learner import Batch
 from neurosnn.training.updates import Gradient
 
@@ -49,6 +50,7 @@ class TrialLearner(ArrayLearner):
         self.validates = self.held_out is not None
         super().__init__(trainer, where=_WHERE, n_trials=len(self.source), batch_size=batch_size)
         self._train, self._held = self._prepare()
+        self._health = Health(_WHERE)
 
     # -- an epoch ---------------------------------------------------------------------------
 
@@ -62,6 +64,7 @@ class TrialLearner(ArrayLearner):
     def update(self, gradient: tuple[Gradient, Any, TrialSource], moment: float) -> Batch:
         """One step of the optimizer."""
         descent, result, part = gradient
+        self._health.batch(float(result.loss), self.learning_rate(moment))
         norm = self.trainer._updates.apply(descent, moment)
         values = {"loss": float(result.loss), "gradient_norm": norm}
         if result.total:
@@ -95,6 +98,7 @@ class TrialLearner(ArrayLearner):
     def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
         """Keep how often each neuron spiked."""
         self.trainer.counts = {name: np.array(n) for name, n in totals["counts"].items()}
+        self._health.epoch(row, self.trainer.net)
 
     # -- what a checkpoint keeps ------------------------------------------------------------
 
