@@ -20,6 +20,7 @@ from brian2.groups.subgroup import Subgroup
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import plain_code, without_comments
 from neurosnn.core.symbolic import expand
@@ -35,6 +36,10 @@ from neurosnn.model.registry import remember
 __all__ = ["NeuronModel", "Range", "si_unit"]
 
 
+@explained(
+    equations='NeuronModel(equations="dv/dt = -v/tau_m : 1", ...)',
+    positional='Write NeuronModel(equations="...", threshold="v > v_th", ...).',
+)
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class NeuronModel:
     r"""A spiking neuron, or a readout, written as Brian2 strings.

@@ -12,7 +12,8 @@ import numpy as np
 from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.arguments import explained
+from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
@@ -32,6 +33,7 @@ __all__ = ["Connection", "Input", "Layer", "Readout", "SpikingNetwork"]
 TIME = Range(0 * second)
 
 
+@explained(dt="dt=1*ms", seed="seed=1")
 class SpikingNetwork:
     """Layers of spiking neurons between an input and a readout.
 
@@ -306,16 +308,26 @@ class SpikingNetwork:
         return load_network(cls, path)
 
 
+def _how_to_pass(part: Any) -> str:
+    if isinstance(part, list | tuple):
+        return "Pass the parts one by one: SpikingNetwork(*parts)."
+    if isinstance(part, type):
+        return f"Make an object of it: {part.__name__}(...)."
+    if isinstance(part, str):
+        return "Write for example Layer(equations.LIF(), 100, name='hidden')."
+    return "Wrap a model in a layer: Layer(model, n)."
+
+
 def _sort_parts(parts: tuple) -> tuple[Input, tuple[Layer, ...], Readout]:
     """The parts in their roles, each layer with a name."""
     for part in parts:
         if not isinstance(part, Input | Layer | Readout):
             raise TypeError(
                 message(
-                    f"{part!r} is not a part of a network.",
+                    f"{described(part)} is not a part of a network.",
                     "SpikingNetwork",
                     "It is built of Input, Layer and Readout.",
-                    "Wrap a model in a layer: Layer(model, n).",
+                    _how_to_pass(part),
                 )
             )
     kinds = [type(part) for part in parts]

@@ -9,7 +9,8 @@ import numpy as np
 from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.arguments import explained
+from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.texts import check_identifier
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.equations import LeakyReadout
@@ -21,6 +22,7 @@ __all__ = ["Input", "Layer", "Readout"]
 DELAY = Range(0 * second, includes_low=True)
 
 
+@explained(n="Input(700)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Input:
     """Where the trials enter a network.
@@ -71,6 +73,7 @@ class Input:
             )
 
 
+@explained(n="Layer(equations.LIF(), 100)", model="Layer(equations.LIF(), 100)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
     """A population of spiking neurons of one model.
@@ -176,6 +179,7 @@ class Layer:
         return np.where(np.arange(self.n) < round(self.excitatory * self.n), 1, -1).astype(np.int8)
 
 
+@explained(n="Readout(10)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Readout:
     """The output of a network: neurons without spikes that read all layers.
@@ -300,7 +304,7 @@ def _check_model(model: Any, *, where: str) -> None:
         fix = f"Did you mean {model.__name__}()?" if called else "Pass for example equations.LIF()."
         raise TypeError(
             message(
-                f"model must be a NeuronModel, got {model!r}.",
+                f"model must be a NeuronModel, got {described(model)}.",
                 where,
                 "It says what a neuron is.",
                 fix,

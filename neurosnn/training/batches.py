@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.core.messages import message, shortened
+from neurosnn.core.messages import described, message, shortened
 
 __all__ = ["TrialSource", "check_classes", "steps_of"]
 
@@ -70,10 +70,10 @@ class TrialSource:
 
         Without a loss only the input matters.
         """
-        if not hasattr(trials, "n_channels") or not hasattr(trials, "__len__"):
+        if not hasattr(trials, "n_channels") or not hasattr(trials, "offsets"):
             raise TypeError(
                 message(
-                    f"{_named(trials)} is no set of trials.",
+                    f"{described(trials)} is no set of trials.",
                     where,
                     "A network is trained on spike trials or on trials of frames.",
                     _how_to_make(trials),
@@ -167,7 +167,7 @@ class TrialSource:
             if not same or (len(trials), trials.n_channels) != (len(self), self.trials.n_channels):
                 raise ValueError(
                     message(
-                        f"{function!r} returned {trials!r} for {self.trials!r}.",
+                        f"{described(function)} returned {described(trials)} for {self.trials!r}.",
                         "Trainer augment",
                         "An augmentation changes spikes, not the number of trials or channels.",
                         "Return changed trials from it.",
@@ -176,15 +176,8 @@ class TrialSource:
         return TrialSource(trials, self.targets, self.values)
 
 
-def _named(thing: Any) -> str:
-    """What was given, without what is in it."""
-    shape = getattr(thing, "shape", None)
-    kind = type(thing).__name__
-    return f"an array of shape {tuple(shape)}" if shape is not None else f"an object of type {kind}"
-
-
 def _how_to_make(thing: Any) -> str:
-    if isinstance(thing, tuple) and len(thing) == 3 and hasattr(thing, "label"):
+    if isinstance(thing, tuple) and hasattr(thing, "_fields"):
         return "One trial is trials[k:k+1]."
     if hasattr(thing, "images"):
         return "Encode the images: data.encode_poisson(images, seed=0)."

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.core.messages import message
+from neurosnn.core.arguments import explained
+from neurosnn.core.messages import described, message
 from neurosnn.core.values import check_whole, dtype_name
 from neurosnn.engine import Engine
 from neurosnn.losses import Loss, as_loss
@@ -35,6 +36,9 @@ __all__ = ["Trainer"]
 _WHERE = "Trainer"
 
 
+@explained(
+    optimizer="optimizer=Adam(1e-3)", rule="Trainer(net, EProp())", net="Trainer(net, EProp())"
+)
 class Trainer(BaseTrainer):
     r"""Trains a network: gradients from a rule, updates from an optimizer, all from one seed.
 
@@ -124,13 +128,22 @@ class Trainer(BaseTrainer):
         clip_gradient: float | None = None,
         schedule: Callable[[float], float] | None = None,
     ):
+        if not hasattr(net, "connections") or not hasattr(net, "layers"):
+            raise TypeError(
+                message(
+                    f"net is {described(net)}, not a network.",
+                    _WHERE,
+                    "A network comes first, then a rule; trials are given to fit.",
+                    "Write Trainer(net, EProp()).fit(trials, epochs=5).",
+                )
+            )
         self.net, self.rule, self.loss = net, rule, as_loss(loss)
         self.augment = (augment,) if callable(augment) else tuple(augment)
         for function in self.augment:
             if not callable(function):
                 raise TypeError(
                     message(
-                        f"augment must be functions, got {function!r}.",
+                        f"augment must be functions, got {described(function)}.",
                         _WHERE,
                         "Each is called with the trials of a batch and a random generator.",
                         "Write for example augment=[lambda trials, rng: ...].",
@@ -431,6 +444,11 @@ class Trainer(BaseTrainer):
             self._engine = Engine(self.net, dtype=self.dtype, threads=self._threads)
         return self._engine
 
+    @explained(
+        epochs="trainer.fit(trials, epochs=5)",
+        positional="Labels belong to the trials: SpikeTrials.from_dense(array, dt, labels).",
+        targets="fit(trials, targets=...) for values; labels belong to the trials",
+    )
     def fit(
         self,
         train: Any,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.values import check_rate_term
 from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
 from neurosnn.rules.bptt.adjoint import BPTTBackward
@@ -16,6 +17,7 @@ from neurosnn.rules.surrogate.adjoint import refuse_learned_delays
 __all__ = ["BPTT"]
 
 
+@explained
 @dataclass(frozen=True, kw_only=True)
 class BPTT(Rule):
     r"""Backpropagation through time for any neuron model that e-prop can differentiate.
