@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from neurosnn.core.messages import described, did_you_mean, message
 
@@ -49,7 +49,15 @@ ELSEWHERE = {
 }
 
 
-def explained(called: Called | None = None, **examples: str) -> Any:
+@overload
+def explained(called: Called, /) -> Called: ...
+
+
+@overload
+def explained(called: None = None, /, **examples: str) -> Callable[[Called], Called]: ...
+
+
+def explained(called: Any = None, /, **examples: str) -> Any:
     """Decorate a function or class: a call that does not fit its arguments is explained.
 
     Parameters

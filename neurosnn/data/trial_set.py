@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neurosnn.core import html
 from neurosnn.data.checks import fraction as check_fraction
 from neurosnn.data.checks import generator
 from neurosnn.data.describing import summarize
@@ -194,6 +195,9 @@ class TrialSet:
         channels without a spike: 1 of 3
         """
         return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return html.block(self._label(), html.code(summarize(self)))
 
     def split(
         self, fraction: float, *, seed: int | np.random.Generator, groups: ArrayLike | None = None

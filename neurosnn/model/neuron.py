@@ -32,6 +32,7 @@ from neurosnn.model.namespace import Namespace, parse_equations
 from neurosnn.model.neuron_checks import check_dt, check_parameters, check_strings
 from neurosnn.model.plain_data import plain_fields, read_plain_fields
 from neurosnn.model.registry import remember
+from neurosnn.model.shown import neuron_html, neuron_line
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
 
@@ -159,6 +160,12 @@ class NeuronModel:
             object.__setattr__(self, field, without_comments(getattr(self, field)))
         check_parameters(self)
         check_strings(self)
+
+    def __repr__(self) -> str:
+        return neuron_line(self)
+
+    def _repr_html_(self) -> str:
+        return neuron_html(self)
 
     # -- what the strings say ---------------------------------------------------------------
 

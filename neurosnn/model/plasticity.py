@@ -18,6 +18,7 @@ from neurosnn.core.values import Range, check_value, unit_name
 from neurosnn.model.namespace import Namespace, parse_equations
 from neurosnn.model.plasticity_checks import check_rule, refuse
 from neurosnn.model.registry import model_of
+from neurosnn.model.shown import rule_html, rule_line
 
 __all__ = ["PlasticityRule"]
 
@@ -138,6 +139,12 @@ class PlasticityRule:
         for field in ("requires", "requires_pre", "parameters", "ranges", "sources"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
         check_rule(self)
+
+    def __repr__(self) -> str:
+        return rule_line(self)
+
+    def _repr_html_(self) -> str:
+        return rule_html(self)
 
     # -- what the strings say ---------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Readout
 from neurosnn.network.storage import load_network, save_network
 from neurosnn.network.time_step import warn_of_short_times
-from neurosnn.network.wiring import checked_parameters, connect, learned_values, table
+from neurosnn.network.wiring import checked_parameters, connect, learned_values, network_html, table
 
 if TYPE_CHECKING:
     from brian2.core.network import Network
@@ -170,6 +170,9 @@ class SpikingNetwork:
 
     def __repr__(self) -> str:
         return table(self)
+
+    def _repr_html_(self) -> str:
+        return network_html(self)
 
     # -- weights ----------------------------------------------------------------------------
 

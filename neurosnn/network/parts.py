@@ -56,6 +56,9 @@ class Input:
     delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
     learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
+    def __repr__(self) -> str:
+        return _settings(self, str(self.n))
+
     def __post_init__(self) -> None:
         _check_count("n", self.n, where="Input")
         _check_flag("real_valued", self.real_valued, where="Input")
@@ -137,6 +140,9 @@ class Layer:
     weight_scale: float | Quantity = dataclasses.field(default=1.0, kw_only=True)
     weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
     learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    def __repr__(self) -> str:
+        return _settings(self, self.model.name, str(self.n))
 
     def __post_init__(self) -> None:
         where = "Layer" if self.name is None else f"Layer {self.name}"
@@ -222,6 +228,9 @@ class Readout:
     bias: bool = dataclasses.field(default=True, kw_only=True)
     weight_scale: float = dataclasses.field(default=1.0, kw_only=True)
     weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
+
+    def __repr__(self) -> str:
+        return _settings(self, str(self.n))
 
     def __post_init__(self) -> None:
         _check_count("n", self.n, where="Readout")
@@ -330,3 +339,24 @@ def _check_length(name: str, value: Any, n: int, *, where: str) -> None:
                 f"Give one value or an array of {n}.",
             )
         )
+
+
+def _settings(part: Any, *first: str) -> str:
+    """A part as it could be written, with the settings that are not the defaults."""
+    words = list(first)
+    for one in dataclasses.fields(part):
+        value = getattr(part, one.name)
+        if one.name in ("model", "n") or not one.repr:
+            continue
+        factory = one.default_factory
+        default: Any = one.default if factory is dataclasses.MISSING else factory()
+        same = np.ndim(value) == 0 and np.ndim(default) == 0 and value is not None
+        if value is default or (same and default is not None and bool(np.all(value == default))):
+            continue
+        shown = (
+            f"{np.size(value)} values"
+            if np.ndim(value) and not isinstance(value, tuple)
+            else repr(value)
+        )
+        words.append(f"{one.name}={shown}")
+    return f"{type(part).__name__}({', '.join(words)})"

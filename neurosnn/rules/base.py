@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from abc import ABC, abstractmethod
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core import html
 from neurosnn.core.messages import described, message
 from neurosnn.engine.backward import Backward
 from neurosnn.model import NeuronModel, PlasticityRule
@@ -43,6 +45,19 @@ class Rule(ABC):
     reference: ClassVar[str] = ""
     #: Whether the rule can be written as traces in the synapses of stock Brian2.
     has_traces: ClassVar[bool] = False
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, Any]] = []
+        if dataclasses.is_dataclass(self):
+            rows = [(one.name, getattr(self, one.name)) for one in dataclasses.fields(self)]
+        parts = [html.table(("setting", "value"), rows)] if rows else []
+        said = (type(self).__doc__ or "").strip().partition("\n")[0].replace("``", "")
+        return html.block(
+            f"{type(self).__name__} (learning rule)",
+            html.paragraph(said),
+            *parts,
+            html.paragraph(self.reference),
+        )
 
     @abstractmethod
     def backward(self, net: Any, loss: Any) -> Backward:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurosnn.core import html
 from neurosnn.core.messages import message, shortened
 
 __all__ = ["Confusion", "confusion_matrix"]
@@ -51,6 +52,9 @@ class Confusion(NamedTuple):
             lines.append(f"{name.ljust(width)}  {self.counts[k].sum():>9d}  {share:>8}  {other}")
         lines.append(f"{'all'.ljust(width)}  {self.counts.sum():>9d}  {self.accuracy:>8.1%}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html.block(repr(self), html.code(self.table()))
 
     def __repr__(self) -> str:
         n = len(self.class_names)

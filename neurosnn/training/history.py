@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosnn.core import html
 from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import did_you_mean, drawable, message
 from neurosnn.core.texts import check_plain_text
@@ -167,17 +168,35 @@ class History:
             return "History: no epoch has ended yet"
         return "\n".join([self.line(None), *(self.line(k) for k in range(len(self)))])
 
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return html.paragraph(repr(self))
+        last = range(max(len(self) - 50, 0), len(self))
+        title = f"History of {len(self)} epochs" + (", the last 50" if last.start else "")
+        return html.block(title, html.table(self._cells(None), [self._cells(k) for k in last]))
+
     def line(self, k: int | None) -> str:
         """Row ``k`` as a line of text, or the headings for None."""
+        cells = [
+            text.rjust(max(len(heading), 6 if "loss" in name else 0))
+            for name, heading, text in zip(
+                self.columns, self._cells(None), self._cells(k), strict=True
+            )
+        ]
+        return "  ".join(cells).rstrip()
+
+    def _cells(self, k: int | None) -> list[str]:
+        """Row ``k`` as texts, or the headings for None."""
         cells = []
         for name in self.columns:
             heading, style = _COLUMNS.get(name, (name, "{:.4g}"))
             if name.startswith("rate."):
                 heading, style = f"{name[5:]} [Hz]", "{:.1f}"
             value = None if k is None else self.rows[k].get(name, math.nan)
-            text = heading if value is None else "-" if value != value else style.format(value)
-            cells.append(text.rjust(max(len(heading), 6 if "loss" in name else 0)))
-        return "  ".join(cells).rstrip()
+            cells.append(
+                heading if value is None else "-" if value != value else style.format(value)
+            )
+        return cells
 
     def plot(self, ax: Axes | None = None, *, quantity: str | None = None) -> Axes:
         """Draw a quantity of the training and of the validation against the epoch.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosnn.core import html
 from neurosnn.core.arguments import explained
 from neurosnn.core.messages import described, message
 from neurosnn.core.values import check_whole, dtype_name
@@ -172,6 +173,26 @@ class Trainer(BaseTrainer):
             },
         )
         super().__init__(updates, np.random.Generator(np.random.PCG64(self.seed)))
+
+    def __repr__(self) -> str:
+        return (
+            f"Trainer: {self.rule!r}, {self.optimizer!r}, loss {self.loss.name}, "
+            f"{type(self.backend).__name__} in {self.dtype}, {self.epoch} epochs, {self.updates} updates"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("rule", repr(self.rule)),
+            ("optimizer", repr(self.optimizer)),
+            ("loss", repr(self.loss)),
+            ("backend", f"{type(self.backend).__name__}, {self.dtype}"),
+            ("seed", self.seed),
+            ("done", f"{self.epoch} epochs, {self.updates} updates"),
+        ]
+        parts = [html.table(("", ""), rows), self.net._repr_html_()]
+        if len(self.history):
+            parts.append(self.history._repr_html_())
+        return html.block("Trainer", *parts)
 
     # -- one batch --------------------------------------------------------------------------
 
