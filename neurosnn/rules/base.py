@@ -132,7 +132,7 @@ class Rule(ABC):
                 f"{type(self).__name__} has no Brian2 strings.",
                 "equations",
                 "It exists as generated C++ only.",
-                "Use EProp() or EventProp().",
+                "Use EProp(), EventProp() or BPTT().",
             )
         )
 
