@@ -15,7 +15,7 @@ from neurosnn import analysis
 BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 PAGES = (
     "start", "which_rule", "equilibrium", "from_brian2", "own_neuron", "own_rule", "analysis", "studies",
-    "exchange", "limitations", "torch",
+    "exchange", "limitations", "torch", "own_data", "losses",
 )  # fmt: skip
 #: Run in full, or up to the reading of their options.
 NOTEBOOKS = {

@@ -250,3 +250,42 @@ def test_a_wrong_call_is_answered(name):
     assert ": " in text
     for dump in ("mappingproxy", "array([", " at 0x", "dtype="):
         assert dump not in text, text
+
+
+# -- what takes long --------------------------------------------------------------------------------
+
+
+def test_a_compilation_that_takes_long_is_said(tmp_path, monkeypatch, capsys):
+    import time
+
+    from neurosnn.network import compiling
+
+    monkeypatch.setattr(compiling, "_cache_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(compiling, "PATIENCE", 0.05)
+    monkeypatch.setattr(compiling, "EVERY", 0.05)
+    with compiling.telling_of_compilation():
+        time.sleep(0.3)
+    assert capsys.readouterr().err == ""  # nothing is compiled: slow for another reason
+    with compiling.telling_of_compilation(), compiling.telling_of_compilation():
+        (tmp_path / "a.pyx").write_text("")
+        time.sleep(0.2)
+        (tmp_path / "a.so").write_text("")
+        time.sleep(0.4)
+    lines = capsys.readouterr().err.splitlines()
+    assert "Brian2 compiles the network with Cython: 0 parts so far" in lines[0]
+    assert "prefs.codegen.target = 'numpy'" in lines[0]
+    assert "1 parts so far" in lines[-1]
+
+
+def test_a_network_that_tells_is_brian2s(monkeypatch):
+    from brian2 import Network, prefs
+
+    from neurosnn.network import compiling
+
+    made = net().brian2(TRIALS)
+    assert isinstance(made, Network)
+    made.run(1 * ms, namespace={})
+    assert prefs["codegen.target"] == "numpy"
+    assert compiling._cache_folder() is None  # and nobody watches
+    prefs["codegen.target"] = "cython"
+    assert compiling._cache_folder().endswith("brian_extensions")

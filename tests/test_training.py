@@ -394,7 +394,7 @@ def test_trials_that_do_not_fit():
 
 def test_settings_that_make_no_sense():
     net = make_net()
-    with pytest.raises(TypeError, match="optimizer must be an optimizer, got <class"):
+    with pytest.raises(TypeError, match="optimizer must be an optimizer, got the class"):
         make_trainer(net, optimizer=Adam)
     with pytest.raises(TypeError, match="schedule must be a function, got 0.95"):
         make_trainer(net, schedule=0.95)
