@@ -56,6 +56,7 @@ def test_the_walk(tmp_path):
     loaded = Trainer(SpikingNetwork.load(tmp_path / "net.npz"), EProp())
     again = loaded.evaluate(data.read_trials(tmp_path / "test.npz"))
     assert again == trainer.evaluate(test)
+    assert loaded.net.class_names == ("left", "right")
 
 
 # -- wrong calls ------------------------------------------------------------------------------------
@@ -174,6 +175,10 @@ WRONG = {
     ),
     "images": (lambda: trainer().fit(data.digits_8x8()[0], epochs=1), "encode_poisson"),
     "times in ms": (lambda: lists([[10, 50]], [[0, 1]]), r"milliseconds\?.*times\*ms"),
+    "spikes without names": (
+        lambda: data.SpikeTrials([0.1], [0], [0]),
+        r"3 arguments without a name.*from_lists\(times, units, labels\)",
+    ),
     "unsorted times": (
         lambda: lists([[2, 1] * ms], [[0, 1]]),
         "trial 0: times decrease.*sort=True",

@@ -166,7 +166,7 @@ def test_targets_that_can_be_read_in_two_ways_are_refused(case):
 
 
 @needs_compiler
-def test_confusion_is_counted_by_true_and_predicted_class(case):
+def test_confusion_is_counted_by_true_and_predicted_class(case, tmp_path):
     net, trials = case
     trainer = Trainer(net, EProp(), dtype="float64")
     trainer.step(trials)
@@ -187,6 +187,11 @@ def test_confusion_is_counted_by_true_and_predicted_class(case):
             [[1] * ms], [[0]], ["up"], n_channels=30, class_names=trials.class_names
         )
     )["loss"]
+    net.save(tmp_path / "net.npz")
+    loaded = SpikingNetwork.load(tmp_path / "net.npz")
+    assert loaded.class_names == ("left", "right", "up")
+    with pytest.raises(ValueError, match="class 0 is 'up'"):
+        Trainer(loaded, EProp(), dtype="float64").evaluate(others)
     with pytest.raises(ValueError, match="nothing called 'hidden.u'.*Did you mean 'hidden.[va]'"):
         trainer.record(trials, ["hidden.u"])
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from brian2.units import Quantity, ms, second
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.texts import check_plain_text
 from neurosnn.data.checks import frozen, integers, plain_names, seconds
 from neurosnn.data.own_arrays import OwnFrames
@@ -45,6 +46,7 @@ class Padded(NamedTuple):
     mask: np.ndarray
 
 
+@explained(positional="Write FrameTrials.from_dense(array, 10*ms, labels), or the name of each.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FrameTrials(OwnFrames, TrialSet):
     """An immutable set of trials of different lengths, each a sequence of feature frames.

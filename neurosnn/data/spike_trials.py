@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from brian2.units import Quantity, ms, second
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.texts import check_plain_text
 from neurosnn.data.checks import (
     choice,
@@ -56,6 +57,7 @@ class Steps(NamedTuple):
     channel: np.ndarray
 
 
+@explained(positional="Write SpikeTrials.from_lists(times, units, labels), or the name of each.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class SpikeTrials(OwnSpikes, TrialSet):
     """An immutable set of labelled spike trials.

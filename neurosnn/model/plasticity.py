@@ -12,6 +12,7 @@ from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.units import from_plain, si_unit, to_plain
 from neurosnn.core.values import Range, check_value, unit_name
@@ -29,6 +30,7 @@ AFTER_NEURONS = 2
 BEFORE_PRE = -2
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PlasticityRule:
     """A rule of synaptic plasticity, written as strings of a Brian2 Synapses object.

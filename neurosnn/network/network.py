@@ -67,6 +67,9 @@ class SpikingNetwork:
         that exists where a layer's ``connectivity`` is below 1.
     learned : mapping of str to ndarray
         Those of them that are no weights or biases.
+    class_names : tuple of str
+        What the outputs mean, as the trials of its training said; empty if it was never trained, or with
+        numbered classes. Saved with the network.
     dt : Quantity
     seed : int
 
@@ -109,6 +112,7 @@ class SpikingNetwork:
         why = "Without it the weights could not be drawn again."
         check_whole("seed", seed, 0, where="SpikingNetwork", why=why)
         self.dt, self.seed = dt, int(seed)
+        self.class_names: tuple[str, ...] = ()
         self.input, self.layers, self.readout = _sort_parts(parts)
         for part in (*self.layers, self.readout):
             check_dt(part.model, dt, where="SpikingNetwork")

@@ -11,7 +11,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import described, message, shortened
 
-__all__ = ["TrialSource", "check_classes", "steps_of"]
+__all__ = ["TrialSource", "check_classes", "numbered", "steps_of"]
 
 
 def steps_of(trials: Any, dt: Quantity) -> np.ndarray:
@@ -25,7 +25,7 @@ def check_classes(trials: Any, learned: Sequence[str], *, where: str) -> None:
     """Refuse trials of which a label means another class than in those that were learned from."""
     names = tuple(getattr(trials, "class_names", ()))
     labels = getattr(trials, "labels", None)
-    if labels is None or _numbered(names) or _numbered(learned):
+    if labels is None or numbered(names) or numbered(learned):
         return
     for k in np.unique(labels):
         if k >= 0 and (k >= len(learned) or names[k] != learned[k]):
@@ -36,12 +36,12 @@ def check_classes(trials: Any, learned: Sequence[str], *, where: str) -> None:
                     where,
                     "Each class has its own output.",
                     "Make the trials with class_names=train.class_names; if other classes are meant, set "
-                    "trainer.class_names = ().",
+                    "net.class_names = ().",
                 )
             )
 
 
-def _numbered(names: Sequence[str]) -> bool:
+def numbered(names: Sequence[str]) -> bool:
     """Whether classes have no other names than their numbers."""
     return tuple(names) == tuple(map(str, range(len(names))))
 

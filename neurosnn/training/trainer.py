@@ -15,7 +15,7 @@ from neurosnn.engine import Engine
 from neurosnn.losses import Loss, as_loss
 from neurosnn.training.backends import make_backend, summary
 from neurosnn.training.base import BaseTrainer
-from neurosnn.training.batches import TrialSource, check_classes, steps_of
+from neurosnn.training.batches import TrialSource, check_classes, numbered, steps_of
 from neurosnn.training.checkpoint import describe, network_fingerprint
 from neurosnn.training.confusion import Confusion, confusion_matrix
 from neurosnn.training.constraints import Constraints
@@ -82,9 +82,6 @@ class Trainer(BaseTrainer):
         Epochs done.
     history : History
         One row an epoch.
-    class_names : tuple of str
-        Names of the classes of the first trials that were learned from; trials whose labels mean other
-        classes are refused from then on. Set it to () to learn from others.
     counts : dict of str to ndarray (n,)
         Spikes of each neuron in the last epoch of :meth:`fit`, by layer, if the backend counts them.
 
@@ -154,7 +151,6 @@ class Trainer(BaseTrainer):
         if threads is not None:
             check_whole("threads", threads, 1, where=_WHERE)
         self.seed, self.dtype = int(seed), dtype_name(dtype, where=_WHERE)
-        self.class_names: tuple[str, ...] = ()
         self._engine: Engine | None = None
         self._threads = threads
         self.backend = make_backend(backend, net, rule, self.loss, self.dtype, threads)
@@ -562,10 +558,11 @@ class Trainer(BaseTrainer):
     def _check(self, trials: Any, targets: Any, where: str) -> TrialSource:
         source = TrialSource.check(trials, targets, net=self.net, loss=self.loss, where=where)
         if targets is None:
-            check_classes(trials, self.class_names, where=where)
+            check_classes(trials, self.net.class_names, where=where)
         return source
 
     def _learns_from(self, source: TrialSource) -> None:
         """Keep what the labels mean, the first time."""
-        if source.targets is None and not self.class_names:
-            self.class_names = tuple(getattr(source.trials, "class_names", ()))
+        names = tuple(getattr(source.trials, "class_names", ()))
+        if source.targets is None and not self.net.class_names and not numbered(names):
+            self.net.class_names = names
