@@ -9,7 +9,7 @@ from brian2.units import Quantity, ms, second
 from neurosnn.core.arguments import explained
 from neurosnn.core.texts import check_plain_text
 from neurosnn.data.checks import frozen, integers, plain_names, seconds
-from neurosnn.data.own_arrays import OwnFrames
+from neurosnn.data.own_frames import OwnFrames
 from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 

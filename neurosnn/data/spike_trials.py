@@ -17,7 +17,8 @@ from neurosnn.data.checks import (
     seconds,
 )
 from neurosnn.data.labels import as_classes
-from neurosnn.data.own_arrays import OwnSpikes, looks_like_milliseconds, milliseconds_error
+from neurosnn.data.own_arrays import looks_like_milliseconds, milliseconds_error
+from neurosnn.data.own_spikes import OwnSpikes
 from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 
