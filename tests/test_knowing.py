@@ -221,5 +221,7 @@ def test_a_sound_training_warns_of_nothing():
     ],
 )
 def test_times_shorter_than_a_step_are_said(model, match):
-    with pytest.warns(RuntimeWarning, match=match):
+    with pytest.warns(RuntimeWarning, match=match) as caught:
         SpikingNetwork(Input(2), Layer(model, 3), Readout(2), dt=1 * ms)
+    ours = [one for one in caught if one.category is RuntimeWarning]
+    assert [one.filename for one in ours] == [__file__]  # the line of the caller

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,6 +59,14 @@ def described(thing: Any) -> str:
         of = f" ({', '.join(kinds)})" if kinds else ""
         return f"a {kind} of {len(thing)}{of}"
     return f"{'an' if kind[:1] in 'AEIOUaeiou' else 'a'} {kind}"
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of this package from which it was called."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("neurosnn."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
 
 
 def shortened(text: str, longest: int) -> str:

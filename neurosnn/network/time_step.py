@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
-from neurosnn.core.messages import message
+from neurosnn.core.messages import message, warn
 
 __all__ = ["warn_of_short_times"]
 
@@ -32,7 +31,7 @@ def warn_of_short_times(parts: Any, dt: Quantity, *, where: str) -> None:
         for name, value, why in found:
             shortest = float(np.min(np.asarray(value)))
             if 0 < shortest < float(dt) * (1 - 1e-9):
-                warnings.warn(
+                warn(
                     message(
                         f"{name} of {getattr(part, 'name', None) or model.name} is "
                         f"{1e3 * shortest:.4g} ms with dt = {1e3 * float(dt):.4g} ms.",
@@ -41,5 +40,4 @@ def warn_of_short_times(parts: Any, dt: Quantity, *, where: str) -> None:
                         "Pass a smaller dt, or a longer time.",
                     ),
                     RuntimeWarning,
-                    stacklevel=3,
                 )

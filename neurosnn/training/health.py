@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from neurosnn.core.messages import message
+from neurosnn.core.messages import message, warn
 
 __all__ = ["Health"]
 
@@ -70,4 +69,4 @@ class Health:
     def _warn(self, sign: str, what: str, why: str, fix: str) -> None:
         if sign not in self._said:
             self._said.add(sign)
-            warnings.warn(message(what, self.where, why, fix), RuntimeWarning, stacklevel=2)
+            warn(message(what, self.where, why, fix), RuntimeWarning)
