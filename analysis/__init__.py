@@ -45,6 +45,7 @@ from neurosnn.analysis.plotting_networks import (
     plot_measured_window,
 )
 from neurosnn.analysis.plotting_study import plot_study
+from neurosnn.analysis.plotting_trials import plot_confusion, plot_trials
 from neurosnn.analysis.published import PublishedPoints, fit_error, sjostrom_2001, wang_2005
 from neurosnn.analysis.rates import RateCurve, rate_curve
 from neurosnn.analysis.windows import (
@@ -81,6 +82,7 @@ __all__ = [
     "pairing_frequency_curve",
     "pattern_change",
     "plot_alignment",
+    "plot_confusion",
     "plot_credit",
     "plot_distribution",
     "plot_eligibility",
@@ -94,6 +96,7 @@ __all__ = [
     "plot_state",
     "plot_stdp_window",
     "plot_study",
+    "plot_trials",
     "plot_triplets",
     "quadruplet_curve",
     "rate_curve",

@@ -12,6 +12,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.learners import learner
 from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian, with_unit
+from neurosnn.core import html
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_value, whole_steps
 from neurosnn.model import NeuronModel
@@ -34,6 +35,16 @@ class StdpWindow(NamedTuple):
 
     lag: Quantity
     dw: np.ndarray
+
+    def __repr__(self) -> str:
+        lag, dw = 1e3 * np.asarray(self.lag, dtype=float), self.dw
+        return (
+            f"StdpWindow: {len(lag)} lags from {lag.min():g} to {lag.max():g} ms, dw from "
+            f"{np.min(dw)} to {np.max(dw)}"
+        )
+
+    def _repr_html_(self) -> str:
+        return html.block(repr(self), html.curve(self.lag, self.dw))
 
 
 class EligibilityTrace(NamedTuple):

@@ -13,7 +13,7 @@ from neurosnn.equations.lif import (
     TRIANGLE,
     outside_refractory,
 )
-from neurosnn.model import NeuronModel, Range
+from neurosnn.model import NeuronModel, Range, explained
 
 __all__ = ["ALIF", "STDP_ALIF"]
 
@@ -29,6 +29,7 @@ THRESHOLD = "v_th + beta*a"
 ADAPT = "a += exp(dt/tau_a)"
 
 
+@explained
 def ALIF(
     *,
     tau_m=20 * ms,
@@ -130,6 +131,7 @@ def ALIF(
     )
 
 
+@explained
 def STDP_ALIF(
     *,
     tau_m=20 * ms,

@@ -5,7 +5,7 @@ from brian2.units.allunits import mvolt as mV
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from neurosnn.equations.pair_stdp import POSITIVE_TIME
-from neurosnn.model import PlasticityRule, Range, si_unit
+from neurosnn.model import PlasticityRule, Range, explained, si_unit
 
 __all__ = ["VoltageSTDP"]
 
@@ -44,6 +44,7 @@ x += 1
 """
 
 
+@explained
 def VoltageSTDP(
     *,
     data_set="visual_cortex",

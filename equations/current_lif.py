@@ -4,7 +4,7 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.equations.lif import NON_NEGATIVE_TIME, POSITIVE, POSITIVE_TIME
-from neurosnn.model import NeuronModel
+from neurosnn.model import NeuronModel, explained
 
 __all__ = ["CurrentLIF", "CurrentReadout"]
 
@@ -26,6 +26,7 @@ def _with_different_times(model):
     return model
 
 
+@explained
 def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) -> NeuronModel:
     r"""Leaky integrate-and-fire neuron with an exponential synaptic current and reset to zero.
 
@@ -99,6 +100,7 @@ def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) 
     return _with_different_times(model)
 
 
+@explained
 def CurrentReadout(*, tau_m=20 * ms, tau_s=5 * ms) -> NeuronModel:
     r"""Readout without spikes: a leaky integrator with an exponential synaptic current.
 

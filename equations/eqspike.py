@@ -6,7 +6,7 @@ The paper's own constants were not at hand; all numbers here are ours, found by 
 from brian2.units.allunits import hertz
 from brian2.units.allunits import msecond as ms
 
-from neurosnn.model import NeuronModel, PlasticityRule, Range
+from neurosnn.model import NeuronModel, PlasticityRule, Range, explained
 
 __all__ = ["ConstantInput", "EqSpike", "EqSpikeLIF", "RegularInput"]
 
@@ -46,6 +46,7 @@ REQUIRES = {
 }
 
 
+@explained
 def EqSpikeLIF(
     *,
     tau_m=10 * ms,
@@ -142,6 +143,7 @@ def EqSpikeLIF(
     )
 
 
+@explained
 def RegularInput(*, t_ref=6 * ms) -> NeuronModel:
     r"""An input that spikes regularly, x of the largest rate: ``x/t_ref``.
 
@@ -182,6 +184,7 @@ def RegularInput(*, t_ref=6 * ms) -> NeuronModel:
     )
 
 
+@explained
 def ConstantInput(*, t_ref=6 * ms) -> NeuronModel:
     r"""An input that is a constant current: in each step the part ``s = x dt/t_ref`` of a spike.
 
@@ -220,6 +223,7 @@ def ConstantInput(*, t_ref=6 * ms) -> NeuronModel:
     )
 
 
+@explained
 def EqSpike(
     *,
     variant="spike_derivative",

@@ -1,6 +1,6 @@
 """Multi-bit spiking neurons with gated synaptic current (Ponghiran & Roy 2022)."""
 
-from neurosnn.model import NeuronModel, Range
+from neurosnn.model import NeuronModel, Range, explained
 
 __all__ = ["GatedLIF"]
 
@@ -26,6 +26,7 @@ VARIANTS = ("conventional", "v1", "v2")
 BELOW_ONE = 1 - 1e-4
 
 
+@explained
 def GatedLIF(
     *, variant="v2", bits=6, theta=3, u_max=1.0, leak=1.0, b_f=0.0, b_c=0.0
 ) -> NeuronModel:

@@ -1,10 +1,11 @@
 """The Izhikevich neuron with e-prop (Traub 2020, van der Veen 2022)."""
 
-from neurosnn.model import NeuronModel, Range
+from neurosnn.model import NeuronModel, Range, explained
 
 __all__ = ["Izhikevich"]
 
 
+@explained
 def Izhikevich(
     *, a=0.02, b=0.2, c=-65.0, d=2.0, v_peak=30.0, gamma=0.3, clip_eligibility=True
 ) -> NeuronModel:

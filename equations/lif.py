@@ -2,7 +2,7 @@
 
 from brian2.units.allunits import msecond as ms
 
-from neurosnn.model import NeuronModel, Range
+from neurosnn.model import NeuronModel, Range, explained
 
 __all__ = ["LIF", "STDP_LIF"]
 
@@ -30,6 +30,7 @@ I = 0
 TRIANGLE = "gamma*clip(1 - abs(v - {threshold})/v_th, 0, 1)"
 
 
+@explained
 def LIF(*, tau_m=20 * ms, v_th=1.0, t_ref=2 * ms, gamma=0.3, psi_at_spike=False) -> NeuronModel:
     r"""Leaky integrate-and-fire neuron with a subtractive reset.
 
@@ -106,6 +107,7 @@ def LIF(*, tau_m=20 * ms, v_th=1.0, t_ref=2 * ms, gamma=0.3, psi_at_spike=False)
     )
 
 
+@explained
 def STDP_LIF(
     *, tau_m=20 * ms, v_th=1.0, t_ref=2 * ms, gamma=0.3, psi_refractory=None
 ) -> NeuronModel:

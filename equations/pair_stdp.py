@@ -3,7 +3,7 @@
 from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
-from neurosnn.model import PlasticityRule, Range, si_unit
+from neurosnn.model import PlasticityRule, Range, explained, si_unit
 
 __all__ = ["PairSTDP"]
 
@@ -27,6 +27,7 @@ SOFT_PLUS = "*clip((w_max - w)/(w_max - w_min), 0, 1)**mu"
 SOFT_MINUS = "*clip((w - w_min)/(w_max - w_min), 0, 1)**mu"
 
 
+@explained
 def PairSTDP(
     *,
     A_plus=0.005,

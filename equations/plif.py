@@ -4,13 +4,14 @@ from brian2.units.allunits import msecond as ms
 
 from neurosnn.equations.lif import POSITIVE, POSITIVE_TIME
 from neurosnn.equations.surrogates import arctan
-from neurosnn.model import NeuronModel, Range
+from neurosnn.model import NeuronModel, Range, explained
 
 __all__ = ["PLIF"]
 
 FANG = "Fang et al., ICCV (2021), arXiv:2007.05785v5"
 
 
+@explained
 def PLIF(
     *, tau_m=2 * ms, v_th=1.0, v_reset=0.0, alpha=2.0, decay_input=True, detach_reset=True
 ) -> NeuronModel:

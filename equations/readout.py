@@ -2,11 +2,12 @@
 
 from brian2.units.allunits import msecond as ms
 
-from neurosnn.model import NeuronModel, Range
+from neurosnn.model import NeuronModel, Range, explained
 
 __all__ = ["LeakyReadout"]
 
 
+@explained
 def LeakyReadout(*, tau=20 * ms) -> NeuronModel:
     r"""Leaky integrator of the spikes of a network.
 

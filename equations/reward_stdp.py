@@ -5,7 +5,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from neurosnn.equations.pair_stdp import POSITIVE_TIME, TRACES, spike
-from neurosnn.model import PlasticityRule, Range, si_unit
+from neurosnn.model import PlasticityRule, Range, explained, si_unit
 
 __all__ = ["RewardSTDP"]
 
@@ -24,6 +24,7 @@ c *= exp(-dt/tau_c)
 """
 
 
+@explained
 def RewardSTDP(
     *,
     A_plus=0.1,

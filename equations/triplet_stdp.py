@@ -3,7 +3,7 @@
 from brian2.units.allunits import msecond as ms
 
 from neurosnn.equations.pair_stdp import POSITIVE_TIME, spike
-from neurosnn.model import PlasticityRule, Range
+from neurosnn.model import PlasticityRule, Range, explained
 
 __all__ = ["TripletSTDP"]
 
@@ -32,6 +32,7 @@ do2/dt = -o2/tau_y : 1 (event-driven)
 """
 
 
+@explained
 def TripletSTDP(
     *,
     data_set="visual_cortex",

@@ -5,7 +5,7 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from neurosnn.equations.pair_stdp import POSITIVE_TIME, spike
-from neurosnn.model import PlasticityRule, Range, si_unit
+from neurosnn.model import PlasticityRule, Range, explained, si_unit
 
 __all__ = ["InhibitorySTDP"]
 
@@ -16,6 +16,7 @@ VOGELS = (
 EXAMPLE = "F. Zenke's Brian2 example of Vogels 2011"
 
 
+@explained
 def InhibitorySTDP(
     *,
     eta=0.01,

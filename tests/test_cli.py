@@ -14,7 +14,7 @@ import pytest
 from brian2 import ms
 from export_cases import small
 
-from neurosnn import SpikingNetwork, equations
+from neurosnn import SpikingNetwork, data, equations
 from neurosnn.cli import doctor, recipes
 from neurosnn.cli import main as cli
 from neurosnn.engine import cache_folder
@@ -69,6 +69,20 @@ def test_show_prints_equations_parameters_and_sources(command):
     assert "A_plus" in out
     code, out, _ = command("show", "LIF", "--rule", "eprop")
     assert "G += L_post*ebar" in out
+    assert "Bellec 2020, Methods: 20 ms" in out
+    code, out, _ = command("show", "ALIF", "--rule", "bptt")
+    assert code == 0
+    for line in (
+        "dE_dw += lam_v",
+        "z = psi*(L + feedback + lam_a)",
+        "lam_v = lam_v*(exp(-dt/tau_m)) + z",
+        "lam_a = lam_a*(exp(-dt/tau_a)) + z*(-beta)",
+    ):
+        assert f"    {line}\n" in out + "\n"
+
+
+def test_version(command):
+    assert command("--version")[:2] == (0, f"neurosnn {metadata.version('neurosnn')}\n")
 
 
 def test_every_model_and_rule_can_be_shown(command):
@@ -114,9 +128,93 @@ def test_train_evaluate_and_export(command, tmp_path):
     assert code == 0
 
 
+OWN = """
+[data]
+path = "mine.npz"
+test_fraction = 0.25
+[network]
+neuron = "LIF"
+n = 5
+weight_scale = 3.0
+[training]
+rule = "eprop"
+epochs = 1
+seed = 3
+options = {feedback = "random"}
+"""
+
+
+def own_trials(n=12):
+    times = [[1.0 + k % 3, 5.0, 9.0] * ms for k in range(n)]
+    units = [[k % 2, 2, 3] for k in range(n)]
+    return data.SpikeTrials.from_lists(times, units, ["no", "yes"] * (n // 2), duration=12 * ms)
+
+
+def test_own_data_and_settings_of_the_command_line(command, tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "mine.toml").write_text(OWN)
+    data.write_trials(folder / "mine.npz", own_trials())
+    call = ("train", "there/mine.toml", "--backend", "brian2", "--seed", 5, "--out", "a.npz")
+    call += ("--learning-rate", "0.02", "--checkpoint", "a.ckpt.npz")
+    code, out, err = command(*call)
+    assert code == 0, err
+    assert "2 classes" in out
+    assert "on 4 trials not trained on" in out
+    net = SpikingNetwork.load("a.npz")
+    assert (net.seed, net.readout.n, net.input.n) == (5, 2, 4)
+    assert "going on" not in out
+    code, out, err = command(*call, "--epochs", 2)
+    assert code == 0, err
+    assert "going on from a.ckpt.npz" in out
+
+
+def test_a_changed_recipe():
+    recipe = recipes.load_recipe("digits").changed(rule="bptt", learning_rate=0.5, epochs=7, seed=9)
+    assert (recipe.network["seed"], recipe.training["seed"], recipe.training["epochs"]) == (9, 9, 7)
+    net = recipe.build(own_trials())
+    assert net.seed == 9
+    assert (recipe.training["rule"], recipe.training["learning_rate"]) == ("bptt", 0.5)
+    same = recipes.load_recipe("digits").changed(rule=None, seed=None)
+    assert same == recipes.load_recipe("digits")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ('path = "mine.npz"', 'path = "yours.npz"', "yours.npz: there is no such file"),
+        ('path = "mine.npz"', 'path = "mine.npz"\nname = "digits_8x8"', "are both given in [data]"),
+        ("test_fraction = 0.25", "test_fraction = 2", "fraction must be a number between 0 and 1"),
+        (
+            "test_fraction = 0.25",
+            'test_fraction = 0.2\ntest = "x"',
+            "'test_fraction' are both given",
+        ),
+        ('path = "mine.npz"', "path = 3", "path in [data] is 3. Write the path of a file"),
+        ('path = "mine.npz"', 'path = "mine.toml"', "Neo cannot read this file"),
+    ],
+)
+def test_own_data_that_is_none(command, tmp_path, old, new, text):
+    if "Neo" in text:
+        pytest.importorskip("neo")
+    assert old in OWN
+    (tmp_path / "mine.toml").write_text(OWN.replace(old, new))
+    data.write_trials(tmp_path / "mine.npz", own_trials())
+    code, _, err = command("train", "mine.toml", "--backend", "brian2")
+    assert code == 1
+    assert text in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
+        (["window", "PairSTDP", "--png", "w.svg"], 1, "w.svg: the picture would be a PNG"),
+        (["window", "PairSTDP", "--png", "net.npz/w.png"], 1, "Its folder is none"),
+        (["window", "LIF"], 1, "takes the neuron as --neuron."),
+        (["train", "digits", "--rule", "epro"], 1, "there is no rule 'epro'. Did you mean 'eprop'?"),
+        (["train", "digits", "--learning-rate", "-1"], 2, "must be greater than 0, got -1"),
+        (["train", "digits", "--seed", "-1"], 2, "must be at least 0, got -1"),
+        (["export", "net.npz", "out", "--duration", "0.5"], 1, '--duration "0.5 ms"'),
         ([], 2, "the following arguments are required: COMMAND"),
         (["frobnicate"], 2, "invalid choice: 'frobnicate'"),
         (["show"], 2, "required: MODEL"),
@@ -203,12 +301,20 @@ def test_doctor_names_what_is_missing(command, monkeypatch, tmp_path):
     code, out, _ = command("doctor")
     assert code == 1
     for words in (
-        "missing  C++ compiler",
-        "apt install g++",
-        "missing  make",
-        "cannot be written: set NEUROSNN_CACHE",
+        *("missing  C++ compiler", "apt install g++", "missing  make", "cannot be written"),
+        *("set NEUROSNN_CACHE", "install the CUDA toolkit", *doctor.PACKAGES),
     ):
         assert words in out
+
+
+def test_doctor_tries_the_compiler(command, monkeypatch, tmp_path):
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\necho 'no C++17 here' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    code, out, _ = command("doctor")
+    assert code == 1
+    assert "missing  compiling      c++ fails (no C++17 here): install a C++17 compiler" in out
 
 
 def test_help_of_every_command_has_an_example(command):

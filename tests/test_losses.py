@@ -192,8 +192,8 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"labels has shape \(2,\) for 3 steps"):
         CrossEntropyPerStep().step_weights([3], 1 * ms, [0, 1])
     with pytest.raises(
-        ValueError, match=r"loss='crossentropy' is not known.*Did you mean 'cross_entropy'"
+        ValueError, match=r"loss='crossentopy' is not known.*Did you mean 'cross_entropy'"
     ):
-        as_loss("crossentropy")
+        as_loss("crossentopy")
     with pytest.raises(TypeError, match="loss must be a loss or its name"):
         as_loss(CrossEntropy)

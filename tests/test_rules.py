@@ -29,8 +29,8 @@ def network(**options):
         ("eprop", "is the text 'eprop'"),
         (EProp, r"is the class EProp.*Write EProp\(\)"),
         (equations.PairSTDP(), "PairSTDP is a plasticity rule.*stdp_window"),
-        (equations.LIF(), "is an object of type NeuronModel"),
-        (None, "is an object of type NoneType"),
+        (equations.LIF(), "is the neuron LIF"),
+        (None, "the rule is None"),
     ],
 )
 def test_what_is_no_rule_is_refused_with_advice(rule, what):

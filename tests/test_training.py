@@ -319,7 +319,7 @@ def test_regression_with_one_signal_for_all_or_one_each():
     assert same(weights_of(shared), weights_of(single))
     assert history["loss"][-1] < history["loss"][0]
     assert "accuracy" not in history.columns
-    assert sorted(shared.evaluate(TRIALS, targets=signal_)) == ["loss", "rate.hidden"]
+    assert sorted(shared.evaluate(TRIALS, targets=signal_)) == ["loss", "mse", "r2", "rate.hidden"]
     assert shared.gradient(TRIALS, signal_)["readout.b"].any()
     fraction = make_trainer(loss="mean_square")
     rows = fit(fraction, targets=np.repeat(signal_[None], 60, axis=0), validation=0.5).rows
@@ -381,7 +381,7 @@ def test_trials_that_do_not_fit():
         fit(trainer, TRIALS[:0])
     with pytest.raises(ValueError, match=r"have 9 channels, the network has 8.*Input\(9\)"):
         trainer.evaluate(make_trials(channels=9))
-    with pytest.raises(TypeError, match="are no trials.*one trial is trials"):
+    with pytest.raises(TypeError, match="is no set of trials.*One trial is trials"):
         trainer.step(TRIALS[0])
     many = SpikingNetwork(Input(8), Layer(equations.LIF(), 5), Readout(2))
     with pytest.raises(ValueError, match="there is a label 2, but the readout has 2 outputs"):
@@ -394,7 +394,7 @@ def test_trials_that_do_not_fit():
 
 def test_settings_that_make_no_sense():
     net = make_net()
-    with pytest.raises(TypeError, match="optimizer must be an optimizer, got <class"):
+    with pytest.raises(TypeError, match="optimizer must be an optimizer, got the class"):
         make_trainer(net, optimizer=Adam)
     with pytest.raises(TypeError, match="schedule must be a function, got 0.95"):
         make_trainer(net, schedule=0.95)

@@ -7,21 +7,34 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from importlib.util import find_spec
 
-from neurosnn.engine import cache_folder, compiler
+from neurosnn.engine import compiler
+from neurosnn.engine.build import cache_folder
 
 __all__ = ["report"]
 
-#: Packages of the extras, what they are for, and how to get them.
-EXTRAS = {
-    "h5py": ("reads SHD, SSC and DVS recordings", "pip install 'neurosnn[data]'"),
-    "soundfile": ("reads recorded speech", "pip install 'neurosnn[data]'"),
-    "librosa": ("makes mel spectrograms", "pip install 'neurosnn[data]'"),
-    "torch": ("neurosnn.torch", "pip install torch"),
-    "brian2cuda": ("writes CUDA projects", "Python 3.12 or newer: pip install 'neurosnn[cuda]'"),
+#: Optional packages: what each is for, and how to get it.
+PACKAGES = {
+    "h5py": ("reads SHD, SSC and DVS recordings", "data"),
+    "soundfile": ("reads recorded speech", "data"),
+    "librosa": ("makes mel spectrograms", "data"),
+    "torch": ("neurosnn.torch", "torch"),
+    "distributed": ("runs studies on many processes", "study"),
+    "optuna": ("searches for parameters", "search"),
+    "neo": ("reads and writes recordings", "neo"),
+    "nir": ("exchanges networks", "nir"),
+    "ipywidgets": ("draws progress in notebooks", "notebook"),
+    "pandas": ("History.to_dataframe", ""),
+    "brian2cuda": ("writes CUDA projects", "cuda"),
 }
+#: A program that needs C++17, a thread and nothing else.
+PROGRAM = """#include <optional>
+#include <thread>
+int main() { std::optional<int> n; std::thread t([&] { n = 0; }); t.join(); return *n; }
+"""
 
 
 def report() -> tuple[list[str], bool]:
@@ -32,7 +45,7 @@ def report() -> tuple[list[str], bool]:
     list of str
         One line for each thing: "ok" or "missing", and what to do.
     bool
-        Whether a C++ compiler, make and a writable cache folder were found.
+        Whether a C++ compiler that works, make and writable cache folders were found.
 
     Examples
     --------
@@ -57,29 +70,97 @@ def report() -> tuple[list[str], bool]:
     for title, found in needed.items():
         well &= found is not None
         lines.append(_line(found is not None, title, _version(found) if found else use[title]))
-    cache = str(cache_folder())
-    writable = _writable(cache)
-    well &= writable
+    program = needed["C++ compiler"]
+    if program is not None:
+        fault = _does_not_compile(program)
+        well &= not fault
+        mend = (
+            f"{fault}: install a C++17 compiler, or name one in CXX" if fault else "C++17, threads"
+        )
+        lines.append(_line(not fault, "compiling", mend))
+    cython = find_spec("Cython") is not None
     lines.append(
         _line(
-            writable,
-            "cache folder",
-            cache if writable else f"{cache} cannot be written: set NEUROSNN_CACHE",
+            cython,
+            "Cython",
+            metadata.version("Cython") if cython else "Brian2 is slow without: pip install cython",
         )
     )
+    for title, cache, variable in (
+        ("cache folder", str(cache_folder()), "NEUROSNN_CACHE"),
+        ("Brian2's cache", _brian2_cache(), "HOME"),
+    ):
+        writable = _writable(cache)
+        well &= writable
+        mend = f"{cache} cannot be written: set {variable} to a folder of yours"
+        lines.append(_line(writable, title, cache if writable else mend))
     nvcc = shutil.which("nvcc")
-    lines.append(_line(nvcc is not None, "nvcc", _version(nvcc) if nvcc else
-                       "builds CUDA projects; install the CUDA toolkit"))  # fmt: skip
+    mend = "builds CUDA projects: install the CUDA toolkit, and put its bin into PATH"
+    lines.append(_line(nvcc is not None, "nvcc", _version(nvcc) if nvcc else mend))
     gpu = shutil.which("nvidia-smi")
     lines.append(
-        _line(gpu is not None, "GPU driver", gpu or "runs CUDA projects; not needed to write them")
-    )
-    for package, (purpose, how) in EXTRAS.items():
-        there = find_spec(package) is not None
-        lines.append(
-            _line(there, package, metadata.version(package) if there else f"{purpose}; {how}")
+        _line(
+            gpu is not None,
+            "GPU driver",
+            _gpu(gpu)
+            if gpu
+            else "runs CUDA projects, which can be written without: install NVIDIA's",
         )
+    )
+    for package, (purpose, extra) in PACKAGES.items():
+        lines.append(_package(package, purpose, extra))
     return lines, well
+
+
+def _package(package: str, purpose: str, extra: str) -> str:
+    """A line on an optional package."""
+    if find_spec(package) is not None:
+        try:
+            return _line(True, package, metadata.version(package))
+        except metadata.PackageNotFoundError:
+            return _line(True, package, "version not known")
+    how = f"pip install 'neurosnn[{extra}]'" if extra else f"pip install {package}"
+    if package == "brian2cuda" and sys.version_info < (3, 12):
+        how = f"Python 3.12 or newer: {how}"
+    return _line(False, package, f"{purpose}: {how}")
+
+
+def _does_not_compile(program: str) -> str:
+    """What goes wrong when a small C++17 program is made and run; empty if nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, made = os.path.join(folder, "a.cpp"), os.path.join(folder, "a.out")
+        with open(source, "w", encoding="ascii") as file:
+            file.write(PROGRAM)
+        try:
+            for command in ([program, "-std=c++17", "-pthread", source, "-o", made], [made]):
+                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                if done.returncode:
+                    words = " ".join(done.stderr.split())[:150]
+                    return f"{os.path.basename(command[0])} fails ({words or done.returncode})"
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{program} does not run ({error})"
+    return ""
+
+
+def _brian2_cache() -> str:
+    """Where Brian2 keeps what it has compiled."""
+    try:
+        from brian2.codegen.runtime.cython_rt.extension_manager import get_cython_cache_dir
+
+        return os.path.expanduser(str(get_cython_cache_dir()))
+    except ImportError:
+        return os.path.expanduser("~")
+
+
+def _gpu(program: str) -> str:
+    """The GPUs that the driver names."""
+    query = [program, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{program} does not run: {error}"
+    names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    return f"{program} ({', '.join(names) or 'no GPU'})"
 
 
 def _line(there: bool, title: str, text: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ EPILOG = """examples:
   neurosnn window PairSTDP --png window.png
   neurosnn window eprop --neuron STDP_LIF
   neurosnn train spoken_digits --out digits.npz
+  neurosnn train mine.toml --rule bptt --learning-rate 3e-3 --seed 2
   neurosnn evaluate digits.npz spoken_digits
   neurosnn export digits.npz digits_cpp --data spoken_digits --trials 3
   neurosnn doctor
@@ -61,8 +64,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("neurosnn: interrupted", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
-        print(f"neurosnn: {error}", file=sys.stderr)
+        text = error.args[-1] if isinstance(error, OSError) and error.args else error
+        print(f"neurosnn: {_in_own_terms(str(text))}", file=sys.stderr)
         return 1
+
+
+#: Arguments of Python that messages name, and the options that they are here.
+OPTIONS = {
+    "inputs": "--data",
+    "duration": "--duration",
+    "backend": "--backend",
+    "post": "--neuron",
+    "max_lag": "--max-lag",
+    "arch": "--arch",
+    "epochs": "--epochs",
+}
+
+
+def _in_own_terms(text: str) -> str:
+    """A message with the options of the command line in the place of Python's arguments."""
+    text = text.replace("overwrite=True", "--overwrite")
+    for name, option in OPTIONS.items():
+        text = re.sub(rf"\b{name}=(['\"]?)([\w.+-]*\w)?(?:\*(\w+))?\1", _option(option), text)
+    return text
+
+
+def _option(option: str) -> Callable[[re.Match[str]], str]:
+    def write(found: re.Match[str]) -> str:
+        value, unit = found[2], found[3]
+        if value is None:
+            return option
+        return f'{option} "{value} {unit}"' if unit else f"{option} {value}"
+
+    return write
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Spiking networks whose learning rules are derived from Brian2 equations.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"neurosnn {metadata.version('neurosnn')}"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -90,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     show = add("show", _show, "print a model's equations, parameters and sources",
                "neurosnn show ALIF --rule eprop")  # fmt: skip
     show.add_argument("model", metavar="MODEL", help="a neuron or a plasticity rule")
-    show.add_argument("--rule", metavar="RULE", help="eprop or eventprop: how the neuron learns")
+    show.add_argument("--rule", metavar="RULE", help="eprop, eventprop or bptt: how it learns, too")
 
     window = add("window", _window, "compute the STDP window of a rule",
                  "neurosnn window eprop --neuron STDP_LIF --png window.png")  # fmt: skip
@@ -105,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", metavar="RECIPE", help="a name (neurosnn models) or a TOML file")
     train.add_argument("--out", metavar="FILE", help="default: RECIPE.npz")
     train.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's")
+    train.add_argument("--rule", metavar="RULE", help="eprop, eventprop or bptt, instead")
+    train.add_argument("--learning-rate", type=_rate, metavar="X", help="instead of the recipe's")
+    train.add_argument("--seed", type=_seed, metavar="N", help="of the weights and of the order")
     train.add_argument("--threads", type=_positive, metavar="N", help="default: all processors")
     train.add_argument("--backend", default="auto", choices=("auto", "engine", "brian2"))
     train.add_argument("--checkpoint", metavar="FILE", help="go on from it if it exists")
@@ -135,6 +175,30 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be greater than 0, got {text}")
+    return number
+
+
+def _rule_name(name: str | None, where: str) -> str | None:
+    """The name of a gradient rule as recipes have it."""
+    from neurosnn.rules import NAMED
+
+    if name is None or name.lower() in NAMED:
+        return None if name is None else name.lower()
+    fix = did_you_mean(name, NAMED)
+    raise ValueError(message(f"there is no rule '{name}'.", where, "", fix))
 
 
 # -- models ---------------------------------------------------------------------------------------
@@ -179,17 +243,13 @@ def _show(options: Any) -> None:
     from neurosnn import NeuronModel
     from neurosnn.rules import NAMED
 
-    model = _made(options.model)
-    if options.rule is not None:
-        if options.rule.lower() not in NAMED:
-            fix = did_you_mean(options.rule, NAMED)
-            raise ValueError(message(f"there is no rule '{options.rule}'.", "show", "", fix))
+    model, rule = _made(options.model), _rule_name(options.rule, "show")
+    strings = None
+    if rule is not None:
         if not isinstance(model, NeuronModel):
             fix = "Name a neuron, for example ALIF."
             raise ValueError(message(f"{options.model} is a rule itself.", "show", "", fix))
-        print(f"{model.name} with {options.rule}\n")
-        print(NAMED[options.rule.lower()]().equations(model))
-        return
+        strings = NAMED[rule]().equations(model)
     print(model.name)
     for field in ("reference", "method", "inputs", "refractory", "pairing", "delay_placement"):
         value = getattr(model, field, None)
@@ -203,6 +263,8 @@ def _show(options: Any) -> None:
     constants: Mapping[str, Any] = getattr(model, "constants", model.parameters)
     for name, value in constants.items():
         print(f"    {name:<14} {value!s:<16} {model.sources.get(name, '')}".rstrip())
+    if strings is not None:
+        print(f"\nlearning with {rule}:\n{textwrap.indent(str(strings), '    ')}")
 
 
 def _window(options: Any) -> None:
@@ -218,6 +280,8 @@ def _window(options: Any) -> None:
         fix = "Write for example --neuron STDP_LIF."
         what = f"{trained.name} needs a neuron."
         raise ValueError(message(what, "window", "It reads its state.", fix))
+    if options.png is not None:
+        _check_picture(options.png)
     rule = _made(options.rule) if trained is None else trained()
     post = None if options.neuron is None else _made(options.neuron)
     lags = {"max_lag": options.max_lag, "step": options.step}
@@ -246,13 +310,29 @@ def _window(options: Any) -> None:
     print(f"wrote {options.png}")
 
 
+def _check_picture(path: str) -> None:
+    """Refuse a picture that could not be written, before anything is computed for it."""
+    if Path(path).suffix.lower() != ".png":
+        fix = f"Write --png {Path(path).with_suffix('.png').name}."
+        raise ValueError(message("the picture would be a PNG.", path, "Its name says else.", fix))
+    if Path(path).absolute().parent.exists() and not Path(path).absolute().parent.is_dir():
+        raise NotADirectoryError(
+            message("it cannot be written.", path, "Its folder is none.", "Choose another --png.")
+        )
+
+
 # -- networks -------------------------------------------------------------------------------------
 
 
 def _train(options: Any) -> None:
     from neurosnn.cli.recipes import load_recipe
 
-    recipe = load_recipe(options.recipe)
+    recipe = load_recipe(options.recipe).changed(
+        rule=_rule_name(options.rule, "train"),
+        learning_rate=options.learning_rate,
+        epochs=options.epochs,
+        seed=options.seed,
+    )
     out = Path(options.out or f"{recipe.name}.npz")
     if not out.absolute().parent.is_dir():
         fix = "Create it, or choose another --out."
@@ -261,9 +341,11 @@ def _train(options: Any) -> None:
     net = recipe.build(train)
     print(f"{recipe.title}\n{net}\n{train}")
     trainer = recipe.trainer(net, threads=options.threads, backend=options.backend)
+    if options.checkpoint is not None and Path(options.checkpoint).exists():
+        print(f"going on from {options.checkpoint}", flush=True)
     trainer.fit(
         train,
-        epochs=options.epochs or recipe.training["epochs"],
+        epochs=recipe.training["epochs"],
         batch_size=recipe.training.get("batch_size", 32),
         checkpoint=options.checkpoint,
     )

@@ -27,7 +27,7 @@ __all__ = ["Recipe", "built_in", "load_recipe", "quantity"]
 DATA = ("spoken_digits", "digits_8x8")
 #: What a recipe may say, and which of it it must.
 FIELDS = {
-    "data": {"name": True, "limit": False},
+    "data": {"name": False, "path": False, "test": False, "test_fraction": False, "limit": False},
     "network": {"neuron": True, "n": True, "recurrent": False, "tau_readout": False, "dt": False,
                 "seed": False, "weight_scale": False, "parameters": False},
     "training": {"rule": True, "learning_rate": False, "epochs": True, "batch_size": False,
@@ -37,7 +37,8 @@ _NUMBER = (int | float, "a number")
 _WHOLE = (int, "a whole number")
 #: Of which type what a recipe says must be.
 KINDS: dict[str, dict[str, tuple[Any, str]]] = {
-    "data": {"limit": _WHOLE},
+    "data": {"limit": _WHOLE, "path": (str, "the path of a file"), "test": (str, "the path of a file"),
+             "test_fraction": _NUMBER},
     "network": {"n": _WHOLE, "recurrent": (bool, "true or false"), "seed": _WHOLE,
                 "weight_scale": _NUMBER, "parameters": (dict, "a table")},
     "training": {"learning_rate": _NUMBER, "epochs": _WHOLE, "batch_size": _WHOLE, "seed": _WHOLE,
@@ -53,10 +54,13 @@ class Recipe(NamedTuple):
     data: dict[str, Any]
     network: dict[str, Any]
     training: dict[str, Any]
+    folder: Path = Path()
 
     def trials(self) -> tuple[Any, Any]:
         """Trials to train on and to test with."""
-        if self.data["name"] == "spoken_digits":
+        if "path" in self.data:
+            train, test = self._own_trials()
+        elif self.data["name"] == "spoken_digits":
             train, test = data.spoken_digits()
         else:
             rng = np.random.default_rng(0)
@@ -66,6 +70,23 @@ class Recipe(NamedTuple):
             )
         limit = self.data.get("limit")
         return (train, test) if limit is None else (train[:limit], test[:limit])
+
+    def _own_trials(self) -> tuple[Any, Any]:
+        """Those of the files that the recipe names, relative to its own folder."""
+        train = data.read_trials(self.folder / self.data["path"])
+        if "test" in self.data:
+            return train, data.read_trials(self.folder / self.data["test"])
+        share = self.data.get("test_fraction", 0.2)
+        return train.split(float(share), seed=self.training.get("seed", 0))
+
+    def changed(self, **settings: Any) -> Recipe:
+        """The recipe with other settings of the training; a seed holds for the network as well."""
+        given = {name: value for name, value in settings.items() if value is not None}
+        network = self.network | ({"seed": given["seed"]} if "seed" in given else {})
+        training = self.training | given
+        if training["rule"] != self.training["rule"]:  # they belong to the other rule
+            training.pop("options", None)
+        return self._replace(network=network, training=training)
 
     def build(self, train: Any) -> SpikingNetwork:
         """The network before training."""
@@ -81,7 +102,7 @@ class Recipe(NamedTuple):
         n_out = train.n_classes
         readout = Readout(n_out, tau=quantity(given.get("tau_readout", "20 ms"), "tau_readout"))
         return SpikingNetwork(
-            Input(train.n_channels),
+            Input(train.n_channels, real_valued=hasattr(train, "features")),
             layer,
             readout,
             dt=quantity(given.get("dt", "1 ms"), "dt"),
@@ -93,7 +114,10 @@ class Recipe(NamedTuple):
         given = self.training
         rule = _made(NAMED[given["rule"]], given.get("options", {}), f"recipe {self.name}")
         optimizer = Adam(given.get("learning_rate", 1e-3))
-        return Trainer(net, rule, optimizer=optimizer, seed=given.get("seed", 0), **settings)
+        loss = "cross_entropy_per_step" if net.input.real_valued else "cross_entropy"
+        return Trainer(
+            net, rule, optimizer=optimizer, loss=loss, seed=given.get("seed", 0), **settings
+        )
 
 
 def _made(kind: Any, values: dict[str, Any], where: str) -> Any:
@@ -176,7 +200,7 @@ def load_recipe(recipe: str) -> Recipe:
     ValueError
         If there is no such recipe, the file cannot be read, or something in it is not known.
     """
-    name = recipe
+    name, place = recipe, Path()
     if recipe in built_in():
         folder = resources.files("neurosnn.cli").joinpath("recipe_files")
         text = folder.joinpath(f"{recipe}.toml").read_text(encoding="utf-8")
@@ -184,7 +208,7 @@ def load_recipe(recipe: str) -> Recipe:
         path = Path(recipe)
         if not path.is_file():
             raise _refuse(name, "there is no such recipe.", did_you_mean(recipe, built_in()))
-        name = path.stem
+        name, place = path.stem, path.parent
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -213,8 +237,9 @@ def load_recipe(recipe: str) -> Recipe:
         for field, needed in fields.items():
             if needed and field not in given:
                 raise _refuse(name, f"'{field}' is missing in [{section}].", "Write it.")
+    _check_data(name, content["data"])
     for what, known in (
-        (("data", "name"), DATA),
+        *([(("data", "name"), DATA)] if "name" in content["data"] else []),
         (("network", "neuron"), equations.__all__),
         (("training", "rule"), NAMED),
     ):
@@ -227,7 +252,21 @@ def load_recipe(recipe: str) -> Recipe:
             flag = isinstance(value, bool) and kind is not bool
             if value is not None and (flag or not isinstance(value, kind)):
                 raise _refuse(name, f"{field} in [{section}] is {value!r}.", f"Write {wanted}.")
-    return Recipe(name, title, content["data"], content["network"], content["training"])
+    return Recipe(name, title, content["data"], content["network"], content["training"], place)
+
+
+def _check_data(name: str, given: dict[str, Any]) -> None:
+    """Either a data set that comes along, or a file of the user's."""
+    if ("name" in given) == ("path" in given):
+        known = ", ".join(DATA)
+        what = "'name' and 'path' are" if "name" in given else "'name' is"
+        fix = f'Write name = (one of {known}), or path = "trials.npz" (npz, h5, nwb and others).'
+        missing = "both given" if "name" in given else "missing"
+        raise _refuse(name, f"{what} {missing} in [data].", fix)
+    if "path" not in given and {"test", "test_fraction"} & set(given):
+        raise _refuse(name, "'test' belongs to a path of one's own.", "Leave it out.")
+    if {"test", "test_fraction"} <= set(given):
+        raise _refuse(name, "'test' and 'test_fraction' are both given.", "Leave one out.")
 
 
 def _refuse(name: str, what: str, fix: str) -> ValueError:

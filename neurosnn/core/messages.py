@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable
+from typing import Any
 
 #: Longest message, in characters.
 MESSAGE = 600
@@ -35,6 +38,35 @@ def message(what: str, where: str, why: str, fix: str) -> str:
         if len(text) <= MESSAGE:
             break
     return text
+
+
+def described(thing: Any) -> str:
+    """What something is, for a message that does not repeat what is in it."""
+    if thing is None or isinstance(thing, bool | int | float | complex):
+        return repr(thing)
+    if isinstance(thing, str | bytes):
+        return shortened(repr(thing), 60)
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    kind = type(thing).__name__
+    if callable(thing) and hasattr(thing, "__name__"):
+        return f"the function {shortened(str(thing.__name__), 60)}"
+    shape = getattr(thing, "shape", None)
+    if isinstance(shape, tuple):
+        return f"an array of shape {shape}" if shape else shortened(str(thing), 60)
+    if isinstance(thing, list | tuple | dict | set) and type(thing).__module__ == "builtins":
+        kinds = list(dict.fromkeys(type(item).__name__ for item in thing))[:3]
+        of = f" ({', '.join(kinds)})" if kinds else ""
+        return f"a {kind} of {len(thing)}{of}"
+    return f"{'an' if kind[:1] in 'AEIOUaeiou' else 'a'} {kind}"
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of this package from which it was called."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("neurosnn."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
 
 
 def shortened(text: str, longest: int) -> str:

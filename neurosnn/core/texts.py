@@ -52,7 +52,10 @@ def _check_type(text: Any, field: str, where: str) -> None:
                 f"{field} must be text, got {type(text).__name__}.",
                 where,
                 "It is read as a string.",
-                "Put it in quotes.",
+                "Write its formula as a string, for example "
+                "'clip(1 - abs(v - v_th)/v_th, 0, 1)/v_th'."
+                if callable(text)
+                else "Put it in quotes.",
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from brian2.units.fundamentalunits import (
     get_unit_for_display,
 )
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import described, did_you_mean, message
 
 
 def unit_name(dimensions: Dimension) -> str:
@@ -35,6 +36,8 @@ _KINDS = {
     hertz.dim: ("a rate", "Hz"),
     DIMENSIONLESS: ("dimensionless", "1"),
 }
+
+_BASE = {second.dim: "second", volt.dim: "volt"}
 
 
 class Range(NamedTuple):
@@ -83,7 +86,7 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
     except (TypeError, ValueError) as error:
         raise TypeError(
             message(
-                f"{name} must be a number or an array of numbers, got {value!r}.",
+                f"{name} must be a number or an array of numbers, got {described(value)}.",
                 where,
                 "A parameter is a value with a unit.",
                 f"Pass a number, for example {name}=1.0 or {name}=20*ms.",
@@ -93,7 +96,12 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
         wanted = get_dimensions(allowed.low)
         kind, example = _KINDS.get(wanted, (f"in {unit_name(wanted)}", unit_name(wanted)))
         if dimensions is DIMENSIONLESS:
-            got, fix = f"{value} (dimensionless)", f"Did you mean {name}={value}*{example}?"
+            shown = value if magnitude.ndim == 0 else described(value)
+            if magnitude.ndim == 0 and wanted in _BASE and 0 < abs(float(magnitude)) < 0.1:
+                example = _BASE[wanted]  # numbers as they are in SI units
+            got = f"{shown} (dimensionless)"
+            given = name if magnitude.ndim else value
+            fix = f"Did you mean {name}={given}*{example}?"
         else:
             got, fix = str(value), f"Give a value that is {kind}."
         raise ValueError(message(f"{name} must be {kind}, got {got}.", where, "", fix))
@@ -152,13 +160,24 @@ def check_whole(name: str, value: Any, minimum: int, *, where: str, why: str = "
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(
             message(
-                f"{name} must be a whole number from {minimum}, got {value!r}.",
+                f"{name} must be a whole number from {minimum}, got {described(value)}.",
                 where,
                 why,
-                f"Write for example {name}={max(minimum, 1)}.",
+                f"Write for example {name}={_meant(value, max(minimum, 1))}.",
             )
         )
     return int(value)
+
+
+def _meant(value: Any, minimum: int) -> int:
+    """The whole number that somebody may have meant."""
+    if isinstance(value, tuple | list) and value and all(isinstance(n, int) for n in value):
+        value = math.prod(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return minimum
+    return int(number) if minimum <= number < 2**53 and number == int(number) else minimum
 
 
 def dtype_name(dtype: Any, *, where: str) -> str:

@@ -11,6 +11,7 @@ from neurosnn.data.encoders import (
 from neurosnn.data.exchange import from_events, from_neo, spike_trains, to_neo, write_shd
 from neurosnn.data.frame_trials import FrameTrials, standardize
 from neurosnn.data.images import Images, digits_8x8
+from neurosnn.data.joining import join_trials
 from neurosnn.data.readers.cifar10 import read_cifar10
 from neurosnn.data.readers.dvs import read_cifar10_dvs, read_dvs_gesture
 from neurosnn.data.readers.fsdd import read_fsdd, read_fsdd_waves
@@ -30,6 +31,7 @@ from neurosnn.data.speech.spoken_digits import (
     spoken_digits,
 )
 from neurosnn.data.spike_trials import SpikeTrials, Steps, Trial
+from neurosnn.data.trial_files import read_trials, write_trials
 from neurosnn.data.trial_set import validation_split
 from neurosnn.data.yin_yang import yin_yang
 
@@ -53,6 +55,7 @@ __all__ = [
     "from_neo",
     "jitter_channels",
     "jitter_times",
+    "join_trials",
     "log_mel",
     "read_cifar10",
     "read_cifar10_dvs",
@@ -67,6 +70,7 @@ __all__ = [
     "read_shd",
     "read_ssc",
     "read_timit",
+    "read_trials",
     "shift_channels",
     "slice_by_number",
     "spike_trains",
@@ -78,5 +82,6 @@ __all__ = [
     "trim_quiet",
     "validation_split",
     "write_shd",
+    "write_trials",
     "yin_yang",
 ]

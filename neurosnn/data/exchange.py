@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import numbers
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -13,6 +14,7 @@ from brian2.units import Quantity, second
 from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import message
 from neurosnn.data.checks import seconds
+from neurosnn.data.labels import as_classes
 from neurosnn.data.spike_trials import SpikeTrials
 
 __all__ = ["from_events", "from_neo", "spike_trains", "to_neo", "write_shd"]
@@ -72,7 +74,7 @@ def write_shd(path: str | PathLike[str], trials: SpikeTrials) -> None:
 
 def from_events(
     recordings: Sequence[np.ndarray],
-    labels: Sequence[int],
+    labels: Sequence[Any],
     *,
     sensor_size: tuple[int, int, int],
     duration: Quantity | None = None,
@@ -86,8 +88,8 @@ def from_events(
     ----------
     recordings : sequence of structured array
         One a trial, with the field "t" and any of "x", "y" and "p"; in any order of time.
-    labels : sequence of int
-        Class of each.
+    labels : sequence of int or str
+        Class of each, as for :meth:`SpikeTrials.from_lists`.
     sensor_size : tuple of int (width, height, polarities)
         As in tonic; 1 for what the events do not have. Channel ``(p*height + y)*width + x``.
     duration : Quantity (second), optional
@@ -170,14 +172,15 @@ def from_events(
         x, y, p = (index.get(axis, zero) for axis in ("x", "y", "p"))
         times.append(t[order])
         units.append(((p * sizes["y"] + y) * sizes["x"] + x)[order].astype(np.int32))
+    classes, names = as_classes(labels, class_names, where=where, n=len(recordings))
     return SpikeTrials(
-        times=np.concatenate(times),
+        times=np.concatenate(times) * second,
         units=np.concatenate(units),
         offsets=np.cumsum([len(t) for t in times]),
-        labels=np.asarray(labels),
+        labels=classes,
         n_channels=int(np.prod(sensor_size)),
         duration=duration,
-        class_names=tuple(class_names),
+        class_names=names,
         name=name,
     )
 
@@ -265,25 +268,32 @@ def spike_trains(times: Quantity, units: np.ndarray, n: int, *, t_stop: Quantity
     ]
 
 
-def from_neo(block: Any, *, labels: Sequence[int] | None = None) -> SpikeTrials:
-    """Trials from a Neo block: one trial a segment, one channel a spike train.
+def from_neo(
+    block: Any, *, labels: Sequence[Any] | None = None, class_names: Sequence[str] = ()
+) -> SpikeTrials:
+    """Trials from Neo: one trial a segment, one channel a spike train.
 
     Parameters
     ----------
-    block : neo.Block
-        Its segments all have the same number of spike trains.
-    labels : sequence of int, optional
-        Class of each segment; None: their annotation ``label``.
+    block : neo.Block, list of neo.Segment, or list of lists of neo.SpikeTrain
+        Trials, all of the same number of spike trains. A plain list of spike trains is one trial.
+    labels : sequence of str or int, optional
+        Class of each trial, as for :meth:`SpikeTrials.from_lists`; None: the annotation ``label`` of the
+        segments.
+    class_names : sequence of str, optional
+        All classes in order; those that the annotations ``class_name`` of the segments name if empty.
 
     Returns
     -------
     SpikeTrials
-        Times from the start of each segment; trials last as long as its spike trains.
+        Times from the start of each trial; trials last as long as its spike trains.
 
     Raises
     ------
     ValueError
-        If segments have different numbers of trains, or no labels are known.
+        If trials have different numbers of trains, or no labels are known.
+    TypeError
+        For what holds no spike trains.
 
     Examples
     --------
@@ -292,7 +302,8 @@ def from_neo(block: Any, *, labels: Sequence[int] | None = None) -> SpikeTrials:
     >>> data.from_neo(data.to_neo(train[:3])).labels.shape  # doctest: +SKIP
     (3,)
     """
-    sizes = {len(segment.spiketrains) for segment in block.segments}
+    segments = _trials_of_neo(block)
+    sizes = {len(trains) for trains, _ in segments}
     if len(sizes) != 1 or 0 in sizes:
         raise ValueError(
             message(
@@ -302,8 +313,9 @@ def from_neo(block: Any, *, labels: Sequence[int] | None = None) -> SpikeTrials:
                 "Give every segment one spike train a channel, empty where there is no spike.",
             )
         )
+    said: dict[int, str] = {}
     if labels is None:
-        labels = [segment.annotations.get("label") for segment in block.segments]
+        labels = [notes.get("label") for _, notes in segments]
         if any(label is None for label in labels):
             raise ValueError(
                 message(
@@ -313,9 +325,17 @@ def from_neo(block: Any, *, labels: Sequence[int] | None = None) -> SpikeTrials:
                     "Pass labels=[...], for example zeros.",
                 )
             )
+        if all(isinstance(label, numbers.Integral) for label in labels):
+            said = {
+                int(notes["label"]): str(notes["class_name"])
+                for _, notes in segments
+                if "class_name" in notes
+            }
+    if said and not class_names:
+        class_names = [said.get(k, str(k)) for k in range(max(*labels, *said) + 1)]
+        labels = np.array(class_names)[np.asarray(labels)]
     times, units, durations = [np.empty(0)], [np.empty(0, dtype=np.int32)], []
-    for segment in block.segments:
-        trains = segment.spiketrains
+    for trains, _ in segments:
         start = min(float(train.t_start.rescale("s")) for train in trains)
         durations.append(max(float(train.t_stop.rescale("s")) for train in trains) - start)
         t = np.concatenate([np.asarray(train.rescale("s").magnitude) for train in trains]) - start
@@ -323,22 +343,44 @@ def from_neo(block: Any, *, labels: Sequence[int] | None = None) -> SpikeTrials:
         order = np.argsort(t, kind="stable")
         times.append(t[order])
         units.append(unit[order].astype(np.int32))
-    names = {
-        int(label): segment.annotations.get("class_name", str(label))
-        for label, segment in zip(labels, block.segments, strict=True)
-    }
+    classes, names = as_classes(labels, class_names, where="from_neo", n=len(segments))
     same = len(set(durations)) == 1
     return SpikeTrials(
-        times=np.concatenate(times),
+        times=np.concatenate(times) * second,
         units=np.concatenate(units),
         offsets=np.cumsum([len(t) for t in times]),
-        labels=np.asarray(labels, dtype=int),
+        labels=classes,
         n_channels=sizes.pop(),
         duration=max(durations) * second,
         durations=None if same else np.array(durations),
-        class_names=tuple(names.get(k, str(k)) for k in range(max(names) + 1)),
-        name=block.name or "",
+        class_names=names,
+        name=getattr(block, "name", "") or "",
     )
+
+
+def _trials_of_neo(block: Any) -> list[tuple[Any, dict[str, Any]]]:
+    """The spike trains and annotations of each trial."""
+    if hasattr(block, "segments"):
+        block = block.segments
+    elif hasattr(block, "spiketrains"):
+        block = [block]
+    block = list(block)
+    if block and all(hasattr(item, "rescale") for item in block):
+        block = [block]
+    found = []
+    for k, item in enumerate(block):
+        trains = getattr(item, "spiketrains", item if isinstance(item, list | tuple) else None)
+        if trains is None or not all(hasattr(train, "rescale") for train in trains):
+            raise TypeError(
+                message(
+                    f"trial {k} is a {type(item).__name__} without spike trains.",
+                    "from_neo",
+                    "A trial is a segment or a list of neo.SpikeTrain.",
+                    "For arrays of times use SpikeTrials.from_lists.",
+                )
+            )
+        found.append((trains, dict(getattr(item, "annotations", {}))))
+    return found
 
 
 def _optional(module: str, extra: str, where: str) -> Any:

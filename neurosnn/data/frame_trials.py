@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from brian2.units import Quantity, ms, second
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.texts import check_plain_text
 from neurosnn.data.checks import frozen, integers, plain_names, seconds
+from neurosnn.data.own_frames import OwnFrames
 from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 
@@ -44,11 +46,13 @@ class Padded(NamedTuple):
     mask: np.ndarray
 
 
+@explained(positional="Write FrameTrials.from_dense(array, 10*ms, labels), or the name of each.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FrameTrials(TrialSet):
+class FrameTrials(OwnFrames, TrialSet):
     """An immutable set of trials of different lengths, each a sequence of feature frames.
 
-    Frame j of trial k is ``features[offsets[k] + j]`` and stands for the time ``j * frame``.
+    Frame j of trial k is ``features[offsets[k] + j]`` and stands for the time ``j * frame``. From data of
+    another shape they are made with :meth:`from_dense` and :meth:`from_pairs`.
 
     Parameters
     ----------

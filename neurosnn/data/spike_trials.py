@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from brian2.units import Quantity, ms, second
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.texts import check_plain_text
 from neurosnn.data.checks import (
     choice,
@@ -15,6 +16,9 @@ from neurosnn.data.checks import (
     positive_int,
     seconds,
 )
+from neurosnn.data.labels import as_classes
+from neurosnn.data.own_arrays import looks_like_milliseconds, milliseconds_error
+from neurosnn.data.own_spikes import OwnSpikes
 from neurosnn.data.trial_set import TrialSet, gather_rows, row_of
 
 
@@ -54,23 +58,28 @@ class Steps(NamedTuple):
     channel: np.ndarray
 
 
+@explained(positional="Write SpikeTrials.from_lists(times, units, labels), or the name of each.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class SpikeTrials(TrialSet):
+class SpikeTrials(OwnSpikes, TrialSet):
     """An immutable set of labelled spike trials.
 
-    Spikes of all trials lie one after the other; trial k is ``[offsets[k]:offsets[k + 1]]``.
+    Spikes of all trials lie one after the other; trial k is ``[offsets[k]:offsets[k + 1]]``. From data
+    of another shape they are made with :meth:`from_lists`, :meth:`from_dense`, :meth:`from_monitors` and
+    :meth:`from_pairs`.
 
     Parameters
     ----------
     times : array_like of float (n_spikes,)
         Spike times since the start of their trial, in seconds (or a Quantity); never decreasing
-        inside a trial. float32 and float64 are kept, anything else becomes float64.
+        inside a trial. float32 and float64 are kept, anything else becomes float64. Plain numbers
+        that look like milliseconds (10 and more, or all whole) need a ``duration`` or a unit.
     units : array_like of int (n_spikes,)
         Input channel of each spike, 0 to n_channels - 1. Stored as int32.
     offsets : array_like of int (n_trials + 1,)
         Where each trial starts, and the end of the last.
-    labels : array_like of int (n_trials,)
-        Class of each trial, 0 to n_classes - 1.
+    labels : array_like of int or str (n_trials,)
+        Class of each trial, 0 to n_classes - 1; texts become the numbers of their names, in the order
+        of ``class_names`` or, without them, of the alphabet.
     n_channels : int
         Number of input channels.
     duration : Quantity or None
@@ -162,16 +171,20 @@ class SpikeTrials(TrialSet):
                 f"trial cannot end before it starts. Use np.append(0, np.cumsum(spikes_per_trial))."
             )
         n_trials = len(offsets) - 1
-        labels = integers(self.labels, "labels", where=where, length=n_trials)
+        given, class_names = self.labels, self.class_names
+        if np.asarray(given).dtype.kind in "USO" and len(given):
+            given, class_names = as_classes(given, class_names, where=where, n=n_trials)
+        labels = integers(given, "labels", where=where, length=n_trials)
         n_channels = positive_int(self.n_channels, "n_channels", where=where)
-        class_names = plain_names(self.class_names, "class_names", where=where)
+        class_names = plain_names(class_names, "class_names", where=where)
         check_plain_text(self.name, field="name", where=type(self).__name__, longest=1000)
         _check_labels(labels, class_names, where)
         _check_units(units, n_channels, offsets, where)
         longest = self.duration
         if longest is None and self.durations is not None:
             longest = np.max(np.asarray(self.durations, dtype=float), initial=1e-9) * second
-        duration = _check_times(times, offsets, longest, where)
+        plain = not isinstance(self.times, Quantity)
+        duration = _check_times(times, offsets, longest, where, plain)
         durations = _check_durations(self.durations, times, offsets, duration, where)
         speaker = self.speaker
         if speaker is not None:
@@ -420,8 +433,8 @@ def _check_units(units, n_channels, offsets, where):
         )
 
 
-def _check_times(times, offsets, duration, where):
-    """Check order and range; return the duration in seconds."""
+def _check_times(times, offsets, duration, where, plain):
+    """Check order and range; return the duration in seconds. ``plain`` times came without a unit."""
     bad = ~np.isfinite(times)
     if bad.any():
         k = int(np.searchsorted(offsets, np.argmax(bad), side="right")) - 1
@@ -437,7 +450,8 @@ def _check_times(times, offsets, duration, where):
         k = int(np.searchsorted(offsets, at, side="right")) - 1
         raise ValueError(
             f"{where}: times decrease in trial {k}, from {times[at]:g} s to {times[at + 1]:g} s. "
-            f"Simulators walk through a trial in time order. Sort each trial by time."
+            f"Simulators walk through a trial in time order. Sort each trial by time, or use "
+            f"SpikeTrials.from_lists(..., sort=True)."
         )
     if times.size and times.min() < 0:
         k = int(np.searchsorted(offsets, np.argmax(times < 0), side="right")) - 1
@@ -446,10 +460,14 @@ def _check_times(times, offsets, duration, where):
             f"the start of the trial from its times."
         )
     last = float(times.max(initial=0.0))
+    if plain and looks_like_milliseconds(times) and duration is None:
+        raise milliseconds_error(times, where)
     if duration is None:
         return (np.floor(last / 1e-3 + 1e-3) + 1) * 1e-3
     duration = seconds(duration, "duration", where=where)
     if last >= duration:
+        if plain and looks_like_milliseconds(times) and last * 1e-3 < duration:
+            raise milliseconds_error(times, where)
         k = int(np.searchsorted(offsets, np.argmax(times), side="right")) - 1
         raise ValueError(
             f"{where}: the spike at {last:g} s in trial {k} is not before duration="

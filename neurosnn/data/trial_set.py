@@ -7,8 +7,10 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neurosnn.core import html
 from neurosnn.data.checks import fraction as check_fraction
 from neurosnn.data.checks import generator
+from neurosnn.data.describing import summarize
 
 
 def resolve_index(index, n, *, where):
@@ -165,6 +167,37 @@ class TrialSet:
             The mask has another length, or an index is out of range.
         """
         return self._take(resolve_index(mask, len(self), where=f"{self._label()}.select"))
+
+    def summary(self) -> str:
+        """What is in the trials, in a few lines to be printed: classes, spikes, what is silent.
+
+        Returns
+        -------
+        str
+            The classes with their numbers of trials, spikes (or frames) a trial, lengths, and how many
+            trials and channels have no spike.
+
+        Examples
+        --------
+        >>> from brian2.units import ms
+        >>> from neurosnn.data import SpikeTrials
+        >>> trials = SpikeTrials.from_lists([[1, 4]*ms, [2]*ms], [[0, 2], [2]], ["left", "right"])
+        >>> print(trials.summary())
+        SpikeTrials: 2 trials, 2 classes, 3 channels, 1.5 spikes a trial, 5 ms
+        class  trials  spikes a trial
+        left        1               2
+        right       1               1
+        spikes a trial: 1 to 2, mean 1.5
+        length of a trial: 5 to 5 ms
+        rate of a channel: 100 Hz
+        spikes from 1 to 4 ms
+        trials without a spike: 0 of 2
+        channels without a spike: 1 of 3
+        """
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return html.block(self._label(), html.code(summarize(self)))
 
     def split(
         self, fraction: float, *, seed: int | np.random.Generator, groups: ArrayLike | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.losses.base import Loss
 from neurosnn.losses.cross_entropy import CrossEntropy
@@ -21,6 +23,20 @@ BUILT_IN: tuple[type[Loss], ...] = (
     FirstSpike,
 )
 
+#: Other names that people use, as they are compared: small letters and underscores.
+SYNONYMS = {
+    "mse": "mean_square",
+    "mean_square_error": "mean_square",
+    "mean_squared_error": "mean_square",
+    "meansquareerror": "mean_square",
+    "ce": "cross_entropy",
+    "crossentropy": "cross_entropy",
+    "crossentropyperstep": "cross_entropy_per_step",
+    "maxcrossentropy": "max_cross_entropy",
+    "firstspike": "first_spike",
+    "ttfs": "first_spike",
+}
+
 
 def as_loss(loss: Loss | str) -> Loss:
     """The loss of a short name, or the loss itself.
@@ -29,7 +45,7 @@ def as_loss(loss: Loss | str) -> Loss:
     ----------
     loss : Loss or {"cross_entropy", "cross_entropy_per_step", "mean_square", "max_cross_entropy", \
 "first_spike"}
-        A name stands for the loss with its defaults.
+        A name stands for the loss with its defaults; so do "mse", "ce" and the names of the classes.
 
     Returns
     -------
@@ -50,23 +66,31 @@ def as_loss(loss: Loss | str) -> Loss:
     """
     known = {loss.name: loss for loss in BUILT_IN}
     if isinstance(loss, str):
-        if loss not in known:
+        plain = re.sub(r"[\s-]+", "_", loss.strip().lower())
+        name = SYNONYMS.get(plain, plain)
+        if name not in known:
             raise ValueError(
                 message(
-                    f"loss={loss!r} is not known.",
+                    f"loss={loss[:60]!r} is not known.",
                     "Trainer",
                     "A name stands for a loss with its defaults.",
-                    did_you_mean(loss, known),
+                    did_you_mean(plain, known),
                 )
             )
-        return known[loss]()
+        return known[name]()
     if not isinstance(loss, Loss):
+        fix = "Write for example loss='cross_entropy' or loss=CrossEntropy(readout='last')."
+        if isinstance(loss, type) and issubclass(loss, Loss):
+            fix = f"Write {loss.__name__}()."
+        what = (
+            loss.__name__ if isinstance(loss, type) else f"an object of type {type(loss).__name__}"
+        )
         raise TypeError(
             message(
-                f"loss must be a loss or its name, got {loss!r}.",
+                f"loss must be a loss or its name, got {what}.",
                 "Trainer",
                 "Backends know those of neurosnn.losses.",
-                "Write for example loss='cross_entropy' or loss=CrossEntropy(readout='last').",
+                fix,
             )
         )
     return loss

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.losses.base import Loss, log_softmax
 from neurosnn.losses.time_windows import check_time, steps_inside, window_repr
@@ -18,6 +19,7 @@ __all__ = ["CrossEntropy"]
 _SIGMOID = (0.5, 0.2)
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class CrossEntropy(Loss):
     r"""Cross-entropy of one label a trial, on the outputs weighted over time.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.losses.base import Loss, StepError, log_softmax
 from neurosnn.losses.time_windows import check_time, steps_inside, window_repr
@@ -15,6 +16,7 @@ from neurosnn.losses.time_windows import check_time, steps_inside, window_repr
 __all__ = ["CrossEntropyPerStep"]
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class CrossEntropyPerStep(Loss):
     r"""Cross-entropy of one label a step; steps with label -1 do not count.

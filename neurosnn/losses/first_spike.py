@@ -9,6 +9,7 @@ import numpy as np
 from brian2.units import ms, second
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.values import Range, check_value
 from neurosnn.losses.base import Loss, log_softmax
 from neurosnn.losses.time_windows import check_time
@@ -19,6 +20,7 @@ __all__ = ["FirstSpike"]
 SMALLEST_SLOPE = 0.1
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FirstSpike(Loss):
     r"""Cross-entropy of the times of the first spikes: the output that fires first is the answer.

@@ -7,11 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from neurosnn.core.arguments import explained
 from neurosnn.losses.base import Loss, log_softmax
 
 __all__ = ["MaxCrossEntropy"]
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaxCrossEntropy(Loss):
     r"""Cross-entropy of one label a trial, on the largest value of each output.

@@ -20,6 +20,7 @@ from brian2.groups.subgroup import Subgroup
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import plain_code, without_comments
 from neurosnn.core.symbolic import expand
@@ -31,10 +32,15 @@ from neurosnn.model.namespace import Namespace, parse_equations
 from neurosnn.model.neuron_checks import check_dt, check_parameters, check_strings
 from neurosnn.model.plain_data import plain_fields, read_plain_fields
 from neurosnn.model.registry import remember
+from neurosnn.model.shown import neuron_html, neuron_line
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
 
 
+@explained(
+    equations='NeuronModel(equations="dv/dt = -v/tau_m : 1", ...)',
+    positional='Write NeuronModel(equations="...", threshold="v > v_th", ...).',
+)
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class NeuronModel:
     r"""A spiking neuron, or a readout, written as Brian2 strings.
@@ -154,6 +160,12 @@ class NeuronModel:
             object.__setattr__(self, field, without_comments(getattr(self, field)))
         check_parameters(self)
         check_strings(self)
+
+    def __repr__(self) -> str:
+        return neuron_line(self)
+
+    def _repr_html_(self) -> str:
+        return neuron_html(self)
 
     # -- what the strings say ---------------------------------------------------------------
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
 from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.allunits import second
-from brian2.units.fundamentalunits import Quantity, get_dimensions
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.core.messages import did_you_mean, message
@@ -230,7 +231,7 @@ def check_strings(model: NeuronModel) -> None:
                     "Remove the surrogate or add a threshold.",
                 )
             )
-        names.dimensions_of(model.surrogate, field="surrogate")
+        _check_surrogate(model, names.dimensions_of(model.surrogate, field="surrogate"))
     for name, value in model.initial.items():
         wanted = model.dimensions[name]
         if isinstance(value, str):
@@ -280,11 +281,67 @@ def _check_exact(model: NeuronModel) -> None:
                 )
 
 
+def _check_surrogate(model: NeuronModel, found: Any) -> None:
+    """The pseudo-derivative of a spike (or of what it carries) is per unit of the threshold's margin."""
+    carried = model.dimensions[model.transmits] if model.transmits else DIMENSIONLESS
+    for text in _sides_of(model.threshold):
+        if not set(get_identifiers(text)) & set(model.states):
+            continue
+        margin = model.namespace.dimensions_of(text, field="threshold")
+        if found is carried / margin:
+            return
+        raise ValueError(
+            message(
+                f"the surrogate is {_per(found, DIMENSIONLESS)}, and must be {_per(carried, margin)}.",
+                model.name,
+                "It is the derivative of a spike by the margin of the threshold.",
+                "Divide it by a scale of the margin, for example "
+                "'0.3*clip(1 - abs(v - v_th)/(10*mV), 0, 1)/(10*mV)'.",
+            )
+        )
+
+
+def _per(above: Any, below: Any) -> str:
+    """A unit as a fraction."""
+    if below is DIMENSIONLESS:
+        return "dimensionless" if above is DIMENSIONLESS else f"in {unit_name(above)}"
+    top = "1" if above is DIMENSIONLESS else unit_name(above)
+    return f"in {top}/{unit_name(below)}"
+
+
+def _sides_of(condition: str) -> list[str]:
+    """Left sides of the comparisons that a threshold joins by ``and``; nothing else is looked at."""
+    tree = ast.parse(condition.strip(), mode="eval").body
+    parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
+    ordered = ast.Gt | ast.GtE | ast.Lt | ast.LtE
+    return [
+        ast.unparse(side)
+        for part in parts
+        if isinstance(part, ast.Compare) and len(part.ops) == 1 and isinstance(part.ops[0], ordered)
+        for side in (part.left, part.comparators[0])
+    ]
+
+
 def _check_writes(model: NeuronModel, field: str) -> None:
     """Statements may change states only."""
     computed = model.brian_equations.subexpr_names
-    for statement in split_statements(getattr(model, field)):
+    statements = split_statements(getattr(model, field))
+    for k, statement in enumerate(statements):
         name = statement.variable
+        later = " ".join(str(one.expression) for one in statements[k + 1 :])
+        if (
+            name not in model.dimensions
+            and name not in GROUP_NAMES
+            and name not in get_identifiers(later)
+        ):
+            raise ValueError(
+                message(
+                    f"{field} gives a value to '{name}', which nothing reads: {str(statement)!r}.",
+                    model.name,
+                    "The model has no variable of that name.",
+                    did_you_mean(name, model.states),
+                )
+            )
         if name in GROUP_NAMES or name in model.parameters or name in computed:
             raise ValueError(
                 message(

@@ -14,6 +14,7 @@ from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, Quantity, get_dimensions
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import assigned, plain_code
 from neurosnn.core.units import from_plain, si_unit, to_plain
@@ -30,6 +31,7 @@ from neurosnn.model.pathways import (
 )
 from neurosnn.model.plasticity_checks import check_rule, refuse
 from neurosnn.model.registry import model_of
+from neurosnn.model.shown import rule_html, rule_line
 
 __all__ = ["PlasticityRule"]
 
@@ -42,6 +44,7 @@ AFTER_NEURONS = 2
 BEFORE_PRE = -2
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PlasticityRule:
     """A rule of synaptic plasticity, written as strings of a Brian2 Synapses object.
@@ -183,6 +186,12 @@ class PlasticityRule:
                 code = MappingProxyType({name: with_newlines(text) for name, text in code.items()})
             object.__setattr__(self, field, with_newlines(code))
         check_rule(self)
+
+    def __repr__(self) -> str:
+        return rule_line(self)
+
+    def _repr_html_(self) -> str:
+        return rule_html(self)
 
     # -- what the strings say ---------------------------------------------------------------
 

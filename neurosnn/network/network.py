@@ -13,7 +13,8 @@ from brian2.core.namespace import get_local_namespace
 from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.arguments import explained
+from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
@@ -21,11 +22,13 @@ from neurosnn.network.graph import check_part, checked_projections, named_popula
 from neurosnn.network.parts import Input, Layer, Population, Readout
 from neurosnn.network.projection import Projection
 from neurosnn.network.storage import load_network, save_network
+from neurosnn.network.time_step import warn_of_short_times
 from neurosnn.network.wiring import (
     check_settings,
     checked_parameters,
     connect,
     learned_values,
+    network_html,
     stack,
     table,
 )
@@ -49,6 +52,7 @@ __all__ = [
 TIME = Range(0 * second)
 
 
+@explained(dt="dt=1*ms", seed="seed=1")
 class SpikingNetwork:
     """Populations of spiking neurons between an input and a readout.
 
@@ -85,6 +89,9 @@ class SpikingNetwork:
         that exists where a layer's ``connectivity`` is below 1.
     learned : mapping of str to ndarray
         Those of them that are no weights or biases.
+    class_names : tuple of str
+        What the outputs mean, as the trials of its training said; empty if it was never trained, or with
+        numbered classes. Saved with the network.
     dt : Quantity
     seed : int
 
@@ -138,6 +145,8 @@ class SpikingNetwork:
         self.dt, self.seed = dt, int(seed)
         for part in (*self.layers, self.readout):
             check_dt(part.model, dt, where="SpikingNetwork")
+        warn_of_short_times((*self.layers, self.readout), dt, where="SpikingNetwork")
+        self.class_names: tuple[str, ...] = ()
         learned = learned_values(self)
         self.learned: Mapping[str, np.ndarray] = MappingProxyType(learned)
         self.drawn = connections is None
@@ -361,6 +370,9 @@ class SpikingNetwork:
     def __repr__(self) -> str:
         return table(self)
 
+    def _repr_html_(self) -> str:
+        return network_html(self)
+
     # -- weights ----------------------------------------------------------------------------
 
     def set_parameters(self, values: Mapping[str, np.ndarray | Quantity]) -> None:
@@ -498,16 +510,26 @@ class SpikingNetwork:
         return load_network(cls, path)
 
 
+def _how_to_pass(part: Any) -> str:
+    if isinstance(part, list | tuple):
+        return "Pass the parts one by one: SpikingNetwork(*parts)."
+    if isinstance(part, type):
+        return f"Make an object of it: {part.__name__}(...)."
+    if isinstance(part, str):
+        return "Write for example Layer(equations.LIF(), 100, name='hidden')."
+    return "Wrap a model in a layer: Layer(model, n)."
+
+
 def _sort_parts(parts: tuple) -> tuple[Input, tuple[Layer, ...], Readout]:
     """The parts in their roles, each layer with a name."""
     for part in parts:
         if not isinstance(part, Input | Layer | Readout):
             raise TypeError(
                 message(
-                    f"{part!r} is not a part of a network.",
+                    f"{described(part)} is not a part of a network.",
                     "SpikingNetwork",
                     "It is built of Input, Layer and Readout.",
-                    "Wrap a model in a layer: Layer(model, n).",
+                    _how_to_pass(part),
                 )
             )
     kinds = [type(part) for part in parts]

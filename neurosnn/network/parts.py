@@ -9,7 +9,8 @@ import numpy as np
 from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.arguments import explained
+from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.texts import check_identifier
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.equations import LeakyReadout
@@ -21,6 +22,7 @@ __all__ = ["Input", "Layer", "Population", "Readout"]
 DELAY = Range(0 * second, includes_low=True)
 
 
+@explained(n="Input(700)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Input:
     """Where the trials enter a network.
@@ -54,6 +56,9 @@ class Input:
     delay: Quantity = dataclasses.field(default_factory=lambda: 0 * second, kw_only=True)
     learn: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
+    def __repr__(self) -> str:
+        return _settings(self, str(self.n))
+
     def __post_init__(self) -> None:
         _check_count("n", self.n, where="Input")
         _check_flag("real_valued", self.real_valued, where="Input")
@@ -71,6 +76,7 @@ class Input:
             )
 
 
+@explained(n="Layer(equations.LIF(), 100)", model="Layer(equations.LIF(), 100)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Population:
     """Spiking neurons of one model.
@@ -198,6 +204,9 @@ class Layer(Population):
 
     _learned_besides: ClassVar[tuple[str, ...]] = ("delay",)
 
+    def __repr__(self) -> str:
+        return _settings(self, self.model.name, str(self.n))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         where = self._where
@@ -219,6 +228,7 @@ class Layer(Population):
         return np.where(np.arange(self.n) < round(self.excitatory * self.n), 1, -1).astype(np.int8)
 
 
+@explained(n="Readout(10)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Readout:
     """The output of a network: neurons without spikes that read all layers.
@@ -264,6 +274,9 @@ class Readout:
     weight_scale: float = dataclasses.field(default=1.0, kw_only=True)
     weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
     of: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    def __repr__(self) -> str:
+        return _settings(self, str(self.n))
 
     def __post_init__(self) -> None:
         of = (self.of,) if isinstance(self.of, str) else tuple(self.of)
@@ -356,7 +369,7 @@ def _check_model(model: Any, *, where: str) -> None:
         fix = f"Did you mean {model.__name__}()?" if called else "Pass for example equations.LIF()."
         raise TypeError(
             message(
-                f"model must be a NeuronModel, got {model!r}.",
+                f"model must be a NeuronModel, got {described(model)}.",
                 where,
                 "It says what a neuron is.",
                 fix,
@@ -382,3 +395,24 @@ def _check_length(name: str, value: Any, n: int, *, where: str) -> None:
                 f"Give one value or an array of {n}.",
             )
         )
+
+
+def _settings(part: Any, *first: str) -> str:
+    """A part as it could be written, with the settings that are not the defaults."""
+    words = list(first)
+    for one in dataclasses.fields(part):
+        value = getattr(part, one.name)
+        if one.name in ("model", "n") or not one.repr:
+            continue
+        factory = one.default_factory
+        default: Any = one.default if factory is dataclasses.MISSING else factory()
+        same = np.ndim(value) == 0 and np.ndim(default) == 0 and value is not None
+        if value is default or (same and default is not None and bool(np.all(value == default))):
+            continue
+        shown = (
+            f"{np.size(value)} values"
+            if np.ndim(value) and not isinstance(value, tuple)
+            else repr(value)
+        )
+        words.append(f"{one.name}={shown}")
+    return f"{type(part).__name__}({', '.join(words)})"

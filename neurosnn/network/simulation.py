@@ -25,6 +25,7 @@ from neurosnn.core.statements import without_comments
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
 from neurosnn.model.registry import remember
+from neurosnn.network.compiling import ToldNetwork, telling_of_compilation
 
 if TYPE_CHECKING:
     from neurosnn.network.connection import Connection
@@ -178,6 +179,11 @@ def build(
     net: SpikingNetwork, inputs: Any, *, record: Iterable[str] = (), dtype: Any = None
 ) -> Network:
     """The objects of a network; see `SpikingNetwork.brian2`."""
+    with telling_of_compilation():
+        return _build(net, inputs, record, dtype)
+
+
+def _build(net: SpikingNetwork, inputs: Any, record: Iterable[str], dtype: Any) -> Network:
     record = (record,) if isinstance(record, str) else tuple(record)
     given = read_inputs(net, inputs)
     schedule = given.schedule
@@ -205,7 +211,7 @@ def build(
     for order, connection in enumerate(net.connections.values()):
         objects += _synapses(net, connection, groups, order, dt, dtype)
     objects += _monitors(net, groups, record, own)
-    return Network(*objects)
+    return ToldNetwork(*objects)
 
 
 def own_dt(net: SpikingNetwork) -> Quantity | None:

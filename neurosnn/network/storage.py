@@ -21,6 +21,7 @@ from neurosnn.core.files import (
     write_arrays,
 )
 from neurosnn.core.messages import message
+from neurosnn.core.texts import check_plain_text
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.model import NeuronModel
 from neurosnn.network.connection import Connection
@@ -92,6 +93,7 @@ def describe(net: SpikingNetwork) -> dict:
             name: [float(power) for power in connection.dimensions._dims]
             for name, connection in net.connections.items()
         },
+        **({"class_names": list(net.class_names)} if net.class_names else {}),
     }
 
 
@@ -312,6 +314,7 @@ def _build(
             check_array(f"{name}.w", arrays[f"{name}.w"], connection.w.shape, connection, str(path))
             np.copyto(connection.w, arrays[f"{name}.w"])
     net.set_parameters({name: array for name, array in arrays.items() if name in net.parameters})
+    net.class_names = _class_names(path, data.get("class_names", []), net.readout.n)
     return net
 
 
@@ -333,6 +336,15 @@ def _as_projection(entry: dict, arrays: dict[str, np.ndarray], dt: Quantity) -> 
     if fields.pop("synaptic"):
         fields["delay"] = arrays[f"{name}.delay_steps"] * dt
     return Projection(**fields)
+
+
+def _class_names(path: Path, names: Any, n_out: int) -> tuple[str, ...]:
+    """What the outputs mean, if the file says it."""
+    if not isinstance(names, list) or len(names) > n_out:
+        raise _Refused(path, "has something else in place of the names of its classes")
+    for name in names:
+        check_plain_text(name, field="the name of a class", where=str(path), longest=1000)
+    return tuple(names)
 
 
 def _wire(path: Path, connection: Connection, pre: np.ndarray, post: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from brian2.units.allunits import amp, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.core import html
 from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.values import Range, check_value, unit_name
@@ -513,3 +514,28 @@ def table(net: SpikingNetwork) -> str:
             + ("" if c.dimensions is DIMENSIONLESS else f", in {unit_name(c.dimensions)}")
         )
     return "\n".join(rows)
+
+
+def network_html(net: SpikingNetwork) -> str:
+    """A small diagram of the network, and a table of its connections."""
+    kind = "real values" if net.input.real_valued else "spikes"
+    is_stack = all(isinstance(layer, Layer) for layer in net.layers)
+    back = {c.target for c in net.connections.values() if c.source == c.target}
+    boxes = [("input", f"{net.input.n} channels, {kind}", False)]
+    boxes += [
+        (str(layer.name), f"{layer.n} x {layer.model.name}", layer.name in back)
+        for layer in net.layers
+    ]
+    boxes.append(("readout", f"{net.readout.n} x {net.readout.model.name}", False))
+    dt = float(net.dt / msecond)
+    rows = []
+    for c in net.connections.values():
+        low, high = float(c.delay.min()) * dt, float(c.delay.max()) * dt
+        delay = f"{low:g} ms" if low == high else f"{low:g} to {high:g} ms"
+        rows.append((f"{c.name}.w", f"{c.source} to {c.target}", f"{c.n_synapses:,}", delay))
+    title = f"SpikingNetwork: {net.n_parameters:,} parameters, dt = {dt:g} ms, seed = {net.seed}"
+    return html.block(
+        title,
+        f"<div>{html.diagram(boxes, range(1, len(net.layers)))}</div>" if is_stack else "",
+        html.table(("weights", "from and to", "synapses", "delay"), rows),
+    )

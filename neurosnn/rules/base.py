@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import re
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.core.messages import message
+from neurosnn.core import html
+from neurosnn.core.messages import described, message
 from neurosnn.engine.backward import Backward
 from neurosnn.model import NeuronModel, PlasticityRule
 
@@ -41,6 +45,19 @@ class Rule(ABC):
     reference: ClassVar[str] = ""
     #: Whether the rule can be written as traces in the synapses of stock Brian2.
     has_traces: ClassVar[bool] = False
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, Any]] = []
+        if dataclasses.is_dataclass(self):
+            rows = [(one.name, getattr(self, one.name)) for one in dataclasses.fields(self)]
+        parts = [html.table(("setting", "value"), rows)] if rows else []
+        said = (type(self).__doc__ or "").strip().partition("\n")[0].replace("``", "")
+        return html.block(
+            f"{type(self).__name__} (learning rule)",
+            html.paragraph(said),
+            *parts,
+            html.paragraph(self.reference),
+        )
 
     @abstractmethod
     def backward(self, net: Any, loss: Any) -> Backward:
@@ -115,7 +132,7 @@ class Rule(ABC):
                 f"{type(self).__name__} has no Brian2 strings.",
                 "equations",
                 "It exists as generated C++ only.",
-                "Use EProp() or EventProp().",
+                "Use EProp(), EventProp() or BPTT().",
             )
         )
 
@@ -155,12 +172,14 @@ def as_rule(rule: Any, *, where: str) -> Rule:
     if isinstance(rule, Rule):
         return rule
     why, fix = "A rule says where the gradient comes from.", "Write for example EProp()."
-    if isinstance(rule, type):
-        what = f"the rule is the class {rule.__name__}, not an object."
-        if issubclass(rule, Rule):
-            fix = f"Write {rule.__name__}()."
+    what = f"the rule is {described(rule)}, not a rule."
+    if isinstance(rule, type) or (callable(rule) and hasattr(rule, "__name__")):
+        kind = "class" if isinstance(rule, type) else "function"
+        what = f"the rule is the {kind} {rule.__name__}, not an object."
+        fix = f"Write {rule.__name__}()."
     elif isinstance(rule, str):
         what = f"the rule is the text {rule[:40]!r}, not an object."
+        fix = _rule_of_that_name(rule)
     elif isinstance(rule, PlasticityRule):
         what = f"{rule.name} is a plasticity rule."
         why = "Its weights change by spikes alone; it follows no loss that could be trained for."
@@ -168,11 +187,24 @@ def as_rule(rule: Any, *, where: str) -> Rule:
             "Use it in Synapses (rule.synapses(pre, post)) or analysis.stdp_window(rule), or train "
             "with EProp()."
         )
-    else:
-        what = f"the rule is an object of type {type(rule).__name__}."
+    elif isinstance(rule, NeuronModel):
+        what = f"the rule is the neuron {rule.name}."
+        fix = "Pass a rule; stdp_window takes the neuron as post=."
     raise TypeError(message(what, where, why, fix))
 
 
 def rate_term(target: Quantity, strength: float) -> dict[str, float]:
     """Numbers of the firing-rate term ``c/2 sum_j (f_j - f_target)^2`` as a backward pass reads them."""
     return {"rate_strength": float(strength), "rate_target": float(target)}
+
+
+def _rule_of_that_name(name: str) -> str:
+    """How to make the rule that a text names."""
+    from neurosnn import equations
+    from neurosnn.rules import NAMED
+
+    plain = re.sub(r"[\W_]", "", name.lower())
+    known = {re.sub(r"[\W_]", "", key): f"{kind.__name__}()" for key, kind in NAMED.items()}
+    known |= {key.lower().replace("_", ""): f"equations.{key}()" for key in equations.__all__}
+    close = difflib.get_close_matches(plain, known, n=1)
+    return f"Write {known[close[0]]}." if close else "Write for example EProp()."

@@ -13,6 +13,7 @@ import numpy as np
 from brian2.units.fundamentalunits import Quantity
 from scipy.special import stdtrit
 
+from neurosnn.core import html
 from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import did_you_mean, message, printable
 from neurosnn.core.units import si_unit
@@ -255,6 +256,12 @@ class StudyTable:
         if len(self.failed):
             lines.append(f"{len(self.failed)} points failed: see table.failed['error']")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        shown = [name for name in self.columns if name not in ("error", "seconds", "status")]
+        rows = [[_short(row.get(name)) for name in shown] for row in self.rows]
+        title = f"{len(self.rows)} points, {len(self.failed)} failed"
+        return html.block(title, html.table(shown, rows))
 
     def _check(self, name: str) -> None:
         if name not in self.columns:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message, warn
 from neurosnn.cuda import CudaEngine, why_not
 from neurosnn.engine import Engine, compiler
 from neurosnn.losses import Loss
@@ -100,19 +99,17 @@ def make_backend(
 def _choose(net: Any, rule: Rule, loss: Loss) -> str:
     """A graphics processor, or the engine where it can be used; a warning says why not."""
     if compiler() is None:
-        warnings.warn(
+        warn(
             "Trainer: no C++ compiler was found (CXX, c++, g++, clang++), so the network is trained "
             "with Brian2, which is much slower. Install one, or write backend='brian2' to say that "
             "this is meant.",
-            stacklevel=4,
         )
         return "brian2"
     why = rule.needs_brian2(net)
     if why:
-        warnings.warn(
+        warn(
             f"Trainer: {why} Only the online form in Brian2 can do that, and much more slowly. Write "
             "backend='brian2' to say that this is meant, or take another model.",
-            stacklevel=4,
         )
         return "brian2"
     return "engine" if why_not(net, rule, loss) else "cuda"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from neurosnn.core.messages import did_you_mean, message
+from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 
 __all__ = ["Callback", "EarlyStopping", "LiftSilent"]
@@ -153,12 +153,14 @@ def as_callbacks(callbacks: Any, *, where: str) -> list[Callback]:
     """A list of callbacks from callbacks and functions, or from one of them."""
     if isinstance(callbacks, Callback) or (callable(callbacks) and not isinstance(callbacks, type)):
         callbacks = [callbacks]
+    if isinstance(callbacks, str | type) or not hasattr(callbacks, "__iter__"):
+        callbacks = [callbacks]  # to be refused as a whole
     result = []
     for one in callbacks:
         if not isinstance(one, Callback) and (isinstance(one, type) or not callable(one)):
             raise TypeError(
                 message(
-                    f"{one!r} is not a callback.",
+                    f"{described(one)} is not a callback.",
                     where,
                     "It is a Callback or a function of the trainer and the row of an epoch.",
                     "Write for example callbacks=[lambda trainer, row: print(row['loss'])].",

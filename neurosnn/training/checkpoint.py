@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import re
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from neurosnn.core.files import UNREADABLE, read_arrays, write_arrays
-from neurosnn.core.messages import message, printable
+from neurosnn.core.messages import message, printable, warn
 from neurosnn.core.texts import check_plain_text
 
 __all__ = ["Checkpoint", "TrainingState", "load_checkpoint", "save_checkpoint"]
@@ -223,10 +222,9 @@ def check_same_training(
         if was == is_now:
             continue
         if name in _MAY_DIFFER:
-            warnings.warn(
+            warn(
                 printable(f"{path}: this training ran with {name} {was}, now it is {is_now}. ")
                 + "Its results agree with an uninterrupted one up to rounding.",
-                stacklevel=5,
             )
             continue
         raise ValueError(
@@ -243,10 +241,9 @@ def check_same_training(
         if versions.get(name) != old
     ]
     if changed:
-        warnings.warn(
+        warn(
             printable(f"{path}: written with other versions ({', '.join(changed)}). ")
             + "Results agree with an uninterrupted training up to rounding.",
-            stacklevel=5,
         )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosnn.core import html
+from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import did_you_mean, drawable, message
 from neurosnn.core.texts import check_plain_text
 
@@ -111,22 +115,88 @@ class History:
         """The table as a dict of lists, one a column, for example for ``pandas.DataFrame``."""
         return {name: [row.get(name) for row in self.rows] for name in self.columns}
 
+    def to_dataframe(self) -> Any:
+        """The table as a ``pandas.DataFrame``, one row an epoch; nan where a row has no such value.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                message(
+                    "pandas is not installed.",
+                    "History.to_dataframe",
+                    "It is optional.",
+                    "pip install pandas, or use to_csv or to_dict.",
+                )
+            ) from error
+        return pandas.DataFrame({name: self[name] for name in self.columns})
+
+    def to_csv(self, path: Any) -> None:
+        """Write the table as CSV, numbers in full precision; an empty cell where there is no value.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; replaced at once if it exists.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an earlier one stays intact.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        for row in self.rows:
+            writer.writerow(
+                ["" if row.get(name) is None else repr(_plain(row[name])) for name in self.columns]
+            )
+        with atomic_file(path) as file:
+            file.write(text.getvalue().encode())
+
     def __repr__(self) -> str:
         if not self.rows:
             return "History: no epoch has ended yet"
         return "\n".join([self.line(None), *(self.line(k) for k in range(len(self)))])
 
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return html.paragraph(repr(self))
+        last = range(max(len(self) - 50, 0), len(self))
+        title = f"History of {len(self)} epochs" + (", the last 50" if last.start else "")
+        return html.block(title, html.table(self._cells(None), [self._cells(k) for k in last]))
+
     def line(self, k: int | None) -> str:
         """Row ``k`` as a line of text, or the headings for None."""
+        cells = [
+            text.rjust(max(len(heading), 6 if "loss" in name else 0))
+            for name, heading, text in zip(
+                self.columns, self._cells(None), self._cells(k), strict=True
+            )
+        ]
+        return "  ".join(cells).rstrip()
+
+    def _cells(self, k: int | None) -> list[str]:
+        """Row ``k`` as texts, or the headings for None."""
         cells = []
         for name in self.columns:
             heading, style = _COLUMNS.get(name, (name, "{:.4g}"))
             if name.startswith("rate."):
                 heading, style = f"{name[5:]} [Hz]", "{:.1f}"
             value = None if k is None else self.rows[k].get(name, math.nan)
-            text = heading if value is None else "-" if value != value else style.format(value)
-            cells.append(text.rjust(max(len(heading), 6 if "loss" in name else 0)))
-        return "  ".join(cells).rstrip()
+            cells.append(
+                heading if value is None else "-" if value != value else style.format(value)
+            )
+        return cells
 
     def plot(self, ax: Axes | None = None, *, quantity: str | None = None) -> Axes:
         """Draw a quantity of the training and of the validation against the epoch.
@@ -164,3 +234,8 @@ class History:
         rate = f"firing rate of {quantity[5:]} [Hz]" if quantity.startswith("rate.") else quantity
         ax.set(xlabel="epoch", ylabel=labels.get(quantity, drawable(rate)))
         return ax
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python, whose repr is the number alone."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.values import Range, check_value
 
@@ -196,6 +197,7 @@ class _Descent:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
+@explained(learning_rate="SGD(1e-2)")
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SGD(_Descent):
     r"""Gradient descent, with or without momentum.
@@ -264,6 +266,7 @@ class SGD(_Descent):
         return rate * velocity
 
 
+@explained(learning_rate="Adam(1e-3)")
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Adam(_Descent):
     r"""Adam (Kingma and Ba 2015), bias-corrected.

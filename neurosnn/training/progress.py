@@ -58,21 +58,21 @@ class Progress:
         # A notebook has no terminal either, but draws the bars itself.
         self.bars = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
         self.lines = shown and not self.bars
-        self._tqdm, self._inner, self._headed = tqdm, None, False
+        self._tqdm, self._headed = tqdm, False
+        self._inner: Any = None
         self._outer = tqdm(total=last, initial=first, unit="epoch", disable=not self.bars)
         self._started, self._spikes, self._trials = time.perf_counter(), 0.0, 0
 
     def begin(self, epoch: int, done: int, n_trials: int) -> None:
         """An epoch of ``n_trials`` begins, so many of them ``done``."""
         self._started, self._spikes, self._trials = time.perf_counter(), 0.0, 0
-        if self.bars:
-            self._inner = self._tqdm(
-                total=n_trials,
-                initial=done,
-                desc=f"epoch {epoch}",
-                unit="trial",
-                leave=False,
-            )
+        if not self.bars:
+            return
+        if self._inner is None:  # one for all epochs: a notebook keeps the place of each
+            self._inner = self._tqdm(total=n_trials, unit="trial", leave=False)
+        self._inner.reset(n_trials)
+        self._inner.set_description(f"epoch {epoch}", refresh=False)
+        self._inner.update(done)
 
     def batch(self, n_trials: int, spikes: float, row: dict[str, float]) -> None:
         """A batch has ended; loss and accuracy of the ``row`` so far stand beside the bar."""
@@ -101,9 +101,6 @@ class Progress:
 
     def end(self, history: History) -> None:
         """An epoch has ended, and its row is in ``history``."""
-        if self._inner is not None:
-            self._inner.close()
-            self._inner = None
         row = history.rows[-1]
         shown = {
             name: f"{row[name]:.4g}"

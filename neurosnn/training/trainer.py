@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.core.messages import message
+from neurosnn.core import html
+from neurosnn.core.arguments import explained
+from neurosnn.core.messages import described, message
 from neurosnn.core.values import check_whole, dtype_name
 from neurosnn.losses import Loss, as_loss
+from neurosnn.training.answers import Answers
 from neurosnn.training.backends import make_backend, summary
 from neurosnn.training.base import BaseTrainer
-from neurosnn.training.batches import TrialSource, steps_of
+from neurosnn.training.batches import TrialSource, check_classes, numbered, steps_of
 from neurosnn.training.checkpoint import describe, network_fingerprint
 from neurosnn.training.constraints import Constraints
 from neurosnn.training.device_updates import DeviceUpdates, updates_for
 from neurosnn.training.loop import Fit
 from neurosnn.training.progress import uninterrupted
+from neurosnn.training.regression import regression
 from neurosnn.training.trial_learner import TrialLearner
 
 if TYPE_CHECKING:
@@ -31,7 +35,10 @@ __all__ = ["Trainer"]
 _WHERE = "Trainer"
 
 
-class Trainer(BaseTrainer):
+@explained(
+    optimizer="optimizer=Adam(1e-3)", rule="Trainer(net, EProp())", net="Trainer(net, EProp())"
+)
+class Trainer(Answers, BaseTrainer):
     r"""Trains a network: gradients from a rule, updates from an optimizer, all from one seed.
 
     Parameters
@@ -117,13 +124,22 @@ class Trainer(BaseTrainer):
         clip_gradient: float | None = None,
         schedule: Callable[[float], float] | None = None,
     ):
+        if not hasattr(net, "connections") or not hasattr(net, "layers"):
+            raise TypeError(
+                message(
+                    f"net is {described(net)}, not a network.",
+                    _WHERE,
+                    "A network comes first, then a rule; trials are given to fit.",
+                    "Write Trainer(net, EProp()).fit(trials, epochs=5).",
+                )
+            )
         self.net, self.rule, self.loss = net, rule, as_loss(loss)
         self.augment = (augment,) if callable(augment) else tuple(augment)
         for function in self.augment:
             if not callable(function):
                 raise TypeError(
                     message(
-                        f"augment must be functions, got {function!r}.",
+                        f"augment must be functions, got {described(function)}.",
                         _WHERE,
                         "Each is called with the trials of a batch and a random generator.",
                         "Write for example augment=[lambda trials, rng: ...].",
@@ -133,6 +149,7 @@ class Trainer(BaseTrainer):
         if threads is not None:
             check_whole("threads", threads, 1, where=_WHERE)
         self.seed, self.dtype = int(seed), dtype_name(dtype, where=_WHERE)
+        self._threads = threads
         self.backend = make_backend(backend, net, rule, self.loss, self.dtype, threads)
         own = getattr(self.backend, "parameters", None)
         self._constraints = Constraints(net, weight_bounds)
@@ -151,6 +168,26 @@ class Trainer(BaseTrainer):
         if isinstance(updates, DeviceUpdates):
             updates.start(self.backend)
         super().__init__(updates, np.random.Generator(np.random.PCG64(self.seed)))
+
+    def __repr__(self) -> str:
+        return (
+            f"Trainer: {self.rule!r}, {self.optimizer!r}, loss {self.loss.name}, "
+            f"{type(self.backend).__name__} in {self.dtype}, {self.epoch} epochs, {self.updates} updates"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("rule", repr(self.rule)),
+            ("optimizer", repr(self.optimizer)),
+            ("loss", repr(self.loss)),
+            ("backend", f"{type(self.backend).__name__}, {self.dtype}"),
+            ("seed", self.seed),
+            ("done", f"{self.epoch} epochs, {self.updates} updates"),
+        ]
+        parts = [html.table(("", ""), rows), self.net._repr_html_()]
+        if len(self.history):
+            parts.append(self.history._repr_html_())
+        return html.block("Trainer", *parts)
 
     # -- one batch --------------------------------------------------------------------------
 
@@ -197,6 +234,7 @@ class Trainer(BaseTrainer):
             The loss or the gradient is not finite, or has exploded; nothing is changed.
         """
         source = self._check(batch, targets, "Trainer.step")
+        self._learns_from(source)
         result = self.backend.run(source.trials, targets=source.targets, gradient=True)
         place = f"update {self.updates + 1}"
         gradient = self._updates.check(result.gradient, result.loss, place)
@@ -224,7 +262,8 @@ class Trainer(BaseTrainer):
         -------
         dict of str to float
             "loss" (mean of the trials), "accuracy" (share of trials, or of the steps that count; not
-            for a signal) and "rate.<layer>", the mean firing rate [Hz] of each layer.
+            for a signal) and "rate.<layer>", the mean firing rate [Hz] of each layer. With MeanSquareError
+            also "mse", per output, and "r2", see :func:`neurosnn.training.regression.regression`.
         """
         check_whole("batch_size", batch_size, 1, where=_WHERE)
         return self._evaluate(self._check(trials, targets, "Trainer.evaluate"), batch_size)
@@ -235,7 +274,7 @@ class Trainer(BaseTrainer):
             (self.backend.run(part.trials, targets=part.targets), len(part))
             for part in source.batches(batch_size)
         ]
-        values = summary(results)
+        values = summary(results) | regression(source, results, self.loss, self.net.dt)
         seconds = float(steps_of(source.trials, self.net.dt).sum()) * float(self.net.dt)
         spikes: dict[str, float] = {}
         for result, _ in results:
@@ -248,51 +287,11 @@ class Trainer(BaseTrainer):
         sizes = {layer.name: layer.n for layer in self.net.layers}
         return {f"rate.{name}": count / (sizes[name] * seconds) for name, count in spikes.items()}
 
-    def scores(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
-        """Scores of the outputs: the weighted outputs of which the largest is the answer.
-
-        Parameters
-        ----------
-        trials : SpikeTrials or FrameTrials
-            The trials.
-        targets : array, optional
-            As for :meth:`fit`.
-        batch_size : int, optional
-            Trials run at a time.
-
-        Returns
-        -------
-        ndarray (trials, n_out)
-            For labels per step one row a step, trial after trial, if the backend gives them.
-        """
-        check_whole("batch_size", batch_size, 1, where=_WHERE)
-        source = self._check(trials, targets, "Trainer.scores")
-        return np.concatenate(
-            [
-                self.backend.run(part.trials, targets=part.targets).scores
-                for part in source.batches(batch_size)
-            ]
-        )
-
-    def predict(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
-        """The output with the largest score for each row of :meth:`scores`.
-
-        Parameters
-        ----------
-        trials : SpikeTrials or FrameTrials
-            The trials.
-        targets : array, optional
-            As for :meth:`fit`.
-        batch_size : int, optional
-            Trials run at a time.
-
-        Returns
-        -------
-        ndarray of int
-            Predicted labels.
-        """
-        return np.argmax(self.scores(trials, targets=targets, batch_size=batch_size), axis=-1)
-
+    @explained(
+        epochs="trainer.fit(trials, epochs=5)",
+        positional="Labels belong to the trials: SpikeTrials.from_dense(array, dt, labels).",
+        targets="fit(trials, targets=...) for values; labels belong to the trials",
+    )
     def fit(
         self,
         train: Any,
@@ -321,8 +320,9 @@ class Trainer(BaseTrainer):
             How many; with a checkpoint those it has done are counted.
         batch_size : int, optional
             Trials of an update; the last batch of an epoch may be smaller.
-        targets : array (trials, n_steps, n_out) or (n_steps, n_out), optional
-            Signal for MeanSquareError, one for all trials or one each; for CrossEntropyPerStep
+        targets : array (trials, n_steps, n_out), (n_steps, n_out) or (trials, n_out), optional
+            Signal for MeanSquareError, one for all trials or one each, or one value for each trial and
+            output (which the output should have in all steps that count); for CrossEntropyPerStep
             labels (trials, n_steps) or (n_steps,), -1 for steps that do not count.
         validation : trials, tuple (trials, targets) or float, optional
             Trials that are not trained on; a number is the share of `train` held out by class.
@@ -382,4 +382,13 @@ class Trainer(BaseTrainer):
         }
 
     def _check(self, trials: Any, targets: Any, where: str) -> TrialSource:
-        return TrialSource.check(trials, targets, net=self.net, loss=self.loss, where=where)
+        source = TrialSource.check(trials, targets, net=self.net, loss=self.loss, where=where)
+        if targets is None:
+            check_classes(trials, self.net.class_names, where=where)
+        return source
+
+    def _learns_from(self, source: TrialSource) -> None:
+        """Keep what the labels mean, the first time."""
+        names = tuple(getattr(source.trials, "class_names", ()))
+        if source.targets is None and not self.net.class_names and not numbered(names):
+            self.net.class_names = names

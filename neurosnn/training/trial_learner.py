@@ -14,6 +14,7 @@ from neurosnn.core.messages import message
 from neurosnn.training.base import ArrayLearner, hold_out
 from neurosnn.training.batches import TrialSource, steps_of
 from neurosnn.training.checkpoint import fingerprint
+from neurosnn.training.health import Health
 from neurosnn.training.learner import Batch
 from neurosnn.training.updates import Gradient
 
@@ -49,6 +50,7 @@ class TrialLearner(ArrayLearner):
         self.validates = self.held_out is not None
         super().__init__(trainer, where=_WHERE, n_trials=len(self.source), batch_size=batch_size)
         self._train, self._held = self._prepare()
+        self._health = Health(_WHERE)
 
     # -- an epoch ---------------------------------------------------------------------------
 
@@ -62,6 +64,7 @@ class TrialLearner(ArrayLearner):
     def update(self, gradient: tuple[Gradient, Any, TrialSource], moment: float) -> Batch:
         """One step of the optimizer."""
         descent, result, part = gradient
+        self._health.batch(float(result.loss), self.learning_rate(moment))
         norm = self.trainer._updates.apply(descent, moment)
         values = {"loss": float(result.loss), "gradient_norm": norm}
         if result.total:
@@ -89,11 +92,13 @@ class TrialLearner(ArrayLearner):
         """Loss and accuracy of the trials held out."""
         assert self._held is not None
         values = self.trainer._evaluate(self._held, _EVALUATION_BATCH)
-        return {name: values[name] for name in ("loss", "accuracy") if name in values}
+        shown = ("loss", "accuracy", "mse", "r2")
+        return {name: values[name] for name in shown if name in values}
 
     def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
         """Keep how often each neuron spiked."""
         self.trainer.counts = {name: np.array(n) for name, n in totals["counts"].items()}
+        self._health.epoch(row, self.trainer.net)
 
     # -- what a checkpoint keeps ------------------------------------------------------------
 
@@ -118,7 +123,9 @@ class TrialLearner(ArrayLearner):
             for name in ("times", "units", "features", "offsets", "labels")
             if getattr(trials, name, None) is not None
         ]
-        if targets is not None:
+        if source.values is not None:
+            arrays.append(source.values)
+        elif targets is not None:
             # A signal shared by all trials is stored once, with stride zero.
             arrays.append(targets[:1] if targets.strides[0] == 0 else targets)
         lengths = steps_of(trials, self.trainer.net.dt)
@@ -142,6 +149,7 @@ class TrialLearner(ArrayLearner):
         """The trials to train on and those to validate with."""
         trainer = self.trainer
         source = trainer._check(train, targets, _WHERE)
+        trainer._learns_from(source)
         if validation is None:
             return source, None
         if isinstance(validation, numbers.Real):
@@ -150,7 +158,10 @@ class TrialLearner(ArrayLearner):
         if isinstance(validation, tuple) and len(validation) == 2:
             return source, trainer._check(*validation, where=f"{_WHERE} validation")
         # One signal for all trials holds for these as well.
-        if source.targets is not None and np.ndim(targets) == source.targets.ndim:
+        of_each = source.values is not None or (
+            source.targets is not None and np.ndim(targets) == source.targets.ndim
+        )
+        if of_each:
             raise ValueError(
                 message(
                     "the validation trials have no targets of their own.",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurosnn.core.messages import message
+from neurosnn.core.messages import described, message
 from neurosnn.core.values import Range, check_value
 from neurosnn.training.checkpoint import overwrite
 from neurosnn.training.constraints import Constraints
@@ -158,12 +158,17 @@ def as_optimizer(optimizer: Any, *, where: str) -> Optimizer:
     if optimizer is None:
         return Adam(1e-3)
     if isinstance(optimizer, type) or not isinstance(optimizer, Optimizer):
+        fix = "Write for example optimizer=Adam(1e-3)."
+        if isinstance(optimizer, str) and optimizer.lower() == "sgd":
+            fix = "Write optimizer=SGD(1e-2)."
+        elif isinstance(optimizer, type) and hasattr(optimizer, "update"):
+            fix = f"Write optimizer={optimizer.__name__}(1e-3)."
         raise TypeError(
             message(
-                f"optimizer must be an optimizer, got {optimizer!r}.",
+                f"optimizer must be an optimizer, got {described(optimizer)}.",
                 where,
                 "It needs learning_rate, start and update.",
-                "Write for example optimizer=Adam(1e-3).",
+                fix,
             )
         )
     return optimizer

@@ -55,6 +55,12 @@ def training(folder: Path) -> dict[str, float]:
     return scores
 
 
+def own_data(times: list[list[float]], units: list[list[int]]) -> str:
+    trials: data.SpikeTrials = data.SpikeTrials.from_lists(times, units, ["a", "b"])
+    names: tuple[str, ...] = data.join_trials(trials, trials).class_names
+    return trials.summary() + names[0]
+
+
 def equilibrium(folder: Path) -> float:
     images, test = data.digits_8x8()
     trainer = EquilibriumTrainer(EquilibriumNetwork((64, 30, 10)), optimizer=Adam(5e-3), seed=1)

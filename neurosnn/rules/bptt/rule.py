@@ -8,14 +8,18 @@ from typing import Any, ClassVar
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.values import check_rate_term
+from neurosnn.model import NeuronModel
 from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
 from neurosnn.rules.bptt.adjoint import BPTTBackward
+from neurosnn.rules.bptt.equations import StepAdjoint, step_adjoint
 from neurosnn.rules.surrogate.adjoint import refuse_learned_delays
 
 __all__ = ["BPTT"]
 
 
+@explained
 @dataclass(frozen=True, kw_only=True)
 class BPTT(Rule):
     r"""Backpropagation through time for any neuron model that e-prop can differentiate.
@@ -80,6 +84,32 @@ class BPTT(Rule):
     def needs(self) -> frozenset[str]:
         """All that an exact gradient needs."""
         return EXACT_GRADIENT
+
+    def equations(self, model: NeuronModel) -> StepAdjoint:
+        """A step of the adjoint as Brian2 expressions, the same that the engine executes.
+
+        Parameters
+        ----------
+        model : NeuronModel
+            The neuron.
+
+        Returns
+        -------
+        StepAdjoint
+            Strings by what they compute; ``print`` shows them.
+
+        Raises
+        ------
+        ValueError
+            If no gradient can be derived from the model, with the reason.
+
+        Examples
+        --------
+        >>> from neurosnn import BPTT, equations
+        >>> BPTT().equations(equations.ALIF()).adjoint["a"]
+        'lam_a*(exp(-dt/tau_a)) + z*(-beta)'
+        """
+        return step_adjoint(model)
 
     def backward(self, net: Any, loss: Any) -> BPTTBackward:
         """Its form on the engine.

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from brian2.core.clocks import Clock
-from brian2.core.network import Network
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.input.timedarray import TimedArray
 from brian2.synapses.synapses import Synapses
@@ -20,6 +19,7 @@ from neurosnn.core.names import FreeNames
 from neurosnn.core.units import unit_text
 from neurosnn.losses import StepError
 from neurosnn.model import NeuronModel
+from neurosnn.network.compiling import ToldNetwork
 from neurosnn.network.simulation import (
     Inputs,
     Schedule,
@@ -169,7 +169,7 @@ class LearningNetwork:
             objects += self.synapses[name]
         read = {c.source for c in net.connections.values() if c.target == "readout"}
         objects += [self._feedback(name, B) for name, B in feedback.items() if name not in read]
-        self.network = Network(*self.groups.values(), *objects)
+        self.network = ToldNetwork(*self.groups.values(), *objects)
 
     def at_trials(self, obj: Any, code: str, order: int, name: str) -> None:
         """Let an object execute statements when a trial begins, and at the end of the last."""

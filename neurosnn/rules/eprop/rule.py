@@ -9,6 +9,7 @@ import numpy as np
 from brian2.units.allunits import hertz, msecond
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_rate_term
 from neurosnn.rules.base import Rule, rate_term
@@ -27,6 +28,7 @@ __all__ = ["EProp"]
 FEEDBACK = ("symmetric", "random", "adaptive", "global")
 
 
+@explained
 @dataclass(frozen=True, kw_only=True)
 class EProp(Rule):
     r"""E-prop for any neuron model whose step can be differentiated.

@@ -9,6 +9,7 @@ import numpy as np
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_rate_term, check_value
 from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EventProp"]
 
 
+@explained
 @dataclass(frozen=True, kw_only=True)
 class EventProp(Rule):
     r"""EventProp for any neuron model with a differentiable flow between spikes.
