@@ -49,6 +49,7 @@ from neurosnn.analysis.published import PublishedPoints, fit_error, sjostrom_200
 from neurosnn.analysis.rates import RateCurve, rate_curve
 from neurosnn.analysis.windows import (
     EligibilityTrace,
+    GradientWindow,
     StdpWindow,
     eligibility_trace,
     stdp_window,
@@ -67,6 +68,7 @@ __all__ = [
     "PublishedPoints",
     "QuadrupletCurve",
     "RateCurve",
+    "GradientWindow",
     "StdpWindow",
     "TripletChanges",
     "alignment",
