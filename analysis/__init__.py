@@ -50,6 +50,7 @@ from neurosnn.analysis.published import PublishedPoints, fit_error, sjostrom_200
 from neurosnn.analysis.rates import RateCurve, rate_curve
 from neurosnn.analysis.windows import (
     EligibilityTrace,
+    GradientWindow,
     StdpWindow,
     eligibility_trace,
     stdp_window,
@@ -62,6 +63,7 @@ __all__ = [
     "Distribution",
     "EligibilityTrace",
     "FrequencyCurve",
+    "GradientWindow",
     "LearningTrial",
     "Locality",
     "MeasuredWindow",

@@ -57,14 +57,38 @@ def zero_lines(ax: Axes, *, vertical: bool = True) -> None:
         ax.axvline(0, color=GREY, linewidth=0.8, zorder=0, gid="neurosnn-zero")
 
 
-def change_curve(ax: Axes | None, x, dw, label, style, xlabel: str) -> Axes:
-    """Changes of a weight, with their unit, against plain numbers."""
+def change_curve(
+    ax: Axes | None, x, dw, label, style, xlabel: str, quantity: str = "Δw", *, jumps: bool = False
+) -> Axes:
+    """Changes of a weight, with their unit, against plain numbers.
+
+    With `jumps` no line is drawn across a jump next to x = 0.
+    """
     ax = current_axes(ax)
     zero_lines(ax)
     dw, unit = plain(dw)
+    if jumps:
+        x, dw = _broken_at_zero(np.asarray(x, dtype=float), dw)
     line(ax, x, dw, label, {"marker": ".", **style})
-    ax.set(xlabel=xlabel, ylabel="Δw" + unit)
+    ax.set(xlabel=xlabel, ylabel=quantity + unit)
     return ax
+
+
+def _broken_at_zero(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The curve with a gap beside x = 0, where it changes far more than on either side of that."""
+    order = np.argsort(x, kind="stable")
+    zero = int(np.searchsorted(x[order], 0.0))
+    if y.ndim != 1 or not 3 <= zero <= len(x) - 4:
+        return x, y
+    x, y = x[order], y[order]
+    steps = np.abs(np.diff(y))
+    # from the last negative lag to 0, and from 0 to the first positive one
+    beside = steps[zero - 1 : zero + 1]
+    k = zero - 1 + int(np.argmax(beside))
+    usual = max(steps[zero - 3 : zero - 1].max(), steps[zero + 1 : zero + 3].max(), beside.min())
+    if steps[k] <= max(4 * usual, 0.05 * np.ptp(y)):
+        return x, y
+    return np.insert(x, k + 1, x[k]), np.insert(y, k + 1, np.nan)
 
 
 def in_ms(times, where: str) -> np.ndarray:

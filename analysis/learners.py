@@ -66,6 +66,8 @@ def learner(rule, model: NeuronModel | None, learning_signal: float):
 class PlasticityLearner:
     """Runs a PlasticityRule."""
 
+    changes_weight = True
+
     def __init__(self, rule: PlasticityRule, model: NeuronModel | None, learning_signal: float):
         if rule.weight not in rule.changed:
             raise ValueError(
@@ -222,6 +224,7 @@ class EPropLearner:
     """
 
     clock_driven, reads_pre = True, False
+    changes_weight = False  # it sums the gradient
 
     def __init__(self, rule: EProp, model: NeuronModel | None, learning_signal: float):
         self.rule, self.model, self.learning_signal = rule, model, learning_signal

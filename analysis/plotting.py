@@ -30,6 +30,8 @@ def plot_stdp_window(
 ) -> Axes:
     """Draw the change of a weight against the lag of a pair of spikes.
 
+    No line is drawn across a jump between negative and positive lags.
+
     Parameters
     ----------
     window : StdpWindow
@@ -58,8 +60,10 @@ def plot_stdp_window(
     't_post - t_pre (ms)'
     """
     lag, dw = window
+    quantity = getattr(window, "quantity", "Δw")
     lag = in_ms(lag, "plot_stdp_window")
-    return change_curve(ax, lag, dw, label, line_kwargs, "t_post - t_pre (ms)")
+    xlabel = "t_post - t_pre (ms)"
+    return change_curve(ax, lag, dw, label, line_kwargs, xlabel, quantity, jumps=True)
 
 
 def plot_eligibility(

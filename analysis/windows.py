@@ -17,7 +17,13 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import check_value, whole_steps
 from neurosnn.model import NeuronModel
 
-__all__ = ["EligibilityTrace", "StdpWindow", "eligibility_trace", "stdp_window"]
+__all__ = [
+    "EligibilityTrace",
+    "GradientWindow",
+    "StdpWindow",
+    "eligibility_trace",
+    "stdp_window",
+]
 
 LONGEST_STEP = 1 * ms
 
@@ -36,15 +42,40 @@ class StdpWindow(NamedTuple):
     lag: Quantity
     dw: np.ndarray
 
+    @property
+    def quantity(self) -> str:
+        """What an axis calls `dw`."""
+        return "Δw"
+
     def __repr__(self) -> str:
         lag, dw = 1e3 * np.asarray(self.lag, dtype=float), self.dw
         return (
-            f"StdpWindow: {len(lag)} lags from {lag.min():g} to {lag.max():g} ms, dw from "
-            f"{np.min(dw)} to {np.max(dw)}"
+            f"{type(self).__name__}: {len(lag)} lags from {lag.min():g} to {lag.max():g} ms, "
+            f"{self.quantity} from {np.min(dw)} to {np.max(dw)}"
         )
 
     def _repr_html_(self) -> str:
         return html.block(repr(self), html.curve(self.lag, self.dw))
+
+
+class GradientWindow(StdpWindow):
+    """Gradient that one pair of spikes adds, for many lags: a weight moves against it.
+
+    Attributes
+    ----------
+    lag : Quantity (second), shape (n,)
+        ``t_post - t_pre``.
+    dw : ndarray or Quantity, shape (n,)
+        Sum over time of ``L e``: learning signal times eligibility trace, in one unit of the loss by
+        that of the weight.
+    """
+
+    __slots__ = ()
+
+    @property
+    def quantity(self) -> str:
+        """What an axis calls `dw`."""
+        return "gradient Σ L e"
 
 
 class EligibilityTrace(NamedTuple):
@@ -120,7 +151,11 @@ def stdp_window(
     Returns
     -------
     StdpWindow
-        Lags and weight changes; dw is a Quantity if the weight has a unit.
+        Lags and weight changes; dw is a Quantity if the weight has a unit. For e-prop a
+        :class:`GradientWindow`: a weight moves against it. It need not decay with the lag: a presynaptic
+        spike leaves a trace wherever the pseudo-derivative of the neuron is not zero, whether it
+        spikes or not. The value at the edges is that of a presynaptic spike alone, and vanishes for a
+        neuron at rest (``background=0``) that is far from its threshold.
 
     Raises
     ------
@@ -154,7 +189,8 @@ def stdp_window(
         pairs.run(post_step[0] + lags[-1] + delay_steps + 2, duration)
         pairs.check_spikes()
         dw = learn.change()
-    return StdpWindow(lags * float(dt) * second, with_unit(dw, learn.dimensions))
+    made = StdpWindow if learn.changes_weight else GradientWindow
+    return made(lags * float(dt) * second, with_unit(dw, learn.dimensions))
 
 
 def eligibility_trace(

@@ -257,7 +257,7 @@ def with_title(source: str) -> str:
 def write_windows(path: Path, step=1 * ms) -> None:
     """The windows of all rules in one picture."""
     prefs.codegen.target = "numpy"
-    figure, axes = plt.subplots(2, 4, figsize=(13, 5.4), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.8), layout="constrained")
     window = {"max_lag": 50 * ms, "step": step}
     found = rules()
     for ax, key in zip(
@@ -267,29 +267,28 @@ def write_windows(path: Path, step=1 * ms) -> None:
     ):
         rule, _, title = found[key]
         draw_window(key, rule, ax, step)
-        ax.set_title(title, fontsize=10)
+        ax.set_title(title, fontsize=10, loc="right")
     soft = equations.PairSTDP(bounds="multiplicative")
     axes[0, 0].lines[-1].set_label("hard bounds")
-    for weight, label in ((0.2, "soft bounds, w = 0.2"), (0.8, "soft bounds, w = 0.8")):
+    for weight, label in ((0.2, "soft, w = 0.2"), (0.8, "soft, w = 0.8")):
         curve = analysis.stdp_window(soft, weight=weight, **window)
         analysis.plot_stdp_window(curve, ax=axes[0, 0], marker="", label=label)
-    axes[0, 0].margins(y=0.4)
-    axes[0, 0].legend(fontsize=7, loc="upper left")
+    axes[0, 0].legend(fontsize=7, loc="lower right")
     for ax, background, title in (
         (axes[1, 1], 0.0, "E-prop, neuron at rest"),
         (axes[1, 2], 0.6, "E-prop, held at 0.6 of the threshold"),
     ):
         for name, model in STDP_NEURONS.items():
             curve = analysis.stdp_window(EProp(), post=model, background=background, **window)
-            analysis.plot_stdp_window(curve, ax=ax, label=name, marker="", lw=1.5)
-        ax.set_title(title, fontsize=10)
-        ax.margins(y=0.35)
-        ax.legend(fontsize=7, ncols=2, loc="upper center" if background else "lower center")
+            label = name.replace("_", "-")
+            analysis.plot_stdp_window(curve, ax=ax, label=label, marker="", lw=1.5)
+        ax.set_title(title, fontsize=10, loc="right")
+    axes[1, 1].legend(fontsize=7, loc="lower right")
     draw_window("eqspike", found["eqspike"][0], axes[1, 3], step)
-    axes[1, 3].set_title("EqSpike, nudged phase", fontsize=10)
-    for ax in axes[:, 1:].flat:
-        if ax.get_ylabel() == "Δw":
-            ax.set_ylabel("")
+    axes[1, 3].set_title("EqSpike, nudged phase", fontsize=10, loc="right")
+    for ax in axes.flat:
+        ax.xaxis.get_label().set_fontsize(9)
+        ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
     figure.savefig(path, dpi=100)
     plt.close(figure)
 

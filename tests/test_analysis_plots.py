@@ -80,13 +80,35 @@ def test_window_is_drawn(window):
     lag, dw = np.array(window.lag), window.dw.copy()
     ax = analysis.plot_stdp_window(window, label="pair", linewidth=3)
     (line,) = drawn(ax)
-    assert line.get_xdata() == pytest.approx(np.arange(-5, 6))
-    assert np.array_equal(line.get_ydata(), dw)
+    x, y = line.get_data()
+    seen = ~np.isnan(y)  # the gap at lag 0
+    assert x[seen] == pytest.approx(np.arange(-5, 6))
+    assert np.array_equal(y[seen], dw)
     assert (line.get_label(), line.get_linewidth()) == ("pair", 3)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("t_post - t_pre (ms)", "Δw")
     assert np.array_equal(np.array(window.lag), lag)
     assert window.lag.dim is second.dim
     assert np.array_equal(window.dw, dw)
+
+
+def test_no_line_crosses_the_jump_of_a_window():
+    lag = np.arange(-10.0, 11)
+    curve = np.where(lag < 0, -1, 1) * np.exp(-np.abs(lag) / 10)
+    (line,) = drawn(analysis.plot_stdp_window((lag, curve)))
+    x, y = line.get_data()
+    (gap,) = np.flatnonzero(np.isnan(y))
+    assert (x[gap - 1], x[gap + 1]) == (-1, 0)
+    assert np.array_equal(np.delete(y, gap), curve)
+    for smooth in (np.exp(-np.abs(lag) / 10), (lag == 0) * 1.0):  # a cusp, a peak at lag 0
+        (line,) = drawn(analysis.plot_stdp_window((lag, smooth), ax=pyplot.figure().gca()))
+        assert np.array_equal(line.get_ydata(), smooth)
+
+
+def test_a_window_of_e_prop_is_called_a_gradient():
+    window = analysis.GradientWindow([-1, 1] * ms, np.array([1.0, 2.0]))
+    assert analysis.plot_stdp_window(window).get_ylabel() == "gradient Σ L e"
+    measured = analysis.stdp_window(EProp(), post=equations.LIF(), max_lag=2 * ms)
+    assert isinstance(measured, analysis.GradientWindow)
 
 
 def test_windows_on_the_same_axes_differ_in_colour_and_share_the_origin(window):
