@@ -109,6 +109,31 @@ def test_equal_engines_are_equal_and_others_are_not(equality, monkeypatch):
         assert said in "; ".join(equality.compare(case, "float64", "processor")["wrong"])
 
 
+def test_spikes_that_differ_are_noticed_in_either_precision(equality, monkeypatch):
+    case = equality.currents(n=6)
+    simulate = Engine.simulate
+
+    def shifted(trials_that_differ):
+        def other(self, given, **more):
+            found = simulate(self, given, **more)
+            if isinstance(self, Wrong):
+                for k in range(trials_that_differ):
+                    step, neuron = found.spikes["hidden"][k]
+                    found.spikes["hidden"][k] = (step + 1, neuron)
+            return found
+
+        return other
+
+    for number, dtype, wrong in [
+        (1, "float64", ["spikes differ in 1 of 7 trials"]),
+        (3, "float32", []),
+        (4, "float32", ["spikes differ in 4 of 7 trials"]),
+        (7, "float32", ["spikes differ in 7 of 7 trials"]),
+    ]:
+        monkeypatch.setattr(Engine, "simulate", shifted(number))
+        assert equality.compare(case, dtype, "processor")["wrong"] == wrong
+
+
 def test_a_silent_network_is_refused(equality):
     case = equality.currents(n=6)
     for name in ("input.w", "recurrent.w"):
