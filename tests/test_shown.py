@@ -139,7 +139,7 @@ def test_networks_trainers_histories_rules_windows_and_tables():
     table = StudyTable([{"n": k, "accuracy": k / 60} for k in range(60)])
     assert "... and 10 more" in checked(table)
     window = analysis.StdpWindow(np.array([-1.0, 0.0, 2.0]) * ms, np.array([-1.0, 0.5, 0.25]))
-    assert repr(window) == "StdpWindow: 3 lags from -1 to 2 ms, dw from -1.0 to 0.5"
+    assert repr(window) == "StdpWindow: 3 lags from -1 to 2 ms, Δw from -1.0 to 0.5"
     assert 'points="0.0,120.0 80.0,0.0 240.0,20.0"' in window._repr_html_()
     checked(window)
 
