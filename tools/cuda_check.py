@@ -82,7 +82,7 @@ def shd_shape(n_trials: int, seed: int = 0) -> tuple[SpikingNetwork, SpikeTrials
     """700-256-20, recurrent, 1000 steps, 7.7 input spikes a step; about 8 spikes a step in the layer."""
     net = SpikingNetwork(
         Input(700),
-        Layer(equations.CurrentLIF(), 256, recurrent=True, weight_scale=5.0),
+        Layer(equations.CurrentLIF(), 256, recurrent=True, weight_scale=8.7),
         Readout(20, model=equations.CurrentReadout()),
         dt=1 * ms,
         seed=1,
