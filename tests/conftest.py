@@ -68,6 +68,8 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(items):
+    from neurosnn.cuda.machines import why_no_device
+
     lacking = {}
     if find_spec("brian2cuda") is None:
         lacking["cuda"] = (
@@ -75,8 +77,8 @@ def pytest_collection_modifyitems(items):
         )
     if find_spec("torch") is None:
         lacking["torch"] = "PyTorch is not installed: pip install 'neurosnn[torch]'"
-    if find_spec("cuda") is None or not Path("/proc/driver/nvidia/version").exists():
-        lacking["gpu"] = "there is no NVIDIA graphics processor, or not the extra gpu"
+    if why_no_device():
+        lacking["gpu"] = why_no_device()
     folder = os.environ.get("NEUROSNN_DATA", "")
     if not folder:
         lacking["needs_data"] = (

@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -256,9 +257,21 @@ def why_no_device() -> str:
     """Why nothing can run on a graphics processor here; "" if it can."""
     if find_spec("cuda") is None or find_spec("cuda.core") is None:
         return "the extra gpu is not installed"
-    if not Path("/proc/driver/nvidia/version").exists():
-        return "there is no NVIDIA driver"
-    return ""
+    return "" if _devices() else "there is no NVIDIA graphics processor with a driver"
+
+
+@cache
+def _devices() -> int:
+    """How many graphics processors the driver knows; none without a driver."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        number = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(number)) == 0:
+            return number.value
+    return 0
 
 
 def make_machine(device: Any) -> Machine:
