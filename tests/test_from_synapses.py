@@ -211,6 +211,7 @@ def test_rarer_things_do_what_the_script_does():
     assert [p.name for p in rules["delays"].pathways] == ["then", "first", "post"]
     assert rules["delays"].requires_pre == {"lastspike": 1 * second, "not_refractory": 1.0}
     assert rules["step"].step_slot == "start"
+    assert rules["step"].orders == {"equations": 0.5, "step": 0}
     assert rules["step"].step_dt == 1 * ms
     assert rules["own clock"].dt == 0.5 * ms
     spikes = SpikeMonitor(pre)

@@ -164,10 +164,9 @@ def test_the_neurons_receive_the_same(courses):
         np.testing.assert_array_equal(getattr(ours.states, name), theirs, err_msg=name)
 
 
-def test_what_was_read():
+def test_what_was_read(courses):
     """The parts of some rules by hand."""
-    group = neurons(POST, "group")
-    rules = {key: read(key, script(key, group, group, f"s{k}")) for k, key in enumerate(RULES)}
+    rules = courses[1]
     assert {key: rule.weight for key, rule in rules.items()} == {
         key: rule.weight for key, rule in RULES.items()
     }
@@ -186,8 +185,7 @@ def test_what_was_read():
     assert targets["multiplicative"] == targets["power law"] == ("ge",)
     assert targets["nearest neighbour"] == ("v",)
     assert targets["NMDA"] == ("s_tot",)
-    silent = rules["NMDA"]
-    assert silent.clock_driven
+    assert rules["NMDA"].clock_driven
     assert not rules["additive"].clock_driven
     assert locality(rules["additive"]).pre_trace
     assert not locality(rules["scaling"]).pre_trace

@@ -987,8 +987,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "from synapses: before the neurons is after them",
         "neurosnn/model/from_synapses.py",
-        "shift += 0.5 if all(tied) else -0.5",
-        "shift += 0.5",
+        "0.5 if all(tied) else -0.5",
+        "0.5",
         ("test_from_synapses.py::test_rarer_things_do_what_the_script_does",),
     ),
     Mutant(

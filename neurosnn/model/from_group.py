@@ -18,7 +18,7 @@ from brian2.groups.subgroup import Subgroup
 from brian2.input.timedarray import TimedArray
 from brian2.spatialneuron.spatialneuron import SpatialNeuron
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
-from brian2.synapses.synapses import Synapses
+from brian2.synapses.synapses import Synapses, SynapticPathway
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from brian2.utils.stringtools import get_identifiers
 
@@ -140,9 +140,8 @@ def fields_of_group(
 
 
 def _cannot(group: Any, what: str, why: str, fix: str) -> ValueError:
-    reader = (
-        "PlasticityRule.from_synapses" if isinstance(group, Synapses) else "NeuronModel.from_group"
-    )
+    synaptic = isinstance(group, Synapses | SynapticPathway)
+    reader = "PlasticityRule.from_synapses" if synaptic else "NeuronModel.from_group"
     return ValueError(message(what, f"{reader}({group.name})", why, fix))
 
 

@@ -94,7 +94,7 @@ def fields_of_synapses(
         **bounds,
     }
     pre = [assigned(codes[name]) for name, pathway in pathways.items() if pathway.prepost == "pre"]
-    if not (set().union(*pre) & _targets(synapses) or synapses.summed_updaters):
+    if not (set().union(*pre, synapses.summed_updaters) & _targets(synapses)):
         result["transmission"] = None
     given = dict(fields)
     result["parameters"] = parameters | dict(given.pop("parameters", {}))
@@ -378,7 +378,7 @@ def _timing(
     for name, pathway in pathways.items():
         if pathway.order != ORDERS[pathway.prepost]:
             result["orders"][name] = pathway.order
-        delay = np.asarray(pathway.variables["delay"].get_value())
+        delay = array_of(pathway, "delay", ALL)
         if delay.any():
             same = (delay == delay[0]).all()
             result["delays"][name] = (delay[0] if same else delay.copy()) * second
@@ -424,8 +424,7 @@ def _places(synapses: Synapses, own: Equations, step: list[Any]) -> dict[str, fl
     parts = [part for part in (synapses.state_updater, *step[:1]) if part is not None]
     parts.sort(key=lambda part: (part.order, part.name))
     found: dict[str, float] = {}
-    for place, part in enumerate(parts):
-        shift = place / 100 if len(parts) > 1 else 0.0
+    for part in parts:
         tied = [
             other.name < part.name
             for side in _sides(synapses, own, part)
@@ -442,9 +441,9 @@ def _places(synapses: Synapses, own: Equations, step: list[Any]) -> dict[str, fl
                 "Brian2 sorts parts of the same order by name, and the names will be others.",
                 "Give the synapses an order, for example order=1.",
             )
-        if tied:
-            shift += 0.5 if all(tied) else -0.5
-        found["step" if part in step else "equations"] = part.order + shift
+        shift = 0.0 if not tied else 0.5 if all(tied) else -0.5
+        after = [order + 0.01 for order in found.values()]  # of the part that Brian2 runs before it
+        found["step" if part in step else "equations"] = max([part.order + shift, *after])
     return found
 
 

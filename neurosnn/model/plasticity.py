@@ -499,16 +499,11 @@ class PlasticityRule:
             for required, unit in needed[side].items():
                 self._check_variable(group, required, get_dimensions(unit), "the rule uses it")
         taken = {name: post for name in locals_of(self) if name in post.variables}
-        for group in (pre, post):
-            names = [*self.own_names, *self.constants]
-            taken |= {name: group for name in names if name in group.variables}
         for side, group in (("post", post), ("pre", pre)):
-            hidden = {name: name.removesuffix(f"_{side}") for name in self.external}
-            taken |= {
-                name: group
-                for name, base in hidden.items()
-                if base != name and base in group.variables
-            }
+            for name in (*self.own_names, *self.constants):
+                hides = name in self.external and name.removesuffix(f"_{side}") in group.variables
+                if hides or name in group.variables:
+                    taken[name] = group
         for name, group in sorted(taken.items()):
             raise refuse(
                 self,
