@@ -161,15 +161,15 @@ def _check_targets(trials: Any, targets: Any, net: Any, loss: Any, where: str) -
                 "Cut the trials to one length, or train on them group by group.",
             )
         )
-    one = (int(steps[0]),) if labels else (int(steps[0]), net.readout.n)
-    if array.shape == one:
-        array = np.broadcast_to(array, (len(trials), *one))
-    if array.shape != (len(trials), *one):
+    shape = (int(steps[0]),) if labels else (int(steps[0]), net.readout.n)
+    if array.shape == shape:
+        array = np.broadcast_to(array, (len(trials), *shape))
+    if array.shape != (len(trials), *shape):
         raise ValueError(
             message(
-                f"targets have shape {array.shape}, it must be {(len(trials), *one)} or {one}.",
+                f"targets have shape {array.shape}, it must be {(len(trials), *shape)} or {shape}.",
                 where,
-                f"There are {len(trials)} trials of {one[0]} steps and {net.readout.n} outputs.",
+                f"There are {len(trials)} trials of {shape[0]} steps and {net.readout.n} outputs.",
                 "Check the order of the axes and dt.",
             )
         )
