@@ -155,7 +155,7 @@ def test_standalone_program_learns_the_same(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_a_thread_without_memory_is_an_error():
+def test_a_thread_with_no_memory_is_an_error():
     """Also one that is not the first; in a child, whose memory is limited once Python has its arrays."""
     net = network((12, 2000, 2000))
     engine = EquilibriumEngine(net, threads=2)
