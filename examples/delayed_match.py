@@ -88,7 +88,7 @@ def make_trainer(n_adaptive, seed, n=100):
         EProp(feedback="symmetric", rate_target=10 * Hz, rate_strength=1e-5),
         optimizer=Adam(0.005),
         loss=CrossEntropy(readout="window", start=-ANSWER * ms),
-        # A loop of one's own sets the epoch, of which the schedule is a function.
+        # A hand-written loop sets the epoch, of which the schedule is a function.
         schedule=Steps(every=200, factor=0.7),
     )
 

@@ -275,7 +275,7 @@ def test_a_checkpoint_of_the_loop_before_this_one_goes_on(tmp_path):
         np.testing.assert_allclose(again.net.parameters[name], array, rtol=1e-10)
 
 
-def test_a_loop_of_ones_own_is_saved_and_restored(tmp_path):
+def test_a_hand_written_loop_is_saved_and_restored(tmp_path):
     trials = make_trials()
     whole, first = make_trainer(), make_trainer()
     for k in range(6):

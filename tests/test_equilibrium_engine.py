@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 from brian2 import device, ms, set_device
@@ -148,6 +152,34 @@ def test_standalone_program_learns_the_same(tmp_path):
     standalone.run(3 * net.trial, namespace={})
     device.build(directory=str(tmp_path / "project"), compile=True, run=True)
     np.testing.assert_allclose(standalone["hidden_output_synapses"].w, wanted, rtol=1e-6)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_a_thread_with_no_memory_is_an_error():
+    """Also one that is not the first; in a child, whose memory is limited once Python has its arrays."""
+    net = network((12, 2000, 2000))
+    engine = EquilibriumEngine(net, threads=2)
+    run = engine._program.run
+
+    def limited(values):
+        # enough for a thread, and not for the sums of four blocks, 32 MB each
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + 100 * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        run(values)
+
+    engine._program.run = limited
+    x, targets = np.ones((4, 12)), np.zeros((4, 2000))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            engine.run(x, targets=targets, beta=1.0)
+        except MemoryError as error:
+            status = 0 if "not enough memory for one trial per thread" in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_errors():

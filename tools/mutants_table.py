@@ -785,8 +785,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "constraints: times in seconds",
         "neurosnn/training/constraints.py",
-        "return 1e-3 if found.dimensions is second.dim else",
-        "return 1.0 if found.dimensions is second.dim else",
+        "return 1e-3 if learned.dimensions is second.dim else",
+        "return 1.0 if learned.dimensions is second.dim else",
         ("test_learned_parameters.py::test_the_trainer_moves_them_in_ms_and_within_their_ranges",),
     ),
     Mutant(
@@ -857,7 +857,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "resume: optimizer's state not restored",
         "neurosnn/training/updates.py",
-        "        self.state = own\n",
+        "        self.state = kept\n",
         "        del own\n",
         (CONTRACT + "[network-goes_on_bit_equal_after_a_kill_at_any_batch]",),
     ),

@@ -102,7 +102,7 @@ def make_trainer(n_adaptive, seed, n=100):
     )
     adam = Adam(0.005, factors={"readout.w": 1 - kappa})
     loss = CrossEntropy(readout="window", start=-RECALL * ms)
-    # A loop of one's own sets the epoch, of which the schedule is a function.
+    # A hand-written loop sets the epoch, of which the schedule is a function.
     schedule = Steps(every=150, factor=0.7)
     return Trainer(net, rule, optimizer=adam, loss=loss, schedule=schedule)
 

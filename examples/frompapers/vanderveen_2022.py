@@ -19,7 +19,7 @@ Not as in the equations: the eligibility vectors of the Izhikevich neurons are n
 traces have no factored form, which the engine needs; at a step of 1 ms they stay finite in these
 tasks. With psi = -gamma the trace of the adaptation grows by rho + gamma beta > 1 in every
 refractory step; where a network fires so much that the gradient is no longer finite, training stops
-there ("x" in the table) and the best weights of before are tested.
+there ("x" in the table) and the best weights so far are tested.
 
     python examples/frompapers/vanderveen_2022.py                              # digits
     python examples/frompapers/vanderveen_2022.py --root TIMIT                 # phonemes

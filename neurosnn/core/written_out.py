@@ -53,13 +53,13 @@ class _Writer(ast.NodeTransformer):
 
     def with_units(self, sides: list[ast.expr]) -> list[ast.expr]:
         """Zeros with the unit of what they are compared with."""
-        found = [self.dimensions(side) for side in sides]
-        wanted = next((dim for dim in found if dim not in (None, DIMENSIONLESS)), None)
-        if wanted is None or None not in found:
+        dimensions = [self.dimensions(side) for side in sides]
+        wanted = next((dim for dim in dimensions if dim not in (None, DIMENSIONLESS)), None)
+        if wanted is None or None not in dimensions:
             return sides
         self.changed = True
         zero = _parsed(f"0*{unit_text(wanted)}")
-        return [zero if dim is None else side for dim, side in zip(found, sides, strict=True)]
+        return [zero if dim is None else side for dim, side in zip(dimensions, sides, strict=True)]
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)

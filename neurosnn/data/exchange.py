@@ -214,8 +214,8 @@ def to_neo(trials: SpikeTrials) -> Any:
     neo = _optional("neo", "neo", "to_neo")
     block = neo.Block(name=trials.name, n_channels=trials.n_channels)
     for k in range(len(trials)):
-        one = trials[k]
-        label = int(one.label)
+        trial = trials[k]
+        label = int(trial.label)
         segment = neo.Segment(
             index=k,
             label=label,
@@ -223,7 +223,7 @@ def to_neo(trials: SpikeTrials) -> Any:
         )
         length = trials.duration if trials.durations is None else trials.durations[k] * second
         segment.spiketrains.extend(
-            spike_trains(one.times, one.units, trials.n_channels, t_stop=length)
+            spike_trains(trial.times, trial.units, trials.n_channels, t_stop=length)
         )
         block.segments.append(segment)
     return block

@@ -179,8 +179,8 @@ class Folder:
         """Sorted names of all files below, with forward slashes."""
         if self._zip is not None:
             return sorted(n for n in self._zip.namelist() if not n.endswith("/"))
-        found = (p for p in self.path.rglob("*") if p.is_file())
-        return sorted(p.relative_to(self.path).as_posix() for p in found)
+        files = (p for p in self.path.rglob("*") if p.is_file())
+        return sorted(p.relative_to(self.path).as_posix() for p in files)
 
     def read(self, name):
         """Bytes of one file."""

@@ -147,7 +147,7 @@ def export(
     if learning is not None:
         check_whole("epochs", epochs, 1, where="export")
         inputs, targets = _repeat(inputs, targets, epochs)
-    make, arrays, description, text = _what(net, inputs, duration, learning, targets)
+    make, arrays, description, text = _parts_of_project(net, inputs, duration, learning, targets)
     cuda = device == "cuda_standalone"
     folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
@@ -183,7 +183,9 @@ def export(
     return path
 
 
-def _what(net: Any, inputs: Any, duration: Any, learning: Learning | None, targets: Any) -> tuple:
+def _parts_of_project(
+    net: Any, inputs: Any, duration: Any, learning: Learning | None, targets: Any
+) -> tuple:
     """A function that makes the objects, the input files, the manifest's entries, and a text."""
     if isinstance(net, SpikingNetwork):
         described = None if learning is None else describe_learning(learning)

@@ -247,14 +247,14 @@ def _check_targets(
             )
         )
     else:
-        one = (longest,) if labels else (longest, n_out)
-        if array.shape == one:
-            array = np.broadcast_to(array, (n, *one))
-        if array.shape != (n, *one):
+        shape = (longest,) if labels else (longest, n_out)
+        if array.shape == shape:
+            array = np.broadcast_to(array, (n, *shape))
+        if array.shape != (n, *shape):
             values_too = "" if labels else f", or {(n, n_out)} for one value a trial"
             raise ValueError(
                 message(
-                    f"targets have shape {array.shape}, it must be {(n, *one)} or {one}{values_too}.",
+                    f"targets have shape {array.shape}, it must be {(n, *shape)} or {shape}{values_too}.",
                     where,
                     f"There are {n} trials of {longest} steps and {n_out} outputs.",
                     "Check the order of the axes and dt.",

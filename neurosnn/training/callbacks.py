@@ -156,17 +156,19 @@ def as_callbacks(callbacks: Any, *, where: str) -> list[Callback]:
     if isinstance(callbacks, str | type) or not hasattr(callbacks, "__iter__"):
         callbacks = [callbacks]  # to be refused as a whole
     result = []
-    for one in callbacks:
-        if not isinstance(one, Callback) and (isinstance(one, type) or not callable(one)):
+    for callback in callbacks:
+        if not isinstance(callback, Callback) and (
+            isinstance(callback, type) or not callable(callback)
+        ):
             raise TypeError(
                 message(
-                    f"{described(one)} is not a callback.",
+                    f"{described(callback)} is not a callback.",
                     where,
                     "It is a Callback or a function of the trainer and the row of an epoch.",
                     "Write for example callbacks=[lambda trainer, row: print(row['loss'])].",
                 )
             )
-        result.append(one if isinstance(one, Callback) else FunctionCallback(one))
+        result.append(callback if isinstance(callback, Callback) else FunctionCallback(callback))
     return result
 
 

@@ -111,8 +111,8 @@ _BLOCKS = ("weights", "optimizer", "best")
 
 def package_versions() -> dict[str, str]:
     """Versions of what decides about the numbers."""
-    found = {name: metadata.version(name) for name in ("neurosnn", "brian2", "numpy")}
-    return {**found, "python": platform.python_version(), "machine": platform.machine()}
+    versions = {name: metadata.version(name) for name in ("neurosnn", "brian2", "numpy")}
+    return {**versions, "python": platform.python_version(), "machine": platform.machine()}
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:

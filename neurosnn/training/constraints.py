@@ -63,10 +63,10 @@ class Constraints:
         """The SI value of the unit in which a parameter is optimized: 1, mV, nA, nS or ms."""
         from neurosnn.network.wiring import USUAL
 
-        found = self.weights.get(name) or self.others.get(name)
-        if found is None:
+        learned = self.weights.get(name) or self.others.get(name)
+        if learned is None:
             return 1.0
-        return 1e-3 if found.dimensions is second.dim else USUAL.get(found.dimensions, 1.0)
+        return 1e-3 if learned.dimensions is second.dim else USUAL.get(learned.dimensions, 1.0)
 
     def mask_gradient(self, gradient: dict[str, np.ndarray]) -> None:
         """Set the gradient of synapses that do not exist to zero, in place."""

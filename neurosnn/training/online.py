@@ -116,9 +116,9 @@ class OnlineTraining:
         self.net = net
         self.optimizer = as_optimizer(optimizer, where="OnlineTraining")
         batch = read_batch(net, trials, loss, targets)
-        given = read_inputs(net, trials, idle=1)
-        self.schedule = given.schedule
-        errors = per_step_errors(loss, batch, given.schedule, net.readout.n)
+        trial_inputs = read_inputs(net, trials, idle=1)
+        self.schedule = trial_inputs.schedule
+        errors = per_step_errors(loss, batch, trial_inputs.schedule, net.readout.n)
         self._decisions = int(np.count_nonzero(errors.target.any(axis=1) & (errors.weight > 0)))
         learned = [
             f"{name}.w" for name, connection in net.connections.items() if connection.plastic
@@ -137,7 +137,7 @@ class OnlineTraining:
         self._learning = built = LearningNetwork(
             net,
             rule,
-            given,
+            trial_inputs,
             errors,
             feedback=feedback_of(net, rule),
             equations={name: updates.equations for name, updates in code.items()},

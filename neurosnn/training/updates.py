@@ -147,10 +147,10 @@ class Updates:
         self, weights: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray], path: Any
     ) -> None:
         """Take over ``weights`` and the optimizer's ``state``; nothing changes if they do not fit."""
-        own = {name: array.copy() for name, array in self.state.items()}
-        overwrite(own, state, path, "the optimizer's state")
+        kept = {name: array.copy() for name, array in self.state.items()}
+        overwrite(kept, state, path, "the optimizer's state")
         overwrite(self.parameters, weights, path, "the parameter")
-        self.state = own
+        self.state = kept
 
 
 def as_optimizer(optimizer: Any, *, where: str) -> Optimizer:

@@ -60,19 +60,19 @@ def read_fsdd_waves(root: str | PathLike[str] | None = None) -> Recordings:
     """
     where = "read_fsdd"
     path = find_root(root, ("fsdd/fsdd_wav.zip", "fsdd"), where=where, how=_HOW)
-    found = []
+    recordings = []
     with Folder(path) as folder:
         for name in folder.names():
             if match := _NAME.match(name):
-                found.append((int(match[1]), match[2], int(match[3]), name))
-        if not found:
+                recordings.append((int(match[1]), match[2], int(match[3]), name))
+        if not recordings:
             raise FileNotFoundError(
                 f"{where}: no digit_speaker_index.wav is in {path}. The digit and the speaker are "
                 f"read from the file name. {_HOW}"
             )
-        found.sort()
+        recordings.sort()
         waves, rates = [], []
-        for *_, name in found:
+        for *_, name in recordings:
             samples, rate = read_wave(folder.read(name), folder.full(name), where=where)
             if rates and rate != rates[0]:
                 raise bad_file(
@@ -83,13 +83,13 @@ def read_fsdd_waves(root: str | PathLike[str] | None = None) -> Recordings:
                 )
             waves.append(samples)
             rates.append(rate)
-    speaker_names = tuple(sorted({f[1] for f in found}))
+    speaker_names = tuple(sorted({f[1] for f in recordings}))
     return Recordings(
         waves=waves,
         sample_rate=rates[0] * Hz,
-        digit=np.array([f[0] for f in found]),
-        speaker=np.array([speaker_names.index(f[1]) for f in found]),
-        index=np.array([f[2] for f in found]),
+        digit=np.array([f[0] for f in recordings]),
+        speaker=np.array([speaker_names.index(f[1]) for f in recordings]),
+        index=np.array([f[2] for f in recordings]),
         speaker_names=speaker_names,
     )
 

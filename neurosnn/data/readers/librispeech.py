@@ -80,8 +80,8 @@ def read_librispeech(
             if match is None or part is None:
                 continue
             utterance = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-            found = intervals.of(utterance)
-            rows[part].append((utterance, match[1], name, found))
+            aligned = intervals.of(utterance)
+            rows[part].append((utterance, match[1], name, aligned))
         read = {
             part: [
                 _read_one(sounds, row, window, hop, n_mfcc, where) for row in rows[part] if row[3]

@@ -74,26 +74,28 @@ def read_timit(
     choice(phones, "phones", (39, 61), where=where)
     path = find_root(root, ("timit", "TIMIT"), where=where, how=_HOW)
     with Folder(path) as folder:
-        found = _sentences(folder)
-        if not any(s[0] == "train" for s in found) or not any(s[0] == "test" for s in found):
+        sentences = _sentences(folder)
+        if not any(s[0] == "train" for s in sentences) or not any(
+            s[0] == "test" for s in sentences
+        ):
             raise FileNotFoundError(
                 f"{where}: no TRAIN and TEST folders with .wav files are in {path}. The split is "
                 f"read from these names. {_HOW}"
             )
-        is_timit = any(dialect for _, dialect, *_ in found)
+        is_timit = any(dialect for _, dialect, *_ in sentences)
         if is_timit:
-            found = [s for s in found if not s[3].startswith("sa")]
-        read = [_read_one(folder, s, window, hop, n_mfcc, where) for s in found]
+            sentences = [s for s in sentences if not s[3].startswith("sa")]
+        read = [_read_one(folder, s, window, hop, n_mfcc, where) for s in sentences]
     known = FOLD_61_TO_39
     if phones == 39:
         names = PHONES_39
     else:
         names = tuple(sorted({p for r in read for p in r[1] if p is not None}))
     index = {name: k for k, name in enumerate(names)} | {None: -1}
-    speakers = tuple(sorted({s[2] for s in found}))
+    speakers = tuple(sorted({s[2] for s in sentences}))
     groups = {"train": [], "valid": [], "test": []}
     for (part, _, speaker, sentence, sound, _), (features, labels, frame) in zip(
-        found, read, strict=True
+        sentences, read, strict=True
     ):
         if phones == 39:
             unknown = next((p for p in labels if p is not None and p not in known), None)
@@ -130,7 +132,7 @@ def _sentences(folder):
             stem = re.sub(r"(\.wav)+$", "", lower)
             if stem not in sounds or lower.endswith(".wav.wav"):
                 sounds[stem] = name
-    found = []
+    sentences = []
     for stem, sound in sorted(sounds.items()):
         parts = stem.split("/")
         where = [k for k, p in enumerate(parts[:-1]) if p in ("train", "test")]
@@ -138,8 +140,8 @@ def _sentences(folder):
             continue
         part, *middle, sentence = parts[where[-1] :]
         dialect = middle[0] if len(middle) == 2 and _DIALECT.match(middle[0]) else None
-        found.append((part, dialect, middle[-1], sentence, sound, labels.get(stem)))
-    return found
+        sentences.append((part, dialect, middle[-1], sentence, sound, labels.get(stem)))
+    return sentences
 
 
 def _read_one(folder, sentence, window, hop, n_mfcc, where):

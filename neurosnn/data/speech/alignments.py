@@ -87,7 +87,7 @@ def parse_ctm(data: bytes, path: str) -> dict:
     ValueError
         A line has another form.
     """
-    found: dict = {}
+    intervals: dict = {}
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         fields = line.split()
         if not fields or line.startswith(";;"):
@@ -102,8 +102,8 @@ def parse_ctm(data: bytes, path: str) -> dict:
                 "A line has the form 'utterance channel start duration phone', in seconds.",
                 "Check that it is the CTM file of phones.",
             ) from error
-        found.setdefault(utterance, []).append(interval)
-    return found
+        intervals.setdefault(utterance, []).append(interval)
+    return intervals
 
 
 def plain_phone(label: str) -> str | None:

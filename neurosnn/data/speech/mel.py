@@ -95,11 +95,11 @@ def log_mel(
     bank = _mel_bank(n_bands, n_fft, rate, low, high, where)
     hann = np.hanning(width).astype(np.float32)
     frames = []
-    for k, one in enumerate(_recordings(sound, where)):
-        one = np.append(one[:1], one[1:] - np.float32(pre_emphasis) * one[:-1])
-        n = len(one) // step + 1
-        one = np.pad(one, (width // 2, width + step))
-        windows = np.lib.stride_tricks.sliding_window_view(one, width)[::step][:n] * hann
+    for k, wave in enumerate(_recordings(sound, where)):
+        wave = np.append(wave[:1], wave[1:] - np.float32(pre_emphasis) * wave[:-1])
+        n = len(wave) // step + 1
+        wave = np.pad(wave, (width // 2, width + step))
+        windows = np.lib.stride_tricks.sliding_window_view(wave, width)[::step][:n] * hann
         power = np.abs(np.fft.rfft(windows, n_fft, axis=1)).astype(np.float32) ** 2 @ bank
         peak = power.max()
         if not np.isfinite(peak):
@@ -124,15 +124,15 @@ def _recordings(sound, where):
     """The recordings as float32 arrays, each checked."""
     many = isinstance(sound, list | tuple) and len(sound) and np.ndim(sound[0]) > 0
     many = list(sound) if many else [sound]
-    for k, one in enumerate(many):
-        one = np.asarray(one)
-        if one.ndim != 1 or one.dtype.kind not in "fiu" or len(one) == 0:
+    for k, wave in enumerate(many):
+        wave = np.asarray(wave)
+        if wave.ndim != 1 or wave.dtype.kind not in "fiu" or len(wave) == 0:
             raise ValueError(
-                f"{where}: recording {k} has shape {one.shape} of {one.dtype}. A recording is a "
+                f"{where}: recording {k} has shape {wave.shape} of {wave.dtype}. A recording is a "
                 f"one-dimensional array of at least one sample. Average stereo channels, and leave "
                 f"out empty files."
             )
-        yield one.astype(np.float32)
+        yield wave.astype(np.float32)
 
 
 def _mel_bank(n_bands, n_fft, rate, low, high, where):
