@@ -189,7 +189,7 @@ def window_of(model, background=0.6):
     window = analysis.stdp_window(
         EProp(), post=model, background=background, max_lag=4 * ms, step=2 * ms
     )
-    assert np.abs(window.dw).min() > 0
+    assert np.abs(window.dw).max() > 0
     return np.asarray(window.dw)
 
 
