@@ -251,10 +251,9 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
         drives = np.append(-DRIVES[:0:-1], DRIVES)
         settling = Settling(model, len(drives))
         states, silent = settling.run(drives)
-        below = {
-            name: float(value[0]) for name, value in zip(model.states, settling.start, strict=True)
-        }
-        rest = below | {v: after_reset(model, below)}
+        first = zip(model.states, settling.start, strict=True)
+        initial = {name: float(value[0]) for name, value in first}
+        rest = initial | {v: after_reset(model, initial)}
     else:
         rest = {name: float(value[0]) for name, value in states.items()}
     distance = threshold_of(model, rest) - rest[v]

@@ -1,5 +1,6 @@
 """Derivatives through the statements of every integration method that Brian2 writes down."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -187,6 +188,26 @@ def test_linear_steps_have_constant_derivatives():
     z = -float(DT / (20 * ms))
     expected = 1 + z + z**2 / 2 + z**3 / 6 + z**4 / 24
     assert number(found.transition["v", "v"], known) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("reset", "width"), [("v = E", "-E + v_th"), ("v -= 2*mV", "2*mV"), ("v = 0.5*v", "width")]
+)
+def test_a_missing_surrogate_is_proposed_in_the_unit_of_the_model(reset, width):
+    used = {"E": -70 * mV} if "E" in reset else {}
+    model = NeuronModel(
+        equations="dv/dt = -v/(20*ms) : volt",
+        threshold="v > v_th",
+        reset=reset,
+        parameters={"v_th": -50 * mV, **used},
+    )
+    with pytest.raises(ValueError, match="the model has no surrogate") as refused:
+        step_map(model)
+    proposed = f"0.3/({width})*clip(1 - abs(((v) - (v_th))/({width})), 0, 1)"
+    assert proposed in str(refused.value)
+    if width != "width":
+        psi = step_map(dataclasses.replace(model, surrogate=proposed)).psi
+        assert psi == proposed
 
 
 # -- whole networks ---------------------------------------------------------------------------------
