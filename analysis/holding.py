@@ -250,11 +250,11 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
     if tonic:
         drives = np.append(-DRIVES[:0:-1], DRIVES)
         settling = Settling(model, len(drives))
+        first = zip(model.states, settling.start, strict=True)
+        initial = {name: float(value[0]) for name, value in first}
+        rest = initial | {v: after_reset(model, initial)}
+        settling.start[model.states.index(v)] = rest[v]
         states, silent = settling.run(drives)
-        below = {
-            name: float(value[0]) for name, value in zip(model.states, settling.start, strict=True)
-        }
-        rest = below | {v: after_reset(model, below)}
     else:
         rest = {name: float(value[0]) for name, value in states.items()}
     distance = threshold_of(model, rest) - rest[v]

@@ -1,7 +1,7 @@
 r"""Pseudo-derivatives psi of a spike as Brian2 strings, for the `surrogate` of a NeuronModel.
 
 Each function takes the margin of the threshold as a string, for example ``"v - v_th"``, and its
-scale: the margin over which psi falls off, a string or number in the unit of the margin. With
+scale: the margin over which psi falls off, a string, a number or a Quantity in the unit of the margin. With
 :math:`x = margin/scale`,
 
 ======================  ==========================================================================
@@ -15,42 +15,53 @@ scale: the margin over which psi falls off, a string or number in the unit of th
 times height/scale.
 """
 
+from brian2.units.fundamentalunits import Quantity
+
+from neurosnn.model import si_unit
+
 __all__ = ["arctan", "fast_sigmoid", "straight_through", "triangle"]
 
 
-def _scaled(margin: str, scale: str | float, height: float) -> tuple[str, str]:
+def _scaled(margin: str, scale: str | float | Quantity, height: float) -> tuple[str, str]:
     """x, and the factor in front; a scale of 1 is left out."""
+    if isinstance(scale, Quantity):
+        scale = f"{float(scale)!r}*{si_unit(scale.dim)}"
     if str(scale) == "1":
         return f"({margin})", f"{height}"
     return f"(({margin})/({scale}))", f"{height}/({scale})"
 
 
-def triangle(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
+def triangle(margin: str, scale: str | float | Quantity = "1", *, height: float = 1.0) -> str:
     """Triangle of width `scale` on both sides.
 
     >>> from neurosnn.equations.surrogates import triangle
     >>> triangle("v - v_th", "v_th", height=0.3)
     '0.3/(v_th)*clip(1 - abs(((v - v_th)/(v_th))), 0, 1)'
+    >>> from brian2 import mV
+    >>> triangle("v - v_th", 20*mV)
+    '1.0/(0.02*volt)*clip(1 - abs(((v - v_th)/(0.02*volt))), 0, 1)'
     """
     x, factor = _scaled(margin, scale, height)
     return f"{factor}*clip(1 - abs({x}), 0, 1)"
 
 
 def arctan(
-    margin: str, scale: str | float = "1", *, alpha: float = 2.0, height: float = 1.0
+    margin: str, scale: str | float | Quantity = "1", *, alpha: float = 2.0, height: float = 1.0
 ) -> str:
     """Derivative of an arcus tangens, alpha/2 high at x = 0."""
     x, factor = _scaled(margin, scale, height * alpha / 2)
     return f"{factor}/(1 + ({alpha / 2}*pi*{x})**2)"
 
 
-def fast_sigmoid(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
+def fast_sigmoid(margin: str, scale: str | float | Quantity = "1", *, height: float = 1.0) -> str:
     """Derivative of x/(1 + abs(x))."""
     x, factor = _scaled(margin, scale, height)
     return f"{factor}/(1 + abs({x}))**2"
 
 
-def straight_through(margin: str, scale: str | float = "1", *, height: float = 1.0) -> str:
+def straight_through(
+    margin: str, scale: str | float | Quantity = "1", *, height: float = 1.0
+) -> str:
     """The same slope wherever the margin is smaller than the scale."""
     x, factor = _scaled(margin, scale, height)
     return f"{factor}*int(abs({x}) < 1)"

@@ -225,7 +225,7 @@ def test_general_formula_is_table_1_of_wunderlich_and_pehle():
             "not linear",
         ),
         ({"step": "v += 0"}, (), "step code"),
-        ({"inputs": ("v",)}, (), "stands in the threshold"),
+        ({"inputs": ("v",), "threshold": "v**2 > v_th"}, (), "threshold is not linear in 'v'"),
     ],
 )
 def test_what_has_no_exact_gradient_is_refused(change, learn, reason):

@@ -494,6 +494,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "(r, c): slope.xreplace({free: sympy.S.One}) if c in gated else slope",
         (EVENTS, "test_eventprop_events.py::test_dropped_input_has_no_gradient"),
     ),
+    Mutant(
+        "eventprop: the worth of a caused spike is lost",
+        "neurosnn/rules/eventprop/trial_eventprop.jinja",
+        "g.delay_{{ c.name }}[spike.sender] -= spike.worth;",
+        "g.delay_{{ c.name }}[spike.sender] -= 0;",
+        ("test_eventprop_delta.py::test_delay_of_an_input_that_causes_a_spike",),
+    ),
     # -- the engine: steps, delays, resets --------------------------------------------------------
     Mutant(
         "engine: spikes while refractory",

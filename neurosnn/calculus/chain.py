@@ -13,8 +13,9 @@ derivatives of a linear step stay constants.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import sympy
 
@@ -105,7 +106,7 @@ class Chain:
             )
         return self._partials[expression, inner]
 
-    def statements_for(self, *groups: dict) -> Statements:
+    def statements_for(self, *groups: Mapping[Any, str]) -> Statements:
         """The named values that Brian2 expressions need, in the order of their computation."""
         wanted = {
             str(s)

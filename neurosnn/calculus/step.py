@@ -50,6 +50,7 @@ from neurosnn.core.symbolic import (
     differentiate,
     expand,
     run_symbolically,
+    substitute,
     symbol,
     to_string,
     to_symbolic,
@@ -277,10 +278,31 @@ def refuse_undifferentiable(model: NeuronModel) -> None:
                 "the model has no surrogate.",
                 model.name,
                 "A spike has no derivative; the pseudo-derivative psi stands for it.",
-                "Give surrogate='gamma/v_th*clip(1 - abs(v - v_th)/v_th, 0, 1)' or another expression.",
+                f"Give {_surrogate_by_scale(model)} or another expression, see equations.surrogates.",
             )
         )
     refuse_noise(model)
+
+
+def _surrogate_by_scale(model: NeuronModel) -> str:
+    """A triangle as wide as a spike moves the margin, which has the unit and the scale of the model.
+
+    With the height 0.3 of Bellec et al. 2018. Where the width depends on the state, it is left to the user.
+    """
+    code = model_code(model)
+    try:
+        margin, _ = margin_and_gate(code.threshold, set(model.states), model.name)
+    except ValueError:
+        margin, _ = "v - v_th", ""
+    here = {name: symbol(name) for name in model.states}
+    g = to_symbolic(margin)
+    after = substitute(g, run_symbolically(code.reset, here))
+    states = set(here.values())
+    moved = [
+        width for width in (-after, g - after) if width != 0 and not width.free_symbols & states
+    ]
+    width = to_string(sympy.expand(moved[0])) if moved else "width"
+    return f"surrogate='0.3/({width})*clip(1 - abs(({margin})/({width})), 0, 1)'"
 
 
 def pseudo_derivative(model: NeuronModel, code: Code) -> tuple[str, str]:

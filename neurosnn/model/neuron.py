@@ -63,7 +63,9 @@ class NeuronModel:
         Brian2 statements executed once a step, after the state update and before the threshold:
         what differential equations cannot say.
     method : str, optional
-        Brian2 state updater: "exact", "exponential_euler" or "euler" can be differentiated.
+        Brian2 state updater. All that Brian2 writes as statements can be differentiated: "exact",
+        "exponential_euler", "euler", "rk2", "rk4", and "heun" and "milstein", which without noise are
+        "euler"; not those of the GSL library.
     inputs : tuple of str, optional
         Variables that presynaptic spikes add to; a weight carries the unit of its variable.
     surrogate : str, optional

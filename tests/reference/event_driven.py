@@ -9,8 +9,8 @@ Spikes add to a synaptic current, the last row of a population's state::
 A spike of neuron i that leaves at s arrives at s + delay_i. Spike times are roots, found to 1e-13 of
 the interval. Where spikes add to the membrane itself (:class:`DeltaLIF`), one that brings it over the
 threshold causes a spike at its own time. The loss is ``-log softmax(m)[label]`` of the time average m of
-the outputs, which is a sum over arrivals: the readout is linear. Other neurons (:class:`Smooth`) are integrated by RK4 up to
-each event, with an error of order step^4 instead of a grid error of order dt.
+the outputs, which is a sum over arrivals: the readout is linear. Other neurons (:class:`Smooth`) are
+integrated by RK4 up to each event, with an error of order step^4 instead of a grid error of order dt.
 """
 
 import heapq

@@ -75,6 +75,17 @@ class EventProp(Rule):
 
     Notes
     -----
+    Spikes may add to a variable of the threshold. One that an arrival causes at once has no derivative by
+    the weight: its time is that of the arrival, to which all that this time is worth goes, and from there
+    to the presynaptic spike and the delay (``calculus.hybrid`` has the derivation). On the grid it comes one
+    step later, since Brian2 tests thresholds before the arrivals of a step. If arrivals of one step bring
+    a neuron over the threshold together, the cause is the one, in the order of the connections, by which
+    the margin rises above zero for good.
+
+    The method of integration takes the steps, and the adjoint between spikes is the transpose of the
+    derivative of these steps; the flow f at a spike is that of the differential equations. Both agree to
+    the order of the method.
+
     Exact for spike times that are not on a grid; with a step dt the gradient has an error of order
     dt. Paths on which spikes appear or vanish are not seen. Cost: like e-prop on the engine, plus
     one scalar product of a row of weights a spike.
