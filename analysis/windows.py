@@ -39,7 +39,7 @@ class StdpWindow(NamedTuple):
     def __repr__(self) -> str:
         lag, dw = 1e3 * np.asarray(self.lag, dtype=float), self.dw
         return (
-            f"StdpWindow: {len(lag)} lags from {lag.min():g} to {lag.max():g} ms, dw from "
+            f"{type(self).__name__}: {len(lag)} lags from {lag.min():g} to {lag.max():g} ms, dw from "
             f"{np.min(dw)} to {np.max(dw)}"
         )
 
