@@ -57,7 +57,7 @@ def main():
     trainer = Trainer(net, EProp(), optimizer=Adam(3e-3))
     writer = make_writer(options.output / "log")
     callbacks = [] if writer is None else [TensorBoard(writer)]
-    trials = train[:200] if options.quick else train
+    trials = train[::10] if options.quick else train
     history = trainer.fit(
         trials, epochs=1 if options.quick else 8, validation=0.1, callbacks=callbacks
     )
@@ -66,7 +66,7 @@ def main():
     else:
         writer.close()
     history.to_csv(options.output / "history.csv")
-    print(trainer.confusion(test[:100]).table())
+    print(trainer.confusion(test).table())
 
 
 if __name__ == "__main__":

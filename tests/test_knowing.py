@@ -225,3 +225,28 @@ def test_times_shorter_than_a_step_are_said(model, match):
         SpikingNetwork(Input(2), Layer(model, 3), Readout(2), dt=1 * ms)
     ours = [one for one in caught if one.category is RuntimeWarning]
     assert [one.filename for one in ours] == [__file__]  # the line of the caller
+
+
+def test_one_bar_serves_all_epochs(monkeypatch):
+    """A notebook keeps a place for every bar that is made."""
+    import io
+
+    import tqdm.auto
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    made, real = [], tqdm.auto.tqdm
+
+    def counted(*arguments, **settings):
+        made.append(real(*arguments, **settings))
+        return made[-1]
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(tqdm.auto, "tqdm", counted)
+    make_trainer().fit(TRIALS, epochs=3, batch_size=20)
+    assert len(made) == 2
+    assert [bar.n for bar in made] == [3, 60]
+    assert "epoch 3" in terminal.getvalue()

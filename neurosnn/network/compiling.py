@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from brian2.core.network import Network
 from brian2.core.preferences import prefs
@@ -29,15 +29,29 @@ def telling_of_compilation() -> Iterator[None]:
         yield
         return
     done = threading.Event()
-    watcher = threading.Thread(target=_tell, args=(folder, _compiled(folder), done), daemon=True)
-    _DEPTH.inside = True
-    watcher.start()
+    with _standard_error() as stream:
+        known = _compiled(folder)
+        watcher = threading.Thread(target=_tell, args=(folder, known, done, stream), daemon=True)
+        _DEPTH.inside = True
+        watcher.start()
+        try:
+            yield
+        finally:
+            _DEPTH.inside = False
+            done.set()
+            watcher.join()
+
+
+@contextlib.contextmanager
+def _standard_error() -> Iterator[TextIO]:
+    """Standard error as it is now: Brian2 puts a file in its place while it compiles."""
     try:
-        yield
-    finally:
-        _DEPTH.inside = False
-        done.set()
-        watcher.join()
+        copy = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # a notebook's, which is no file of the system
+        yield sys.stderr
+        return
+    with os.fdopen(copy, "w", encoding="utf-8") as stream:
+        yield stream
 
 
 class ToldNetwork(Network):
@@ -56,7 +70,7 @@ def _cache_folder() -> str | None:
     try:
         from brian2.codegen.runtime.cython_rt.extension_manager import get_cython_cache_dir
 
-        return os.path.expanduser(get_cython_cache_dir())
+        return os.path.expanduser(str(get_cython_cache_dir()))
     except ImportError:
         return None
 
@@ -69,11 +83,11 @@ def _compiled(folder: str) -> set[str]:
         return set()
 
 
-def _tell(folder: str, before: set[str], done: threading.Event) -> None:
+def _tell(folder: str, before: set[str], done: threading.Event, stream: TextIO) -> None:
     started, wait = time.monotonic(), PATIENCE
     while not done.wait(wait):
         new = len(_compiled(folder) - before)
-        if wait == PATIENCE and not new and not _compiling(folder, before):
+        if wait == PATIENCE and not new and not _compiling(folder):
             continue  # slow for another reason
         text = f"{new} parts so far, {time.monotonic() - started:.0f} s"
         if wait == PATIENCE:
@@ -81,11 +95,11 @@ def _tell(folder: str, before: set[str], done: threading.Event) -> None:
                 "; the next run of such a network starts at once. To start without compiling: "
                 "brian2.prefs.codegen.target = 'numpy'"
             )
-        print(f"Brian2 compiles the network with Cython: {text}", file=sys.stderr, flush=True)
+        print(f"Brian2 compiles the network with Cython: {text}", file=stream, flush=True)
         wait = EVERY
 
 
-def _compiling(folder: str, before: set[str]) -> bool:
+def _compiling(folder: str) -> bool:
     """Whether there is a source without its module."""
     try:
         names = os.listdir(folder)

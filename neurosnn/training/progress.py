@@ -70,8 +70,8 @@ class Progress:
             return
         if self._inner is None:  # one for all epochs: a notebook keeps the place of each
             self._inner = self._tqdm(total=n_trials, unit="trial", leave=False)
-        self._inner.reset(n_trials)
         self._inner.set_description(f"epoch {epoch}", refresh=False)
+        self._inner.reset(n_trials)
         self._inner.update(done)
 
     def batch(self, n_trials: int, spikes: float, row: dict[str, float]) -> None:
