@@ -251,7 +251,9 @@ def TraubMiles(
     Notes
     -----
     The neuron has no reset. Gates begin in their steady state. The weights of the benchmark are 6 nS
-    and 67 nS. Deviation: its script counts spikes at most every 3 ms, this model once a crossing.
+    and 67 nS. Without any input it fires at 14 Hz, since its leak pulls above the threshold; with E_L at
+    -65 mV, as in Brian2's manual, it is silent. Deviation: the benchmark's script counts spikes at most
+    every 3 ms, this model once a crossing.
 
     References
     ----------

@@ -206,9 +206,10 @@ def BalancedResonateAndFire(
         step="""
 q = q_decay*q
 damping = (-1 + sqrt(1 - (delta*omega)**2))/delta - b - q
-x_before = x
-x = x + delta*(damping*x - omega*y + I)
-y = y + delta*(omega*x_before + damping*y)
+change_of_x = delta*(damping*x - omega*y + I)
+change_of_y = delta*(omega*x + damping*y)
+x += change_of_x
+y += change_of_y
 I = 0
 """,
         threshold="x > theta + q",

@@ -15,6 +15,7 @@ from brian2.core.namespace import DEFAULT_UNITS
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, Equations
 from brian2.parsing.sympytools import str_to_sympy
 from scipy.integrate import solve_ivp
+from scipy.special import exprel
 
 __all__ = ["Neuron", "Run", "spike_time_slopes"]
 
@@ -65,7 +66,7 @@ class Neuron:
             }
             symbols = {s.name: s for s in expression.free_symbols}
             order = [symbols.get(name, sympy.Symbol(f"unused_{name}")) for name in names]
-            return sympy.lambdify(order, expression.subs(fixed), "numpy")
+            return sympy.lambdify(order, expression.subs(fixed), [{"exprel": exprel}, "numpy"])
 
         self.flow = [compiled(expressions[name].code) for name in self.states]
         for sign in (">=", "<=", ">", "<"):
