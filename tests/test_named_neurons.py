@@ -386,6 +386,7 @@ def test_magnesium_blocks_nmda_as_in_jahr_and_stevens():
     text = receptor.current.replace("g_nmda*(E_nmda - v)", "1")
     model = NeuronModel(
         equations=f"dv/dt = part*volt/second : volt\npart = {text} : 1",
+        threshold="v > 0*mV",
         inputs=("v",),
         method="euler",
         parameters={"Mg": 1 * mM},

@@ -18,7 +18,7 @@ from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Syn
 from brian2.equations.equations import Equations
 from export_cases import QUICK
 
-from fuzz.cases import DRIVE, N_IN, N_OUT, N_STEPS, Case, N, input_trial, scale_of
+from fuzz.cases import DRIVE, N_IN, N_OUT, Case, N, input_trial, scale_of
 from fuzz.flows import eventprop
 from fuzz.verdicts import Verdict, made, on_usable, quick_compiler
 from neurosnn import (
@@ -32,6 +32,7 @@ from neurosnn import (
     read_results,
 )
 from neurosnn.core.units import si_unit
+from neurosnn.data import SpikeTrials
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
 from neurosnn.rules.eprop.backend import OnlineBackend
@@ -59,7 +60,7 @@ def stock(cases: Sequence[Case]) -> list[Stock | Exception]:
 
 def _stock(cases: list[Case]) -> list[Stock]:
     dt = cases[0].dt * ms
-    _, step, channel = input_trial(cases[0].dt * 1e-3).steps(dt)
+    _, step, channel = trial_of(cases).steps(dt)
     source = SpikeGeneratorGroup(N_IN, channel, step * dt, dt=dt, name="stock_input*")
     objects: list[Any] = [source]
     monitors = []
@@ -94,7 +95,7 @@ def _stock(cases: list[Case]) -> list[Stock]:
         objects += [states, spikes]
         monitors.append((names, states, spikes))
     with np.errstate(all="ignore"):
-        Network(*objects).run(N_STEPS * dt)
+        Network(*objects).run(cases[0].n_steps * dt)
     found = []
     for names, states, spikes in monitors:
         when = np.rint(np.asarray(spikes.t) / float(dt)).astype(int)
@@ -110,7 +111,12 @@ def _stock(cases: list[Case]) -> list[Stock]:
     return found
 
 
-def usable(result: Stock | Exception) -> Verdict | None:
+def trial_of(cases: Sequence[Case]) -> SpikeTrials:
+    """The trial that all cases of a batch get."""
+    return input_trial(cases[0].dt * 1e-3, cases[0].n_steps)
+
+
+def usable(case: Case, result: Stock | Exception) -> Verdict | None:
     """Why a case proves nothing, None if it does."""
     if isinstance(result, Exception):
         return Verdict("invalid", f"stock Brian2: {result!r}: {result.__cause__!r}")
@@ -119,7 +125,7 @@ def usable(result: Stock | Exception) -> Verdict | None:
         for values in result.states.values()
     ):
         return Verdict("not finite")
-    if not 3 <= len(result.spikes) < 0.9 * N * N_STEPS:
+    if not 3 <= len(result.spikes) < 0.9 * N * case.n_steps:
         return Verdict("silent", f"{len(result.spikes)} spikes")
     return None
 
@@ -147,7 +153,7 @@ def compare(case: Case, expected: Stock, ours: Stock) -> Verdict:
     missing = [name for name in expected.states if name not in ours.states]
     if any(np.ptp(expected.states[name], axis=0).any() for name in missing):
         return Verdict("different", f"states {sorted(ours.states)}, not {sorted(expected.states)}")
-    worst: tuple[int, str] = (N_STEPS, "")
+    worst: tuple[int, str] = (case.n_steps, "")
     for name, theirs in expected.states.items():
         values = ours.states.get(name, theirs)
         scale = np.abs(theirs).max() + 1e-300
@@ -180,7 +186,7 @@ def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> li
         with quick_compiler():
             machine = Engine(net, dtype="float64", threads=1)
         record = tuple((layer.name, state) for layer in net.layers for state in layer.model.states)
-        result = machine.simulate(input_trial(part[0].dt * 1e-3), record=record)
+        result = machine.simulate(trial_of(part), record=record)
         verdicts = []
         for case, layer in zip(part, net.layers, strict=True):
             events = zip(*result.spikes[layer.name][0], strict=True)
@@ -189,7 +195,7 @@ def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> li
             verdicts.append(compare(case, theirs[id(case)], ours))
         return verdicts
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
@@ -202,7 +208,7 @@ def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
 
     def run(part: list[Case]) -> list[Verdict]:
         net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
-        trial = input_trial(part[0].dt * 1e-3)
+        trial = trial_of(part)
         with quick_compiler():
             machine = Engine(net, EProp(), loss, dtype="float64", threads=1)
         ours = machine.run(trial, gradient=True)
@@ -213,7 +219,7 @@ def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
             for case, layer in zip(part, net.layers, strict=True)
         ]
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
@@ -225,11 +231,11 @@ def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> lis
 
     def run(part: list[Case]) -> list[Verdict]:
         net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
-        trial, dt = input_trial(part[0].dt * 1e-3), part[0].dt * ms
+        trial, dt = trial_of(part), part[0].dt * ms
         _, step, channel = trial.steps(dt)
-        raster = np.zeros((N_STEPS, N_IN))
+        raster = np.zeros((part[0].n_steps, N_IN))
         np.add.at(raster, (step, channel), 1.0)
-        weight = loss.step_weights(np.array([N_STEPS]), dt)
+        weight = loss.step_weights(np.array([part[0].n_steps]), dt)
         verdicts = [Verdict("same")] * len(part)
         for rule in (EProp(), BPTT()):
             with quick_compiler():
@@ -248,7 +254,7 @@ def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> lis
             for case, verdict in zip(part, verdicts, strict=True)
         ]
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 def _written_either_way(case: Case) -> Verdict:
@@ -284,7 +290,7 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
     def run(part: list[Case]) -> list[Verdict]:
         net, dt = network(part), part[0].dt * 1e-3
         with tempfile.TemporaryDirectory() as folder:
-            path = export(net, f"{folder}/program", inputs=input_trial(dt))
+            path = export(net, f"{folder}/program", inputs=trial_of(part))
             subprocess.run(["make", "-s", QUICK], cwd=path, check=True, capture_output=True)
             subprocess.run(["./run"], cwd=path, check=True, capture_output=True)
             found = read_results(path).spikes
@@ -303,7 +309,7 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
             verdicts.append(Verdict("same") if same else Verdict("different", reason))
         return verdicts
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 class Gradient(NamedTuple):
