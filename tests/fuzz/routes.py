@@ -39,9 +39,6 @@ from neurosnn.rules.eprop.backend import OnlineBackend
 
 __all__ = ["ROUTES", "Stock", "engine", "factored", "stock"]
 
-#: Sums are taken in the same order everywhere; functions such as exp differ by one digit in the last place.
-RELATIVE = 1e-9
-
 
 class Stock(NamedTuple):
     """A trial of a case in stock Brian2."""
@@ -157,7 +154,7 @@ def compare(case: Case, expected: Stock, ours: Stock) -> Verdict:
     for name, theirs in expected.states.items():
         values = ours.states.get(name, theirs)
         scale = np.abs(theirs).max() + 1e-300
-        wrong = np.abs(values - theirs) > RELATIVE * scale
+        wrong = np.abs(values - theirs) > case.rounding * scale
         wrong |= ~np.isfinite(values)
         if wrong.any():
             step, neuron = (int(k[0]) for k in np.nonzero(wrong))

@@ -35,8 +35,7 @@ def adex(pattern):
         inputs=("I",),
         weight=200 * pA,
         constants={
-            name: number * unit
-            for (name, number), unit in zip(numbers.items(), UNITS, strict=True)
+            name: number * unit for (name, number), unit in zip(numbers.items(), UNITS, strict=True)
         }
         | {"Vcut": -40 * mV},
         values={"vm": "EL"},
@@ -146,13 +145,13 @@ QUARTIC = PublishedNeuron(
     dw/dt = eps*(b*v - w)/ms : 1
     dI/dt = -I/(5*ms) : 1
     """,
-    threshold="v > 6",
+    threshold="v > 2.5",
     reset="v = v_r; w += d",
     method="euler",
     inputs=("I",),
     weight=1.0,
     constants={"a": 0.2, "b": 0.5, "eps": 0.1, "v_r": -0.5, "d": 0.4},
-    surrogate=psi("v - 6", "6"),
+    surrogate=psi("v - 2.5", "2.5"),
     spike_gradient=("w",),
     numbers="ours",
 )
@@ -201,7 +200,7 @@ MAT = PublishedNeuron(
     reference="Kobayashi et al. 2009, MAT",
     equations="""
     dV/dt = (E_L - V + R*I)/tau_m : volt     # never reset
-    dI/dt = -I/(5*ms) : amp
+    dI/dt = -I/(3*ms) : amp
     dH1/dt = -H1/tau_1 : volt
     dH2/dt = -H2/tau_2 : volt
     theta = omega + H1 + H2 : volt

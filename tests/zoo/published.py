@@ -73,6 +73,7 @@ class PublishedNeuron:
     # what the routes of the random models ask of a case
     dt = DT
     n_steps = N_STEPS
+    rounding = 1e-7  # a spike of sodium channels multiplies the last digit of exp by a million
     parameters = ()
 
     def group(self, n: int = N) -> NeuronGroup:
