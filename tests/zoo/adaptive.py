@@ -152,6 +152,7 @@ QUARTIC = PublishedNeuron(
     weight=1.0,
     constants={"a": 0.2, "b": 0.5, "eps": 0.1, "v_r": -0.5, "d": 0.4},
     surrogate=psi("v - 2.5", "2.5"),
+    steep=True,
     spike_gradient=("w",),
     numbers="ours",
 )

@@ -107,6 +107,7 @@ WANG_BUZSAKI = PublishedNeuron(
     },
     values={"v": "EL", "h": 0.8, "n": 0.1},
     up=3e-3,
+    steep=True,
     **ABOVE_ZERO,
 )
 

@@ -1,4 +1,4 @@
-"""A published neuron as the routes of flows want it: alone, with six arrivals, and its oracle without a grid."""
+"""A published neuron as the route of flows wants it: alone, with six arrivals, and its oracle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brian2 import Quantity, get_dimensions, ms, second
 from brian2.equations.equations import PARAMETER, Equations
 from brian2.utils.stringtools import word_substitute
 from fuzz.cases import N_OUT
-from fuzz.flows import ARRIVALS, DT, DURATION, N_IN
+from fuzz.flows import ARRIVALS, DT, DURATION, N_IN, TOLERANCE
 from reference.hybrid_flow import Neuron, spike_time_slopes
 
 from neurosnn.network.connection import Connection
@@ -25,6 +25,11 @@ class Flow:
     """One neuron of the paper."""
 
     published: PublishedNeuron
+
+    @property
+    def tolerance(self) -> float:
+        """A crossing is found up to a step late: an error of the step times the growth of the slope."""
+        return 0.05 if self.published.steep else TOLERANCE
 
     @functools.cached_property
     def group(self) -> Any:

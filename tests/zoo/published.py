@@ -14,12 +14,10 @@ from fuzz.cases import N_IN, N_OUT, N
 from neurosnn import NeuronModel
 from neurosnn.network.connection import Connection
 
-__all__ = ["DT", "N_STEPS", "ROUTES", "PublishedNeuron"]
+__all__ = ["DT", "N_STEPS", "PublishedNeuron"]
 
 #: Time step in ms and number of steps of all trials.
 DT, N_STEPS = 0.05, 400
-#: What is tried with every neuron.
-ROUTES = ("engine", "factored", "torch", "eventprop", "window", "exported")
 #: The six neurons of a group get input of different strength.
 STRENGTH = np.linspace(0.5, 3.0, N)
 
@@ -49,8 +47,8 @@ class PublishedNeuron:
         waits for.
     numbers : str
         Where the numbers come from, if it is not the paper.
-    refused : dict of str to str
-        Routes that cannot be taken, and what the error says.
+    steep : bool
+        Whether the potential grows by percents in a step of EventProp's comparison when it spikes.
     """
 
     reference: str
@@ -68,7 +66,7 @@ class PublishedNeuron:
     spike_gradient: tuple[str, ...] = ()
     up: float = 0.0
     numbers: str = ""
-    refused: dict[str, str] = dataclasses.field(default_factory=dict)
+    steep: bool = False
 
     # what the routes of the random models ask of a case
     dt = DT

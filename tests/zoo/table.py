@@ -17,9 +17,6 @@ ROUTES = {
     "eventprop": "EventProp",
     "export": "export",
 }
-NOISE = "noise"
-METHOD = "the derivative of its method"
-ARRIVAL = "stands in the threshold"
 #: By neuron and route: the words of the error. What is not here is taken, and equal where it is measured.
 REFUSED = {
     ("brunel_hakim", "engine"): "the name 'randn' is not available",
@@ -38,8 +35,8 @@ REFUSED = {
 #: Accepted, but measured to be off: the flow jumps where V crosses V_h, and no spike marks that moment.
 OFF = {("integrate_fire_or_burst", "eventprop"): "off: the flow jumps at V_h"}
 #: What takes long, and for whom equality is measured nevertheless.
-FACTORED = ("stein", "coba", "brunel", "wang_pyramidal", "theta", "alif", "adex_adapting", "rulkov")
-TORCH = (*FACTORED, "eif", "mihalas_niebur", "clopath_adex", "morris_lecar", "wang_buzsaki")
+FACTORED = ("stein", "coba", "theta", "alif", "adex_tonic", "rulkov")
+TORCH = (*FACTORED, "brunel", "eif", "mihalas_niebur", "morris_lecar")
 FLOWS = tuple(
     name
     for name in NEURONS
@@ -47,7 +44,7 @@ FLOWS = tuple(
     and name
     not in ("connor_stevens", "pospischil", "thalamic_relay", "traub_miles", "hodgkin_huxley")
 )
-EXPORTED = (*FACTORED, "cuba", "izhikevich_2003", "mat", "platkiewicz_brette", "traub_miles")
+EXPORTED = ("stein", "cuba", "izhikevich_2003", "diehl_cook", "rulkov", "morris_lecar")
 
 
 def reason(name: str, route: str) -> str:
@@ -61,10 +58,10 @@ def page() -> str:
         "# Published neurons",
         "",
         "Neurons of papers, written as scripts have them, read with `NeuronModel.from_group`, and run in all",
-        "ways. `equal` is measured by the tests: spikes of the engine and of exported programs are those of stock",
-        "Brian2; gradients of e-prop and BPTT those of Brian2's online traces and of torch; gradients of EventProp",
-        "those of differences of spike times without a time grid. `taken` is derived, but not measured for this",
-        "neuron. All else is the reason of the refusal.",
+        "ways. `equal` is measured by the tests: spikes of the engine and of exported programs are those of",
+        "stock Brian2; gradients of e-prop and BPTT those of Brian2's online traces and of torch; gradients of",
+        "EventProp those of differences of spike times without a time grid. `taken` is derived, but not",
+        "measured for this neuron. All else is the reason of the refusal.",
         "",
         "| neuron | numbers | " + " | ".join(ROUTES.values()) + " |",
         "|---" * (2 + len(ROUTES)) + "|",
