@@ -14,7 +14,7 @@ from neurosnn.model import NeuronModel, Range
 
 __all__ = ["ExponentialIF", "QuadraticIF"]
 
-FOURCAUD = "Fourcaud-Trocmé et al., J. Neurosci. 23:11628 (2003)"
+FOURCAUD = "Fourcaud-Trocme et al., J. Neurosci. 23:11628 (2003)"
 RANGES = {
     "C": Range(0 * uF / cm2),
     "g_L": Range(0 * mS / cm2),

@@ -34,7 +34,7 @@ def membrane(
     together = "".join(f" + {one.current}" for one in receptors)
     if not all(one.linear for one in receptors):
         method = "euler"
-    merged: list[dict] = []
+    merged: list[dict[str, Any]] = []
     for name, own in (("parameters", parameters), ("ranges", ranges), ("sources", sources)):
         merged.append(
             {key: value for one in receptors for key, value in getattr(one, name).items()}

@@ -74,7 +74,7 @@ class Case:
     dt: float = 0.5
     #: Of a trial.
     n_steps: ClassVar[int] = N_STEPS
-    #: Sums are taken in the same order everywhere; functions such as exp differ by one digit in the last place.
+    #: Sums are taken in the same order everywhere; functions such as exp differ in the last digit.
     rounding: ClassVar[float] = 1e-9
 
     def fields(self) -> dict[str, Any]:
