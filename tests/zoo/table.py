@@ -34,9 +34,10 @@ REFUSED = {
 }
 #: Accepted, but measured to be off: the flow jumps where V crosses V_h, and no spike marks that moment.
 OFF = {("integrate_fire_or_burst", "eventprop"): "off: the flow jumps at V_h"}
-#: What takes long, and for whom equality is measured nevertheless.
-FACTORED = ("stein", "coba", "theta", "alif", "adex_tonic", "rulkov")
-TORCH = (*FACTORED, "brunel", "eif", "mihalas_niebur", "morris_lecar")
+#: What takes long, and for whom equality is measured nevertheless. The map of Rulkov is chaotic: an error in
+#: the last digit, which other programs make in a power, is as large as the attractor after 100 steps.
+FACTORED = ("stein", "coba", "theta", "alif", "rulkov")
+TORCH = ("stein", "theta", "brunel", "coba", "eif", "alif", "morris_lecar")
 FLOWS = tuple(
     name
     for name in NEURONS
@@ -44,7 +45,7 @@ FLOWS = tuple(
     and name
     not in ("connor_stevens", "pospischil", "thalamic_relay", "traub_miles", "hodgkin_huxley")
 )
-EXPORTED = ("stein", "cuba", "izhikevich_2003", "diehl_cook", "rulkov", "morris_lecar")
+EXPORTED = ("stein", "cuba", "izhikevich_2003", "diehl_cook", "mihalas_niebur", "traub_miles")
 
 
 def reason(name: str, route: str) -> str:
