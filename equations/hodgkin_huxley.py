@@ -8,7 +8,7 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.units.stdunits import cm2, mS, ms, mV, nS, pA, pF, uA, uF, uS
 
 from neurosnn.equations.lif import POSITIVE
-from neurosnn.equations.membrane import BELLEC_GAMMA, PER_AREA, RAMP, membrane
+from neurosnn.equations.membrane import BELLEC_GAMMA, COUNTED_ONCE, PER_AREA, membrane
 from neurosnn.equations.receptors import Receptor, exponential
 from neurosnn.model import NeuronModel, Range
 
@@ -95,7 +95,8 @@ def HodgkinHuxley(
     receptors : iterable of Receptor, default one exponential current
         What spikes open; see :mod:`neurosnn.equations.receptors`.
     gamma : float, default 0.3
-        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_rest` to `v_th`.
+        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_rest` to `v_th`
+        and is 0 from the step after a spike until v is below `v_th` again.
 
     Returns
     -------
@@ -142,7 +143,7 @@ beta_n = 0.125*exp(-u/80)/ms : Hz
 """,
         receptors=receptors,
         method="exponential_euler",
-        surrogate=RAMP.format(low="E_rest", high="v_th"),
+        surrogate=COUNTED_ONCE.format(low="E_rest", high="v_th"),
         initial=INITIAL,
         parameters={
             "C": C,
@@ -235,7 +236,8 @@ def TraubMiles(
         What spikes open: ``g_e`` (5 ms, 0 mV) and ``g_i`` (10 ms, -80 mV); see
         :mod:`neurosnn.equations.receptors`.
     gamma : float, default 0.3
-        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_L` to `v_th`.
+        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_L` to `v_th`
+        and is 0 from the step after a spike until v is below `v_th` again.
 
     Returns
     -------
@@ -284,7 +286,7 @@ beta_n = 0.5*exp((10 - u)/40)/ms : Hz
 """,
         receptors=receptors,
         method="exponential_euler",
-        surrogate=RAMP.format(low="E_L", high="v_th"),
+        surrogate=COUNTED_ONCE.format(low="E_L", high="v_th"),
         initial=INITIAL | {"v": "E_L"},
         parameters={
             "C": C,
@@ -383,7 +385,8 @@ def WangBuzsaki(
     receptors : iterable of Receptor, default one exponential current
         What spikes open; see :mod:`neurosnn.equations.receptors`.
     gamma : float, default 0.3
-        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_L` to `v_th`.
+        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_L` to `v_th`
+        and is 0 from the step after a spike until v is below `v_th` again.
 
     Returns
     -------
@@ -427,7 +430,7 @@ beta_n = 0.125*exp(-(v/mV + 44)/80)/ms : Hz
 """,
         receptors=receptors,
         method="euler",
-        surrogate=RAMP.format(low="E_L", high="v_th"),
+        surrogate=COUNTED_ONCE.format(low="E_L", high="v_th"),
         initial={"v": "E_L", "h": INITIAL["h"], "n": INITIAL["n"]},
         parameters={
             "C": C,

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from neurosnn.equations.lif import outside_refractory
 from neurosnn.equations.receptors import Receptor, current
 from neurosnn.model import NeuronModel, Range
 
-__all__ = ["BELLEC_GAMMA", "PER_AREA", "RAMP", "membrane"]
+__all__ = ["BELLEC_GAMMA", "COUNTED_ONCE", "PER_AREA", "RAMP", "membrane"]
 
 #: Pseudo-derivative: rises linearly from 0 at rest to gamma/(distance from rest) at the spike. Beyond
 #: it the potential tells how large the last time step was, and nothing about the spike.
 RAMP = "gamma*(clip(v, {low}, {high}) - {low})/({high} - {low})**2"
+#: The same for a spike that is counted once: 0 from the step after the spike until the neuron is down again.
+COUNTED_ONCE = f"{outside_refractory(True)}*{RAMP}"
 BELLEC_GAMMA = "Bellec 2020, Methods: 0.3"
 #: The input of a membrane per area, if nothing else is asked for.
 PER_AREA = (current(unit="amp/meter**2"),)

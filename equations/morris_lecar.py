@@ -8,7 +8,7 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.units.stdunits import cm2, mS, ms, mV, uA, uF
 
 from neurosnn.equations.lif import POSITIVE
-from neurosnn.equations.membrane import BELLEC_GAMMA, PER_AREA, RAMP, membrane
+from neurosnn.equations.membrane import BELLEC_GAMMA, COUNTED_ONCE, PER_AREA, membrane
 from neurosnn.equations.receptors import Receptor
 from neurosnn.model import NeuronModel, Range
 
@@ -90,7 +90,8 @@ def MorrisLecar(
     receptors : iterable of Receptor, default one exponential current
         What spikes open; see :mod:`neurosnn.equations.receptors`.
     gamma : float, default 0.3
-        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_L` to `v_th`.
+        Height of the pseudo-derivative (Bellec 2020), which rises linearly from `E_L` to `v_th`
+        and is 0 from the step after a spike until v is below `v_th` again.
 
     Returns
     -------
@@ -143,7 +144,7 @@ n_inf = 0.5*(1 + tanh((v - V_3)/V_4)) : 1
         threshold="v > v_th",
         refractory="v > v_th",
         method="euler",
-        surrogate=RAMP.format(low="E_L", high="v_th"),
+        surrogate=COUNTED_ONCE.format(low="E_L", high="v_th"),
         initial={"v": "E_L", "n": "n_inf"},
         parameters={
             "C": C,
