@@ -23,6 +23,7 @@ from brian2 import (
     second,
 )
 from brian2.units.stdunits import cm2, uA
+from fuzz import flows
 from reference.hybrid_flow import Neuron
 from scipy.integrate import quad
 from scipy.optimize import brentq
@@ -505,3 +506,24 @@ def test_alif_is_the_limit_of_the_adaptive_flow():
             found.append(np.asarray(spikes.t / ms))
         late.append(np.abs(found[1][:4] - found[0][:4]).max())
     assert late[1] < late[0] / 2 < 2
+
+
+def test_eventprop_differentiates_the_adaptive_flow():
+    """Its strings, with weights of which several make the neuron fire."""
+    model = equations.AdaptiveCurrentLIF()
+    case = flows.FlowCase(
+        equations=model.equations,
+        threshold=model.threshold,
+        reset=model.reset,
+        inputs=model.inputs,
+        method=model.method,
+        parameters={
+            name: (float(model.parameters[name] / ms), "ms") for name in ("tau_m", "tau_s", "tau_a")
+        }
+        | {name: (model.parameters[name], "1") for name in ("beta", "v_th")},
+        dt=flows.DT * 1e3,
+        weights=(3.0, 4.0, 5.0, 4.0, 3.0, 5.0),
+    )
+    (verdict,) = flows.eventprop([case])
+    assert verdict.kind == "same", verdict.reason
+    assert len(case.exact[0].spikes) >= 2
