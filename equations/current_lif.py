@@ -15,7 +15,7 @@ dI/dt = -I/tau_s : 1
 """
 
 
-def _with_different_times(model):
+def with_different_times(model):
     distance = Quantity(abs(model.parameters["tau_m"] / model.parameters["tau_s"] - 1))
     # closer than a millionth, gradients by a time constant are rounding errors
     if distance.min() < 1e-6:
@@ -97,7 +97,7 @@ def CurrentLIF(*, tau_m=20 * ms, tau_s=5 * ms, v_th=1.0, t_ref=None, gamma=0.3) 
         },
         reference=REFERENCE,
     )
-    return _with_different_times(model)
+    return with_different_times(model)
 
 
 @explained
@@ -138,4 +138,4 @@ def CurrentReadout(*, tau_m=20 * ms, tau_s=5 * ms) -> NeuronModel:
         sources={"tau_m": "Nowotny et al. 2025: 20 ms", "tau_s": "Nowotny et al. 2025: 5 ms"},
         reference=REFERENCE,
     )
-    return _with_different_times(model)
+    return with_different_times(model)

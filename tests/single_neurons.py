@@ -54,11 +54,11 @@ def network(singles, dt):
         w[first : first + len(one.times), 0] = one.weights
         first += len(one.times)
         unit = one.model.dimensions[one.model.inputs[0]]
-        connections[f"to{k}"] = _dense(f"to{k}", "input", f"one{k}", w, unit, dt, delay=1)
+        connections[f"to{k}"] = dense(f"to{k}", "input", f"one{k}", w, unit, dt, delay=1)
     out = rng.normal(0, 1, (len(singles), 1, 2))
     model = equations.CurrentReadout()
     for k, w in enumerate(out):
-        connections[f"from{k}"] = _dense(
+        connections[f"from{k}"] = dense(
             f"from{k}", f"one{k}", "readout", w, model.dimensions["I"], dt
         )
     readout = Readout(2, model=model, bias=False)
@@ -66,7 +66,7 @@ def network(singles, dt):
     return net, out
 
 
-def _dense(name, source, target, w, dimensions, dt, delay=0):
+def dense(name, source, target, w, dimensions, dt, delay=0):
     n_pre, n_post = w.shape
     return Connection(
         name=name,

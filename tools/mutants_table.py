@@ -607,6 +607,49 @@ MUTANTS: tuple[Mutant, ...] = (
         "/ np.sqrt(n_pre)",
         ("test_network.py::test_size_of_the_initial_weights",),
     ),
+    # -- named neurons ----------------------------------------------------------------------------
+    Mutant(
+        "exponential IF: slope factor of the spike current",
+        "equations/exponential_if.py",
+        "g_L*Delta_T*exp((v - V_T)/Delta_T) + I_ext",
+        "g_L*Delta_T*exp((v - V_T)/(1.1*Delta_T)) + I_ext",
+        ("test_named_neurons.py::test_the_exponential_neuron_fires_as_its_flow_says",),
+    ),
+    Mutant(
+        "Hodgkin-Huxley: three gates of sodium",
+        "equations/hodgkin_huxley.py",
+        "I_Na = g_Na*m**3*h",
+        "I_Na = g_Na*m**2*h",
+        ("test_named_neurons.py::test_hodgkin_huxley_has_its_published_numbers",),
+    ),
+    Mutant(
+        "Wang-Buzsaki: rate of the potassium gate",
+        "equations/hodgkin_huxley.py",
+        "beta_n = 0.125*exp(-(v/mV + 44)/80)/ms",
+        "beta_n = 0.125*exp(-(v/mV + 54)/80)/ms",
+        ("test_named_neurons.py::test_wang_buzsaki_has_its_published_curve",),
+    ),
+    Mutant(
+        "NMDA: magnesium at which half of the channels are blocked",
+        "equations/receptors.py",
+        'exp(-0.062*v/mV))",\n        inputs',
+        'exp(-0.072*v/mV))",\n        inputs',
+        ("test_named_neurons.py::test_magnesium_blocks_nmda_as_in_jahr_and_stevens",),
+    ),
+    Mutant(
+        "SE-adLIF: adaptation by a spike",
+        "equations/oscillating.py",
+        "(exp(dt/tau_w) - 1)*rho*b",
+        "(1 - exp(-dt/tau_w))*rho*b",
+        ("test_named_neurons.py::test_se_adlif_is_the_published_recursion",),
+    ),
+    Mutant(
+        "balanced resonate-and-fire: damping after a spike",
+        "equations/oscillating.py",
+        "/delta - b - q",
+        "/delta - b",
+        ("test_named_neurons.py::test_balanced_resonate_and_fire_is_the_published_recursion",),
+    ),
     # -- losses -----------------------------------------------------------------------------------
     Mutant(
         "loss: cross-entropy in numpy",

@@ -10,6 +10,7 @@ import numpy as np
 import sympy
 from brian2.core.namespace import DEFAULT_UNITS
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
+from brian2.units.unitsafefunctions import exprel as brian2_exprel
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.core.messages import shortened
@@ -266,20 +267,25 @@ _NUMPY_FUNCTIONS = {
     name: getattr(np, name)
     for name in (
         "abs",
+        "arctan",
         "ceil",
         "clip",
         "cos",
+        "cosh",
         "exp",
+        "expm1",
         "floor",
         "log",
+        "log10",
+        "log1p",
         "sign",
         "sin",
+        "sinh",
         "sqrt",
         "tan",
         "tanh",
     )
-}
-_NUMPY_FUNCTIONS["int"] = lambda x: np.asarray(x).astype(np.int64)
+} | {"exprel": brian2_exprel, "int": lambda x: np.asarray(x).astype(np.int64)}
 
 
 def evaluate(

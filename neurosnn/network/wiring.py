@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from brian2.units.allunits import amp, msecond, second, siemens, volt
+from brian2.units.allunits import amp, meter2, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
 from neurosnn.core import html
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from neurosnn.network.network import SpikingNetwork
 
 # The scale of a weight where no threshold in the same unit gives one.
-USUAL = {volt.dim: 1e-3, amp.dim: 1e-9, siemens.dim: 1e-9}
+# 1 mV, 1 nA, 1 nS; of a membrane per area 1 uA/cm2 and 1 mS/cm2.
+USUAL = {
+    volt.dim: 1e-3,
+    amp.dim: 1e-9,
+    siemens.dim: 1e-9,
+    (amp / meter2).dim: 1e-2,
+    (siemens / meter2).dim: 10.0,
+}
 
 
 def connect(net: SpikingNetwork) -> dict[str, Connection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pprint
-from typing import Any
+from typing import Any, ClassVar
 
 import brian2
 import numpy as np
@@ -33,17 +33,17 @@ def quantity(value: Any, unit: str) -> Any:
     return number if unit == "1" else number * getattr(brian2, unit)
 
 
-def input_trial(dt: float) -> SpikeTrials:
+def input_trial(dt: float, n_steps: int = N_STEPS) -> SpikeTrials:
     """The input of all cases: some ten spikes a channel, several of them in one step."""
     rng = np.random.default_rng(7)
-    step = np.sort(rng.integers(0, N_STEPS, 10 * N_IN))
+    step = np.sort(rng.integers(0, n_steps, 10 * N_IN))
     return SpikeTrials(
         times=(step + 0.5) * dt,
         units=rng.integers(0, N_IN, len(step)).astype(np.int32),
         offsets=[0, len(step)],
         labels=[1],
         n_channels=N_IN,
-        duration=N_STEPS * dt * second,
+        duration=n_steps * dt * second,
         class_names=tuple("abc"),
     )
 
@@ -72,6 +72,10 @@ class Case:
     read: bool = False
     #: In ms.
     dt: float = 0.5
+    #: Of a trial.
+    n_steps: ClassVar[int] = N_STEPS
+    #: Sums are taken in the same order everywhere; functions such as exp differ in the last digit.
+    rounding: ClassVar[float] = 1e-9
 
     def fields(self) -> dict[str, Any]:
         """Arguments of NeuronModel."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from brian2 import Quantity, second
@@ -22,6 +22,8 @@ from neurosnn.network.connection import Connection
 
 __all__ = ["FlowCase", "eventprop", "flows"]
 
+#: EventProp's error is of the order of the step times the curvature of the flow.
+TOLERANCE = 0.02
 #: Arrivals: time in ms and channel, on the grid of the step; each channel sends once.
 ARRIVALS = ((2.0, 0), (4.5, 1), (7.0, 2), (9.5, 3), (15.0, 4), (22.0, 5))
 N_IN = len(ARRIVALS)
@@ -55,6 +57,7 @@ def input_trial(dt: float) -> SpikeTrials:
 class FlowCase(Case):
     """A neuron with arrivals of its own; `inputs` has one entry."""
 
+    tolerance: ClassVar[float] = TOLERANCE
     #: In the usual unit of the input; scaled until the neuron is alive.
     weights: tuple[float, ...] = (1.0,) * N_IN
 
@@ -222,8 +225,6 @@ def flows(draw, *, without=()):
     )
 
 
-#: EventProp's error is of the order of the step times the curvature of the flow.
-TOLERANCE = 0.02
 #: Events closer than this change their order on a grid; a crossing slower than this, relative to the
 #: steepest, has an error that its slope divides.
 APART, STEEP = 10 * DT, 0.03
@@ -324,6 +325,6 @@ def _verdict(case: FlowCase, found: Gradient) -> Verdict:
     worth = (case.connections("here")["readout_here"].w @ found.error)[0]
     theirs = slopes @ np.array([readout_gain(time) for time in exact.spikes]) * worth
     size = max(np.abs(theirs).max(), np.abs(ours).max())
-    if np.abs(ours - theirs).max() <= TOLERANCE * size:
+    if np.abs(ours - theirs).max() <= case.tolerance * size:
         return Verdict("same")
     return Verdict("different", f"gradient {ours}, not {theirs}; spikes {np.array(exact.spikes)}")

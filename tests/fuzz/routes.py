@@ -18,7 +18,7 @@ from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Syn
 from brian2.equations.equations import Equations
 from export_cases import QUICK
 
-from fuzz.cases import DRIVE, N_IN, N_OUT, N_STEPS, Case, N, input_trial, scale_of
+from fuzz.cases import DRIVE, N_IN, N_OUT, Case, N, input_trial, scale_of
 from fuzz.flows import eventprop
 from fuzz.verdicts import Verdict, made, on_usable, quick_compiler
 from neurosnn import (
@@ -33,16 +33,12 @@ from neurosnn import (
 )
 from neurosnn.calculus.step import model_code
 from neurosnn.core.units import si_unit
+from neurosnn.data import SpikeTrials
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy, MeanSquareError
 from neurosnn.rules.eprop.backend import OnlineBackend
 
 __all__ = ["ROUTES", "Stock", "engine", "factored", "stock"]
-
-#: Sums are taken in the same order everywhere; functions such as exp differ by one digit in the last place.
-RELATIVE = 1e-9
-#: Of the readout in each step.
-TARGETS = np.sin(np.outer(np.arange(N_STEPS), 0.1 + 0.07 * np.arange(N_OUT)))
 
 
 class Stock(NamedTuple):
@@ -62,7 +58,7 @@ def stock(cases: Sequence[Case]) -> list[Stock | Exception]:
 
 def _stock(cases: list[Case]) -> list[Stock]:
     dt = cases[0].dt * ms
-    _, step, channel = input_trial(cases[0].dt * 1e-3).steps(dt)
+    _, step, channel = trial_of(cases).steps(dt)
     source = SpikeGeneratorGroup(N_IN, channel, step * dt, dt=dt, name="stock_input*")
     objects: list[Any] = [source]
     monitors = []
@@ -97,7 +93,7 @@ def _stock(cases: list[Case]) -> list[Stock]:
         objects += [states, spikes]
         monitors.append((names, states, spikes))
     with np.errstate(all="ignore"):
-        Network(*objects).run(N_STEPS * dt)
+        Network(*objects).run(cases[0].n_steps * dt)
     found = []
     for names, states, spikes in monitors:
         when = np.rint(np.asarray(spikes.t) / float(dt)).astype(int)
@@ -113,7 +109,17 @@ def _stock(cases: list[Case]) -> list[Stock]:
     return found
 
 
-def usable(result: Stock | Exception) -> Verdict | None:
+def trial_of(cases: Sequence[Case]) -> SpikeTrials:
+    """The trial that all cases of a batch get."""
+    return input_trial(cases[0].dt * 1e-3, cases[0].n_steps)
+
+
+def targets_of(cases: Sequence[Case]) -> np.ndarray:
+    """Of the readout in each step."""
+    return np.sin(np.outer(np.arange(cases[0].n_steps), 0.1 + 0.07 * np.arange(N_OUT)))
+
+
+def usable(case: Case, result: Stock | Exception) -> Verdict | None:
     """Why a case proves nothing, None if it does."""
     if isinstance(result, Exception):
         return Verdict("invalid", f"stock Brian2: {result!r}: {result.__cause__!r}")
@@ -122,7 +128,7 @@ def usable(result: Stock | Exception) -> Verdict | None:
         for values in result.states.values()
     ):
         return Verdict("not finite")
-    if not 3 <= len(result.spikes) < 0.9 * N * N_STEPS:
+    if not 3 <= len(result.spikes) < 0.9 * N * case.n_steps:
         return Verdict("silent", f"{len(result.spikes)} spikes")
     return None
 
@@ -150,11 +156,11 @@ def compare(case: Case, expected: Stock, ours: Stock) -> Verdict:
     missing = [name for name in expected.states if name not in ours.states]
     if any(np.ptp(expected.states[name], axis=0).any() for name in missing):
         return Verdict("different", f"states {sorted(ours.states)}, not {sorted(expected.states)}")
-    worst: tuple[int, str] = (N_STEPS, "")
+    worst: tuple[int, str] = (case.n_steps, "")
     for name, theirs in expected.states.items():
         values = ours.states.get(name, theirs)
         scale = np.abs(theirs).max() + 1e-300
-        wrong = np.abs(values - theirs) > RELATIVE * scale
+        wrong = np.abs(values - theirs) > case.rounding * scale
         wrong |= ~np.isfinite(values)
         if wrong.any():
             step, neuron = (int(k[0]) for k in np.nonzero(wrong))
@@ -192,14 +198,14 @@ def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> li
             machine = Engine(net, dtype="float64", threads=1)
         return simulated(machine, part, theirs)
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 def simulated(machine: Engine, part: list[Case], theirs: dict[int, Stock]) -> list[Verdict]:
     """Spikes and states of an engine against those of stock Brian2."""
     layers = machine.net.layers
     record = tuple((layer.name, state) for layer in layers for state in layer.model.states)
-    result = machine.simulate(input_trial(part[0].dt * 1e-3), record=record)
+    result = machine.simulate(trial_of(part), record=record)
     verdicts = []
     for case, layer in zip(part, layers, strict=True):
         events = zip(*result.spikes[layer.name][0], strict=True)
@@ -219,13 +225,14 @@ def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
     theirs = {id(case): result for case, result in zip(cases, expected, strict=True)}
 
     def run(part: list[Case]) -> list[Verdict]:
-        net, loss, trial = network(part), MeanSquareError(), input_trial(part[0].dt * 1e-3)
+        net, loss, trial = network(part), MeanSquareError(), trial_of(part)
+        targets = targets_of(part)
         with quick_compiler():
             machine = Engine(net, EProp(), loss, dtype="float64", threads=1)
         verdicts = simulated(machine, part, theirs)
-        ours = machine.run(trial, TARGETS, gradient=True)
+        ours = machine.run(trial, targets, gradient=True)
         with np.errstate(all="ignore"):
-            online = OnlineBackend(net, EProp(), loss).run(trial, TARGETS, gradient=True)
+            online = OnlineBackend(net, EProp(), loss).run(trial, targets, gradient=True)
         return [
             same_gradient(net, layer.name, len(theirs[id(case)].spikes), ours, online)
             if verdict.kind == "same"
@@ -233,7 +240,7 @@ def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
             for verdict, case, layer in zip(verdicts, part, net.layers, strict=True)
         ]
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
@@ -245,11 +252,11 @@ def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> lis
 
     def run(part: list[Case]) -> list[Verdict]:
         net, loss = network(part), CrossEntropy(readout="exponential", tau=50 * ms)
-        trial, dt = input_trial(part[0].dt * 1e-3), part[0].dt * ms
+        trial, dt = trial_of(part), part[0].dt * ms
         _, step, channel = trial.steps(dt)
-        raster = np.zeros((N_STEPS, N_IN))
+        raster = np.zeros((part[0].n_steps, N_IN))
         np.add.at(raster, (step, channel), 1.0)
-        weight = loss.step_weights(np.array([N_STEPS]), dt)
+        weight = loss.step_weights(np.array([part[0].n_steps]), dt)
         verdicts = [Verdict("same")] * len(part)
         for rule in (EProp(), BPTT()):
             with quick_compiler():
@@ -268,7 +275,7 @@ def torch(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> lis
             for case, verdict in zip(part, verdicts, strict=True)
         ]
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 def _written_either_way(case: Case) -> Verdict:
@@ -304,7 +311,7 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
     def run(part: list[Case]) -> list[Verdict]:
         net, dt = network(part), part[0].dt * 1e-3
         with tempfile.TemporaryDirectory() as folder:
-            path = export(net, f"{folder}/program", inputs=input_trial(dt))
+            path = export(net, f"{folder}/program", inputs=trial_of(part))
             subprocess.run(["make", "-s", QUICK], cwd=path, check=True, capture_output=True)
             subprocess.run(["./run"], cwd=path, check=True, capture_output=True)
             found = read_results(path).spikes
@@ -323,7 +330,7 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
             verdicts.append(Verdict("same") if same else Verdict("different", reason))
         return verdicts
 
-    return on_usable(cases, [usable(result) for result in expected], run)
+    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
 
 
 class Gradient(NamedTuple):

@@ -15,6 +15,7 @@ from brian2.core.namespace import DEFAULT_UNITS
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, Equations
 from brian2.parsing.sympytools import str_to_sympy
 from scipy.integrate import solve_ivp
+from scipy.special import exprel
 
 __all__ = [
     "HybridNeuron",
@@ -181,7 +182,7 @@ def of_strings(equations, threshold, reset, *, values, initial, t_ref, inputs):
         }
         symbols = {s.name: s for s in expression.free_symbols}
         order = [symbols.get(name, sympy.Symbol(f"unused_{name}")) for name in names]
-        return sympy.lambdify(order, expression.subs(fixed), "numpy")
+        return sympy.lambdify(order, expression.subs(fixed), [{"exprel": exprel}, "numpy"])
 
     flows = [compiled(expressions[name].code) for name in states]
     sign = next(sign for sign in (">=", "<=", ">", "<") if sign in threshold)
