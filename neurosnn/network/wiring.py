@@ -31,6 +31,9 @@ USUAL = {
     (siemens / meter2).dim: 10.0,
 }
 
+#: They cannot be negative.
+CONDUCTANCES = (siemens.dim, (siemens / meter2).dim)
+
 
 def connect(net: SpikingNetwork) -> dict[str, Connection]:
     """All connections of a network by name, each drawn with its own generator from the seed."""
@@ -237,7 +240,7 @@ def _polarity(projection: Projection, model: NeuronModel, n_pre: int):
             )
         channel = np.full(n_pre, model.inputs.index(projection.input), dtype=np.int32)
         dimensions = model.dimensions[projection.input]
-        if sign is None and dimensions is siemens.dim:
+        if sign is None and dimensions in CONDUCTANCES:
             sign = np.ones(n_pre, dtype=np.int8)
         return channel, sign, dimensions
     channel = np.zeros(n_pre, dtype=np.int32)
@@ -266,7 +269,7 @@ def _polarity(projection: Projection, model: NeuronModel, n_pre: int):
     units = [model.dimensions[variable] for variable in model.inputs]
     inhibits = sign is not None and bool(np.any(sign < 0))
     if len(units) == 1:
-        if units[0] is not siemens.dim:
+        if units[0] not in CONDUCTANCES:
             return channel, sign, units[0]
         if inhibits:
             raise ValueError(
