@@ -28,11 +28,23 @@ from neurosnn.rules import NAMED as RULES
 from neurosnn.training.backends import BACKENDS
 
 N_IN, N, N_OUT, N_STEPS = 12, 6, 3, 120
+#: Neurons in physical units with an upstroke of the spike: their step and weights are those of
+#: test_named_neurons.py and test_zoo.py, where they go through all routes.
+ELSEWHERE = {
+    "AdEx",
+    "ExponentialIF",
+    "QuadraticIF",
+    "HodgkinHuxley",
+    "TraubMiles",
+    "WangBuzsaki",
+    "MorrisLecar",
+}
 NEURONS = {
     name: model
     for name, make in vars(equations).items()
     if inspect.isfunction(make)
     and name in equations.__all__
+    and name not in ELSEWHERE
     and isinstance(model := make(), NeuronModel)
     and model.spikes
 }
@@ -58,21 +70,24 @@ REFUSED = {
     **dict.fromkeys([("eprop", "GatedLIF"), ("bptt", "GatedLIF")], "its spikes carry the value"),
     **{("eventprop", name): STEP_CODE for name in ("LIF", "ALIF", "STDP_LIF", "STDP_ALIF", "PLIF")},
     **{("eventprop", name): STEP_CODE for name in ("Izhikevich", "GatedLIF", "EqSpikeLIF")},
-    ("eventprop", "RegularInput"): "spikes add to 'phase', which stands in the threshold",
+    **{("eventprop", name): STEP_CODE for name in ("SE_adLIF", "BalancedResonateAndFire")},
     ("eventprop", "ConstantInput"): "the input variable 'x' has no differential equation",
 }
 #: Parameters that no gradient leads to: what only the pseudo-derivative or the rest contains, and, where
 #: spike times are differentiated, the threshold.
 CONSTANT = {
-    "eprop": {"t_ref", "gamma", "psi_refractory"},
-    "bptt": {"t_ref", "gamma", "psi_refractory"},
-    "eventprop": {"v_th", "gamma"},
+    "eprop": {"t_ref", "gamma", "psi_refractory", "steepness", "height"},
+    "bptt": {"t_ref", "gamma", "psi_refractory", "steepness", "height"},
+    "eventprop": {"v_th", "gamma", "beta"},
 }
 #: Mean weight of an input with which most neurons spike, in the unit of the input.
-WEIGHT = {"LIF": 0.35, "PLIF": 1.0, "Izhikevich": 25.0, "CurrentLIF": 1.0}
+WEIGHT = {"LIF": 0.35, "PLIF": 1.0, "Izhikevich": 25.0, "CurrentLIF": 1.0, "SE_adLIF": 8.0}
+WEIGHT["BalancedResonateAndFire"] = 60.0
 
 PAIRS = [(rule, neuron) for rule in RULES for neuron in NEURONS]
-TAKEN = [pair for pair in PAIRS if pair not in REFUSED]
+#: At rest between arrivals: the time of each spike is that of the arrival that causes it.
+CAUSED = ("eventprop", "RegularInput")
+TAKEN = [pair for pair in PAIRS if pair not in REFUSED and pair != CAUSED]
 each_rule = pytest.mark.parametrize("rule", RULES)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 each_pair = pytest.mark.parametrize(("rule", "neuron"), TAKEN)

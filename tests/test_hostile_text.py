@@ -71,6 +71,9 @@ MADE = {
     "PlasticityRule": RULE,
     "Layer": {"model": equations.LIF(), "n": 2},
     "Input": {"n": 2},
+    "Population": {"model": equations.LIF(), "n": 2},
+    "Projection": {"source": "A", "target": "B"},
+    "Readout": {"n": 2},
     "Connection": {
         "name": "input", "source": "input", "target": "hidden", "n_post": 1, "w": np.ones((1, 1)),
         "mask": None, "pre": None, "post": None, "fixed_delay": np.zeros(1, int),

@@ -280,6 +280,8 @@ class Readout:
 
     def __post_init__(self) -> None:
         of = (self.of,) if isinstance(self.of, str) else tuple(self.of)
+        for name in of:
+            check_identifier(name, field="a name in of", where="Readout")
         object.__setattr__(self, "of", of)
         _check_count("n", self.n, where="Readout")
         check_value("weight_scale", self.weight_scale, Range(0), where="Readout")

@@ -11,7 +11,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
 from neurosnn.core.distributions import Distribution
-from neurosnn.core.messages import message
+from neurosnn.core.messages import described, message
 from neurosnn.core.symbolic import evaluate
 from neurosnn.core.texts import check_identifier
 from neurosnn.core.values import Range, check_value, check_whole
@@ -103,6 +103,8 @@ class Projection:
         if self.name is None:
             object.__setattr__(self, "name", f"{self.source}_to_{self.target}")
         check_identifier(self.name, field="the name", where="Projection", longest=200)
+        if self.input is not None:
+            check_identifier(self.input, field="the input", where="Projection")
         where = self.where
         times = [self.delay]
         if isinstance(self.delay, Distribution):
@@ -116,7 +118,7 @@ class Projection:
             if entry not in LEARNED:
                 raise ValueError(
                     message(
-                        f"learn names {entry!r:.80}.",
+                        f"learn names {described(entry)}.",
                         where,
                         "Weights and delays of a projection can be learned.",
                         "Pass for example learn=('w', 'delay'), or () for fixed synapses.",
