@@ -348,8 +348,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "eventprop: delayed spike credited at its arrival",
         EVENTPROP + "trial_eventprop.jinja",
-        "((step{% if c.delayed %} - delay + ring{% endif %}) % ring)",
-        "((step{% if c.delayed %} - 0*delay + ring{% endif %}) % ring)",
+        "(slot{% if c.delayed %} - delay + (slot < delay ? ring : 0){% endif %})",
+        "(slot{% if c.delayed %} - 0*delay + 0*(slot < delay ? ring : 0){% endif %})",
         ("test_eventprop.py::test_arrival_and_spike_in_one_step[before]",),
     ),
     Mutant(

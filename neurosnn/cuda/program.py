@@ -387,7 +387,7 @@ class CudaProgram:
             rest = max(rest, n_pre)
             tiles = -(-self.sizes[int(c.target.removeprefix("layer"))] // TILE)
             self.machine.launch(f"gradient_{c.name}", batch, n_pre * tiles, shared)
-        self.machine.launch("gradient_rest", batch, -(-rest // self.machine.threads), 0)
+        self.machine.launch("gradient_rest", batch, -(-rest // TILE), 8 * TILE * GROUPS)
 
 
 def _mask(mask: Any) -> dict[str, Any]:
