@@ -134,6 +134,29 @@ def test_spikes_that_differ_are_noticed_in_either_precision(equality, monkeypatc
         assert equality.compare(case, dtype, "processor")["wrong"] == wrong
 
 
+def test_float32_may_be_off_by_what_the_engine_itself_rounds(equality, monkeypatch):
+    case = equality.currents(n=6)
+
+    def other(result):
+        gradient = {**result.gradient}
+        if gradient:
+            gradient["input.w"] = gradient["input.w"] + 1e-2 * np.abs(gradient["input.w"]).max()
+        return result._replace(gradient=gradient)
+
+    monkeypatch.setattr(Wrong, "change", staticmethod(other))
+    row = equality.compare(case, "float32", "processor")
+    assert row["wrong"] == ["off by 0.01"]
+    assert 0 < row["rounding"]["input.w"] < 1e-4
+    for rounding, wrong in [
+        ({"input.w": 3e-3}, []),
+        ({"input.w": 2e-3}, ["off by 0.01"]),
+        ({"recurrent.w": 1.0}, ["off by 0.01"]),
+        ({}, ["off by 0.01"]),
+    ]:
+        monkeypatch.setattr(equality, "rounding_of", lambda *_, found=rounding: found)
+        assert equality.compare(case, "float32", "processor")["wrong"] == wrong
+
+
 def test_a_silent_network_is_refused(equality):
     case = equality.currents(n=6)
     for name in ("input.w", "recurrent.w"):

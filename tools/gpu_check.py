@@ -232,7 +232,9 @@ def layout(folder: Path) -> str:
     version = settings["metadata"]["version"]
     described = target.parent / f"neurosnn-{version}.dist-info"
     described.mkdir()
-    (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: neurosnn\nVersion: {version}\n")
+    (described / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: neurosnn\nVersion: {version}\n"
+    )
     return str(target.parent)
 
 

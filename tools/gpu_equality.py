@@ -6,8 +6,9 @@ Each case is a network, a rule and a loss; the file is written anew after each. 
 of every trial must be those of the C++ engine and all else equal to 1e-12 of the largest value; a
 second run must give the same bits, and so must the trials in smaller batches, one by one. In float32
 spikes may differ where a voltage lies within rounding of the threshold: in most trials they must not,
-and loss and gradient of those trials are compared, to 1e-3 or, of a block of the gradient that the C++
-engine itself finds otherwise in float64, to four times that difference. A network that is silent, or a gradient with a block of zeros, is refused. ``--device processor`` runs the kernels without a GPU.
+and loss and gradient of those trials are compared: to 1e-3, and a block of the gradient that the C++
+engine itself finds otherwise in float64 to four times that difference. A network that is silent, or a
+gradient with a block of zeros, is refused. ``--device processor`` runs the kernels without a GPU.
 ``--gradient NAME`` computes the gradient of one case and nothing else, for compute-sanitizer.
 """
 

@@ -69,8 +69,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SURROGATE + "layer_surrogate.jinja",
         "h_{{ name }}.data() + (last ? step : step + 1)*n;\n        {%- endfor %}\n"
         "        FOR_NEURONS(j, n) {",
-        "h_{{ name }}.data() + step*n;\n        {%- endfor %}\n"
-        "        FOR_NEURONS(j, n) {",
+        "h_{{ name }}.data() + step*n;\n        {%- endfor %}\n        FOR_NEURONS(j, n) {",
         (GRADIENT + "::test_coefficients_of_a_nonlinear_readout_are_those_of_their_step[eprop]",),
     ),
     Mutant(

@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
