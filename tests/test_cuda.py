@@ -88,8 +88,11 @@ def test_gradient_has_the_bits_of_the_engine(name, rule, machine):
     np.testing.assert_array_equal(part.labels, many.labels[index])
     a, b = engine.run(part, gradient=True), engine.run(many[index], gradient=True)
     assert a.loss == b.loss
+    reference = Engine(net, rule, CrossEntropy(), dtype="float64", threads=2)
+    c = reference.run(many[index], gradient=True)
     for key, value in b.gradient.items():
         np.testing.assert_array_equal(a.gradient[key], value)
+        np.testing.assert_array_equal(c.gradient[key], value)
     assert result.loss != a.loss
 
 

@@ -308,6 +308,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "for (int64_t e = begin[0] + MOST; e < begin[0]; e++)",
         ("test_cuda.py::test_more_input_in_a_step_than_is_read_ahead",),
     ),
+    Mutant(
+        "cuda: bias without the steps that fill no block of 32",
+        "neurosnn/cuda/kernels.jinja",
+        "for (; t > 0; t--) sum += error[(t - 1)*K];",
+        "for (; t > 32; t--) sum += error[(t - 1)*K];",
+        ("test_cuda.py::test_gradient_has_the_bits_of_the_engine",),
+    ),
     # -- EventProp --------------------------------------------------------------------------------
     Mutant(
         "eventprop: the two strengths of the rate confused",
