@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -64,6 +65,14 @@ def test_all_stages_fit_into_thirteen_minutes_and_their_files_are_there(
         for word in stage.command:
             if word.endswith(".py") and not stage.missing:
                 assert (project_root / word).is_file(), f"{name}: {word}"
+
+
+def test_what_is_laid_out_has_a_version_and_all_packages(tools, tmp_path):
+    folder = tools("tools", "gpu_check").layout(tmp_path)
+    (found,) = metadata.distributions(name="neurosnn", path=[folder])
+    assert found.version == metadata.version("neurosnn")
+    for module in ("equations", "analysis", "cuda"):
+        assert (tmp_path / "package" / "neurosnn" / module / "__init__.py").is_file()
 
 
 class Wrong(Engine):
