@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -64,6 +65,14 @@ def test_all_stages_fit_into_thirteen_minutes_and_their_files_are_there(
         for word in stage.command:
             if word.endswith(".py") and not stage.missing:
                 assert (project_root / word).is_file(), f"{name}: {word}"
+
+
+def test_what_is_laid_out_has_a_version_and_all_packages(tools, tmp_path):
+    folder = tools("tools", "gpu_check").layout(tmp_path)
+    (found,) = metadata.distributions(name="neurosnn", path=[folder])
+    assert found.version == metadata.version("neurosnn")
+    for module in ("equations", "analysis", "cuda"):
+        assert (tmp_path / "package" / "neurosnn" / module / "__init__.py").is_file()
 
 
 class Wrong(Engine):
@@ -132,6 +141,29 @@ def test_spikes_that_differ_are_noticed_in_either_precision(equality, monkeypatc
     ]:
         monkeypatch.setattr(Engine, "simulate", shifted(number))
         assert equality.compare(case, dtype, "processor")["wrong"] == wrong
+
+
+def test_float32_may_be_off_by_what_the_engine_itself_rounds(equality, monkeypatch):
+    case = equality.currents(n=6)
+
+    def other(result):
+        gradient = {**result.gradient}
+        if gradient:
+            gradient["input.w"] = gradient["input.w"] + 1e-2 * np.abs(gradient["input.w"]).max()
+        return result._replace(gradient=gradient)
+
+    monkeypatch.setattr(Wrong, "change", staticmethod(other))
+    row = equality.compare(case, "float32", "processor")
+    assert row["wrong"] == ["off by 0.01"]
+    assert 0 < row["rounding"]["input.w"] < 1e-4
+    for rounding, wrong in [
+        ({"input.w": 3e-3}, []),
+        ({"input.w": 2e-3}, ["off by 0.01"]),
+        ({"recurrent.w": 1.0}, ["off by 0.01"]),
+        ({}, ["off by 0.01"]),
+    ]:
+        monkeypatch.setattr(equality, "rounding_of", lambda *_, found=rounding: found)
+        assert equality.compare(case, "float32", "processor")["wrong"] == wrong
 
 
 def test_a_silent_network_is_refused(equality):

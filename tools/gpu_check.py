@@ -23,6 +23,7 @@ said first. Wheels for a machine without a network: pip download --no-deps --onl
 from __future__ import annotations
 
 import argparse
+import configparser
 import importlib.util
 import json
 import os
@@ -226,6 +227,14 @@ def layout(folder: Path) -> str:
     shutil.copytree(ROOT / "neurosnn", target)
     for part in ("equations", "analysis"):
         shutil.copytree(ROOT / part, target / part)
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    version = settings["metadata"]["version"]
+    described = target.parent / f"neurosnn-{version}.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: neurosnn\nVersion: {version}\n"
+    )
     return str(target.parent)
 
 

@@ -22,6 +22,7 @@ class Mutant(NamedTuple):
 
 
 GRADIENT = "test_engine_gradient.py"
+GRAPH = "test_graph.py"
 NUMPY = GRADIENT + "::test_two_layers_with_delays_equal_online_eprop_in_numpy"
 FEEDBACK = GRADIENT + "::test_feedback_and_rate_regularization"
 BPTT = GRADIENT + "::test_bptt_equals_numpy_and_not_eprop"
@@ -247,8 +248,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "surrogate: readout weights in place of the feedback's",
         SURROGATE + "adjoint.py",
-        "self.feedback.get(c.source, c.w).T",
-        "c.w.T",
+        "        read |= self.feedback\n",
+        "",
         (FEEDBACK + "[global]",),
     ),
     Mutant(
@@ -280,11 +281,18 @@ MUTANTS: tuple[Mutant, ...] = (
         (BPTT + "[ALIF-0]",),
     ),
     Mutant(
-        "bptt: sign of sparse synapses",
+        "bptt: the last of the sparse synapses left out",
         "neurosnn/rules/bptt/trial_bptt.jinja",
-        "zbar[i] += b.w_{{ c.name }}[s]",
-        "zbar[i] -= b.w_{{ c.name }}[s]",
+        "s < b.row_{{ c.name }}[i + 1]; s++)",
+        "s + 1 < b.row_{{ c.name }}[i + 1]; s++)",
         (GRADIENT + "::test_bptt_goes_through_sparse_synapses",),
+    ),
+    Mutant(
+        "bptt: the last synapse of a delay left out",
+        "neurosnn/rules/bptt/trial_bptt.jinja",
+        "s < b.row_{{ c.name }}[g + 1]; s++)",
+        "s + 1 < b.row_{{ c.name }}[g + 1]; s++)",
+        (GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons",),
     ),
     # -- many threads -----------------------------------------------------------------------------
     Mutant(
@@ -307,6 +315,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "for (int64_t e = begin[0] + MOST; e < end[0]; e++)",
         "for (int64_t e = begin[0] + MOST; e < begin[0]; e++)",
         ("test_cuda.py::test_more_input_in_a_step_than_is_read_ahead",),
+    ),
+    Mutant(
+        "cuda: bias without the steps that fill no block of 32",
+        "neurosnn/cuda/kernels.jinja",
+        "for (; t > 0; t--) sum += error[(t - 1)*K];",
+        "for (; t > 32; t--) sum += error[(t - 1)*K];",
+        ("test_cuda.py::test_gradient_has_the_bits_of_the_engine",),
     ),
     # -- EventProp --------------------------------------------------------------------------------
     Mutant(
@@ -347,8 +362,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "eventprop: delayed spike credited at its arrival",
         EVENTPROP + "trial_eventprop.jinja",
-        "((step{% if c.delayed %} - delay + ring{% endif %}) % ring)",
-        "((step{% if c.delayed %} - 0*delay + ring{% endif %}) % ring)",
+        "(slot{% if c.delayed %} - delay + (slot < delay ? ring : 0){% endif %})",
+        "(slot{% if c.delayed %} - 0*delay + 0*(slot < delay ? ring : 0){% endif %})",
         ("test_eventprop.py::test_arrival_and_spike_in_one_step[before]",),
     ),
     Mutant(
@@ -596,16 +611,51 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "network: delay of the target's neurons",
         "neurosnn/network/simulation.py",
-        "synapses.delay = connection.delay[i] * net.dt",
+        "synapses.delay = connection.delay_of(where, i) * net.dt",
         "synapses.delay = connection.delay[j % len(connection.delay)] * net.dt",
         (NAMED_SPIKES,),
     ),
     Mutant(
         "network: scale of sparse weights",
         "neurosnn/network/wiring.py",
-        "/ np.sqrt(n_pre * target.connectivity)",
-        "/ np.sqrt(n_pre)",
+        "per_target = n_pre * projection.connectivity",
+        "per_target = n_pre",
         ("test_network.py::test_size_of_the_initial_weights",),
+    ),
+    Mutant(
+        "graph: weights of listed synapses in another order",
+        "neurosnn/network/wiring.py",
+        "        w = w[order]\n",
+        "        w = w[::1]\n",
+        (GRAPH + "::test_weights_can_be_given_in_the_unit_of_the_target",),
+    ),
+    Mutant(
+        "graph: delays of listed synapses in another order",
+        "neurosnn/network/wiring.py",
+        "            delay = delay[order]\n",
+        "            delay = delay[::1]\n",
+        (GRAPH + "::test_listed_synapses_have_listed_delays",),
+    ),
+    Mutant(
+        "graph: the delays of synapses learn from their group",
+        "neurosnn/rules/eventprop/trial_eventprop.jinja",
+        "g.delay_{{ c.name }}[s] -= worth;",
+        "g.delay_{{ c.name }}[s] -= effect;",
+        (GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons",),
+    ),
+    Mutant(
+        "graph: the readout's error in populations that it does not read",
+        SURROGATE + "adjoint.py",
+        "np.zeros((layer.n, net.readout.n))",
+        "np.ones((layer.n, net.readout.n))",
+        (GRAPH + "::test_online_e_prop_of_a_graph_gives_the_gradient_of_the_engine",),
+    ),
+    Mutant(
+        "from Brian2: half a step of a delay",
+        "neurosnn/network/from_brian2.py",
+        "float(dt) + 0.5)",
+        "float(dt))",
+        ("test_from_brian2.py::test_parts_of_groups_twins_and_several_targets_are_read",),
     ),
     # -- named neurons ----------------------------------------------------------------------------
     Mutant(

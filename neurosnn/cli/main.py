@@ -146,14 +146,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--learning-rate", type=_rate, metavar="X", help="instead of the recipe's")
     train.add_argument("--seed", type=_seed, metavar="N", help="of the weights and of the order")
     train.add_argument("--threads", type=_positive, metavar="N", help="default: all processors")
-    train.add_argument("--backend", default="auto", choices=("auto", "engine", "brian2"))
+    train.add_argument("--backend", default="auto", choices=("auto", "engine", "cuda", "brian2"))
     train.add_argument("--checkpoint", metavar="FILE", help="go on from it if it exists")
 
     evaluate = add("evaluate", _evaluate, "test a saved network on a recipe's data",
                    "neurosnn evaluate digits.npz spoken_digits")  # fmt: skip
     evaluate.add_argument("network", metavar="FILE", help="what train or net.save wrote")
     evaluate.add_argument("recipe", metavar="RECIPE", help="whose data, loss and rule are meant")
-    evaluate.add_argument("--backend", default="auto", choices=("auto", "engine", "brian2"))
+    evaluate.add_argument("--backend", default="auto", choices=("auto", "engine", "cuda", "brian2"))
 
     export = add("export", _export, "write a saved network as a C++ or CUDA project",
                  "neurosnn export digits.npz digits_cpp --data spoken_digits --trials 3")  # fmt: skip

@@ -1,5 +1,5 @@
 """Training on a graphics processor: the engine's own text, run by the threads of a CUDA block."""
 
-from neurosnn.cuda.backend import CudaEngine, KeptGradient, why_not
+from neurosnn.cuda.backend import CudaEngine, KeptGradient
 
-__all__ = ["CudaEngine", "KeptGradient", "why_not"]
+__all__ = ["CudaEngine", "KeptGradient"]

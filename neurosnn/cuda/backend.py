@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosnn.core.messages import message
-from neurosnn.cuda.machines import Machine, make_machine, why_no_device
+from neurosnn.cuda.machines import Machine, make_machine
 from neurosnn.cuda.program import CudaProgram, batch_fields_of_blocks, kernel_names
 from neurosnn.cuda.trials import ResidentTrials
 from neurosnn.engine import Engine
@@ -24,7 +24,7 @@ from neurosnn.engine.program import REAL
 if TYPE_CHECKING:
     from neurosnn.network import SpikingNetwork
 
-__all__ = ["CudaEngine", "KeptGradient", "why_not"]
+__all__ = ["CudaEngine", "KeptGradient"]
 
 _WHERE = "CudaEngine"
 
@@ -297,27 +297,6 @@ class KeptGradient(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self.engine.net.parameters)
-
-
-def why_not(net: SpikingNetwork, rule: Differentiates, loss: Any) -> str:
-    """Why a network is not trained on a graphics processor here.
-
-    Parameters
-    ----------
-    net, rule, loss : SpikingNetwork, Rule, Loss
-        As for :class:`CudaEngine`.
-
-    Returns
-    -------
-    str
-        Empty if it can be.
-    """
-    reason = why_no_device()
-    if reason:
-        return reason
-    if not _threaded(type(rule.backward(net, loss)), "templates"):
-        return "the rule is written for one thread"
-    return ""
 
 
 def _check_templates(backward: Backward) -> None:

@@ -154,6 +154,16 @@ class CudaProgram:
         names = {**{str(k): n for k, n in sizes.items()}, "INPUT": n_input}
         machine.compile(source, names, self.real)
         self._dtypes = {**DTYPES, "real": dtype.type}
+        #: Of each member whether it is read only, and the type of an array; None of a number.
+        self._kinds: dict[str, tuple[bool, Any]] = {
+            name: (
+                kind.startswith("const "),
+                None
+                if kind in INTEGERS
+                else self._dtypes[kind.removeprefix("const ").removesuffix("*")],
+            )
+            for name, kind in fields
+        }
         self._structure = type(
             "Batch",
             (ctypes.Structure,),
@@ -316,20 +326,18 @@ class CudaProgram:
         numbers: dict[str, Any] = {}
         inputs: dict[str, Any] = {}
         outputs: dict[str, np.ndarray] = {}
-        for name, kind in self.fields:
-            value = values.get(name)
-            if value is None:
+        for name, value in values.items():
+            if value is None or name not in self._kinds:
                 continue
-            if kind in INTEGERS:
+            constant, dtype = self._kinds[name]
+            if dtype is None:
                 numbers[name] = value
             elif not isinstance(value, np.ndarray):
                 inputs[name] = value
+            elif constant:
+                inputs[name] = np.ascontiguousarray(value, dtype)
             else:
-                dtype = self._dtypes[kind.removeprefix("const ").removesuffix("*")]
-                if kind.startswith("const "):
-                    inputs[name] = np.ascontiguousarray(value, dtype)
-                else:
-                    outputs[name] = value
+                outputs[name] = value
         return numbers, inputs, outputs
 
     def _batch(self, numbers: Mapping[str, Any], *arrays: Mapping[str, Any]) -> ctypes.Structure:
@@ -387,7 +395,7 @@ class CudaProgram:
             rest = max(rest, n_pre)
             tiles = -(-self.sizes[int(c.target.removeprefix("layer"))] // TILE)
             self.machine.launch(f"gradient_{c.name}", batch, n_pre * tiles, shared)
-        self.machine.launch("gradient_rest", batch, -(-rest // self.machine.threads), 0)
+        self.machine.launch("gradient_rest", batch, -(-rest // TILE), 8 * TILE * GROUPS)
 
 
 def _mask(mask: Any) -> dict[str, Any]:

@@ -169,7 +169,13 @@ class Connection:
         return np.searchsorted(self.pre, np.arange(self.shape[0] + 1)).astype(np.int64)
 
     def by_delay(self) -> SynapsesByDelay:
-        """The synapses of a connection with `synaptic` delays, grouped."""
+        """The synapses of a connection with `synaptic` delays, grouped.
+
+        Returns
+        -------
+        SynapsesByDelay
+            In the order in which Brian2 lets them arrive.
+        """
         assert self.pre is not None
         assert self.post is not None
         delay = self.delay
@@ -185,7 +191,20 @@ class Connection:
         )
 
     def delay_of(self, where: tuple[np.ndarray, ...], pre: np.ndarray) -> np.ndarray:
-        """Delays in steps of some synapses, as :meth:`by_channel` gives them."""
+        """Delays of some synapses.
+
+        Parameters
+        ----------
+        where : tuple of ndarray
+            Their index in ``w``, as :meth:`by_channel` gives it.
+        pre : ndarray of int
+            Their presynaptic neurons.
+
+        Returns
+        -------
+        ndarray of int32
+            Steps.
+        """
         return self.delay[where[0]] if self.synaptic else self.delay[pre]
 
     def by_channel(self) -> Iterator[ChannelSynapses]:

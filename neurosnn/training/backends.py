@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from neurosnn.core.messages import did_you_mean, message, warn
-from neurosnn.cuda import CudaEngine, why_not
+from neurosnn.cuda import CudaEngine
 from neurosnn.engine import Engine, compiler
 from neurosnn.losses import Loss
 from neurosnn.rules import Rule
@@ -92,12 +92,15 @@ def make_backend(
         )
     rule = as_rule(rule, where=_WHERE)
     if backend == "auto":
-        backend = _choose(net, rule, loss)
+        backend = _choose(net, rule)
     return BACKENDS[backend](net, rule, loss, Settings(dtype, threads))
 
 
-def _choose(net: Any, rule: Rule, loss: Loss) -> str:
-    """A graphics processor, or the engine where it can be used; a warning says why not."""
+def _choose(net: Any, rule: Rule) -> str:
+    """The engine where it can be used; a warning says why not.
+
+    A graphics processor is never chosen: it is quicker with large batches only.
+    """
     if compiler() is None:
         warn(
             "Trainer: no C++ compiler was found (CXX, c++, g++, clang++), so the network is trained "
@@ -112,7 +115,7 @@ def _choose(net: Any, rule: Rule, loss: Loss) -> str:
             "backend='brian2' to say that this is meant, or take another model.",
         )
         return "brian2"
-    return "engine" if why_not(net, rule, loss) else "cuda"
+    return "engine"
 
 
 def summary(results: Sequence[tuple[Any, int]]) -> dict[str, float]:

@@ -55,10 +55,11 @@ class Trainer(Answers, BaseTrainer):
         A loss, or the name of one with its defaults: "cross_entropy", "cross_entropy_per_step",
         "mean_square", "max_cross_entropy", "first_spike".
     backend : {"auto", "engine", "cuda", "brian2"} or object, optional
-        The fast engine, the same on an NVIDIA graphics processor, stock Brian2, or the quickest that
-        is found; or any object with their ``run(trials, targets=None, gradient=False)``. Learned
-        arrays of its own in a mapping ``parameters`` are updated with the network's; what its
-        ``prepare(trials)`` returns, if it has one, takes the place of the trials of a fit.
+        The fast engine, the same on an NVIDIA graphics processor, stock Brian2, or "auto": the
+        engine, or Brian2 with a warning where the engine cannot be; or any object with their
+        ``run(trials, targets=None, gradient=False)``. Learned arrays of its own in a mapping
+        ``parameters`` are updated with the network's; what its ``prepare(trials)`` returns, if it
+        has one, takes the place of the trials of a fit.
     dtype : {"float32", "float64"}, optional
         Numbers of the engine. Weights and updates are float64 always.
     threads : int, optional
