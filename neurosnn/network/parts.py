@@ -76,7 +76,7 @@ class Input:
             )
 
 
-@explained(n="Layer(equations.LIF(), 100)", model="Layer(equations.LIF(), 100)")
+@explained(n="Population(equations.LIF(), 100)", model="Population(equations.LIF(), 100)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Population:
     """Spiking neurons of one model.
@@ -142,6 +142,7 @@ class Population:
         return kind if self.name is None else f"{kind} {self.name}"
 
 
+@explained(n="Layer(equations.LIF(), 100)", model="Layer(equations.LIF(), 100)")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer(Population):
     """A population of a stack of layers, with the settings of the synapses to it and within it.

@@ -10,6 +10,7 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import described, message
 from neurosnn.core.symbolic import evaluate
@@ -26,6 +27,7 @@ LEARNED = ("w", "delay")
 PAIRS = 2**20
 
 
+@explained(source="Projection('E', 'I')", target="Projection('E', 'I')")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Projection:
     """Synapses from one population to another.
