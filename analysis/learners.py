@@ -262,7 +262,18 @@ class EPropLearner:
         )
         self.names = eprop_names(self.model)
         self.dimensions = self.synapses.variables[self.names("G")].dim
-        post.variables[self.names("L")].set_value(float(self.learning_signal))
+        signal = post.variables[self.names("L")]
+        signal.set_value(float(self.learning_signal))
+        if np.any(signal.get_value() != float(self.learning_signal)):
+            raise ValueError(
+                message(
+                    f"the model's own L cannot hold learning_signal = {self.learning_signal}.",
+                    "EProp",
+                    "A variable L that the dynamics do not read is the learning signal, and this one is "
+                    "no real number.",
+                    "Declare it as 'L : 1', or give it another name.",
+                )
+            )
         return (self.synapses,)
 
     def change(self) -> np.ndarray:

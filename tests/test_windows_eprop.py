@@ -22,6 +22,7 @@ LIF_MV = NeuronModel(
     parameters={"tau_m": 20 * ms, "v_rest": -70 * mV, "v_th": -50 * mV},
     initial={"v": "v_rest"},
 )
+PSI = "clip(1 - abs(v - v_th)/(20*mV), 0, 1)/(20*mV)"
 CURRENT = NeuronModel(
     name="synaptic current",
     equations="dv/dt = (R*I - v)/tau_m : volt\ndI/dt = -I/tau_s : amp",
@@ -104,6 +105,12 @@ def test_window_of_eprop_of_izhikevich_needs_a_background_it_can_hold():
         analysis.stdp_window(
             EProp(), post=equations.LIF(), background=0, max_lag=1 * ms, weight=0.5
         )
+
+
+def test_a_learning_signal_that_the_model_cannot_hold():
+    model = dataclasses.replace(LIF_MV, equations=LIF_MV.equations + "\nL : integer", surrogate=PSI)
+    with pytest.raises(ValueError, match="L cannot hold learning_signal = 0.5"):
+        analysis.stdp_window(EProp(), post=model, max_lag=1 * ms, learning_signal=0.5)
 
 
 def test_eligibility_trace_of_eprop_and_its_components():

@@ -36,7 +36,13 @@ MARK = "___"
 SINCE_SPIKE = f"{MARK}since_spike"
 
 
-class _StepFunction(sympy.Function):
+class _Number(sympy.Function):
+    """A function of numbers; sympy would take that of a condition for one without a commutative product."""
+
+    is_commutative = True
+
+
+class _StepFunction(_Number):
     """A function that is constant between its jumps; its derivative is zero."""
 
     def _eval_derivative(self, symbol):
@@ -63,7 +69,7 @@ class sign(_StepFunction):
     """-1, 0 or 1."""
 
 
-class clip(sympy.Function):
+class clip(_Number):
     """clip(x, low, high); its slope is 1 inside the limits and 0 outside."""
 
     def fdiff(self, argindex=1):
@@ -75,21 +81,21 @@ class clip(sympy.Function):
         return int_(x <= low if argindex == 2 else x >= high)
 
 
-class nonzero(sympy.Function):
+class nonzero(_Number):
     """Its argument, or 1 where that is zero: what a slope divides by. `written_out` says it in Brian2."""
 
     def fdiff(self, argindex=1):
         return sympy.S.One
 
 
-class exprel(sympy.Function):
+class exprel(_Number):
     """exprel(x) = (exp(x) - 1)/x, whose slope sympy would write as 0/0 at zero."""
 
     def fdiff(self, argindex=1):
         return exprel_slope(self.args[0])
 
 
-class exprel_slope(sympy.Function):
+class exprel_slope(_Number):
     """The derivative of exprel. `written_out` says it in Brian2."""
 
     def fdiff(self, argindex=1):
@@ -97,14 +103,17 @@ class exprel_slope(sympy.Function):
         return (sympy.exp(x) - 2 * exprel_slope(x)) / nonzero(x)
 
 
-class magnitude(sympy.Function):
+class magnitude(_Number):
     """abs(x) of what sympy does not know to be real: the slope is sign(x), without re(x) and im(x)."""
+
+    is_extended_real = True
+    is_extended_nonnegative = True
 
     def fdiff(self, argindex=1):
         return sign(self.args[0])
 
 
-class power(sympy.Function):
+class power(_Number):
     """x**p with a slope of zero, not infinity, where x is zero: times the slope 0 of abs it is zero."""
 
     def fdiff(self, argindex=1):

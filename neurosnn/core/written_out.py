@@ -64,7 +64,18 @@ class _Writer(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
         node.left, *node.comparators = self.with_units([node.left, *node.comparators])
-        return node
+        return self.readable(node)
+
+    def readable(self, node: ast.Compare) -> ast.expr:
+        """Without sums that hold a condition on a side: Brian2's sympy takes them for complex."""
+        unequal = isinstance(node.ops[0], ast.Gt | ast.Lt | ast.GtE | ast.LtE)
+        if not unequal or not any(isinstance(n, ast.Compare) for n in list(ast.walk(node))[1:]):
+            return node
+        self.changed = True
+        left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
+        compared = _parsed(f"sign(({left}) - ({right})) > 0")
+        compared.ops = node.ops
+        return compared
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
@@ -76,14 +87,14 @@ class _Writer(ast.NodeTransformer):
         self.changed = True
         x = f"({ast.unparse(node.args[0])})"
         if name == exprel_slope.__name__:
-            return _slope_of_exprel(x)
+            near = self.readable(_parsed(f"abs({x}) < {SERIES_BELOW}"))
+            return _slope_of_exprel(x, f"int({ast.unparse(near)})")
         dim = self.dimensions(node.args[0])
         unit = "" if dim in (None, DIMENSIONLESS) else f"*{unit_text(dim)}"
         return _parsed(f"{x} + int({x} == 0{unit}){unit}")
 
 
-def _slope_of_exprel(x: str) -> ast.expr:
-    near = f"int(abs({x}) < {SERIES_BELOW})"
+def _slope_of_exprel(x: str, near: str) -> ast.expr:
     small, series = f"clip({x}, -{SERIES_BELOW}, {SERIES_BELOW})", "0"
     for n in reversed(range(9)):
         series = f"1/{math.factorial(n) * (n + 2)}.0 + {small}*({series})"
