@@ -130,9 +130,7 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
     drift = _total(-lam[row] * differentiate(flow[row], "lastspike") for row in states)
     if drift != 0:
         dynamics += f"\ndfeedback/dt = {_text(drift, model)} : Hz"
-    spike, caused, waited, rise = (
-        _at_spike(hybrid, flow, lam) if model.spikes else ("", "", "", "")
-    )
+    spike, caused, waited, rise = _at_spike(hybrid, flow, lam) if model.spikes else ("", "", "", "")
     slopes = {key: to_symbolic(text) for key, text in hybrid.input_slope.items()}
     return AdjointEquations(
         dynamics=dynamics,
