@@ -3,7 +3,7 @@
 A step function such as ``(t/(3.65*ms)) % 1`` or ``int(v > 0.6)`` whose argument lies on its jump takes the
 side of the rounding. Brian2's targets round differently there (they pull constants out of loops), and so does
 any other program: such a case says nothing. It is told from a defect by stock Brian2 alone, which must leave
-its path in the same step if all numbers of the model change by a trillionth or less.
+its path in the same step, or before, if all numbers of the model change by a trillionth or less.
 """
 
 from __future__ import annotations
