@@ -12,8 +12,17 @@ from scipy.special import exprel
 from test_silent_results import driven, input_spikes, network, no_spikes, same_spikes
 
 from neurosnn import EProp, EventProp, NeuronModel, equations
+from neurosnn.calculus.filters import in_place
 from neurosnn.calculus.step import step_map
-from neurosnn.core.symbolic import differentiate, int_, to_string, to_symbolic
+from neurosnn.core.names import FreeNames
+from neurosnn.core.symbolic import (
+    differentiate,
+    evaluate,
+    int_,
+    statements,
+    to_string,
+    to_symbolic,
+)
 from neurosnn.core.written_out import written_out
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
@@ -93,6 +102,15 @@ IN_VOLTS = {
             },
             reset="v = 0*mV; u = 0.3*mV - u",
         ),
+        neuron("0.3*int(v > 0.4) + clip(v, -1, 0.7) + 0.3 - v", method="rk4"),
+        neuron("int(t > 16.6*ms) + sqrt(abs(v)) - v", step="v = clip(v, -0.5, 1.2)"),
+        neuron("0.2*int(b) + 0.3*sin(v) - v", "b : boolean", step="b = v > 0.5", method="rk4"),
+        neuron(
+            more="x : 1\ns = exp(-abs(x)) : 1 (constant over dt)",
+            reset="v = 0; x += 0.1*s",
+            step="v += 0.1*clip(x, -1, 0.7)",
+            spike_gradient=("x",),
+        ),
     ],
     ids=[
         "True",
@@ -108,6 +126,10 @@ IN_VOLTS = {
         "clip",
         "clip at 0",
         "root in volts",
+        "stages that hold conditions",
+        "clip of conditions",
+        "boolean of a long step",
+        "traces that read each other",
     ],
 )
 def test_gradient_is_finite_and_that_of_online_eprop(model):
@@ -143,6 +165,64 @@ def test_an_input_that_cannot_reach_the_threshold_online():
     np.testing.assert_allclose(recurrent, engine.gradient["recurrent.w"], rtol=1e-9, atol=1e-20)
     assert not recurrent[3:].any()
     assert recurrent[:3].any()
+
+
+def test_statements_as_if_at_once():
+    """In Brian2's numpy code ``old = x; x = x + y`` changes old as well, for it names the same array."""
+    values = {"a": 1.0, "b": 10.0, "c": 100.0}
+    new = {"a": "a + c", "b": "b + 2*a", "c": "c + b + a"}
+    depends = {"a": {"a", "c"}, "b": {"b", "a"}, "c": {"c", "b", "a"}}
+    group = NeuronGroup(2, "a : 1\nb : 1\nc : 1", namespace={})
+    for name, value in values.items():
+        setattr(group, name, value)
+    group.run_regularly(in_place(new, depends, FreeNames()), dt=1 * ms)
+    Network(group).run(1 * ms, namespace={})
+    assert [getattr(group, name)[0] for name in "abc"] == [101, 12, 111]
+
+
+def test_a_slope_divides_by_no_exponential():
+    """sign(x) - exp(abs(x)), times exp(-abs(x)), is 0*inf for an x beyond 709."""
+    model = neuron(
+        "exp(-abs(x)) + x - v",
+        "dx/dt = -x/(20*ms) : 1",
+        inputs=("x",),
+        method="exponential_euler",
+    )
+    text = step_map(model).transition["v", "x"]
+    values = {"x": np.array([-2.0, 2.0, 1000.0]), "dt": 1e-3}
+    expected = -np.expm1(-0.1) * np.array([1 + np.exp(-2), 1 - np.exp(-2), 1])
+    np.testing.assert_allclose(evaluate(text, values), expected, rtol=1e-12)
+
+
+#: A subexpression s = v % 1.5, and r = 2*s.
+@pytest.mark.parametrize(
+    ("code", "old"),
+    [
+        ("v += 0.1*s; w += s", True),
+        ("w = r; v += 1; w = r", True),
+        ("v += 0.1*s; w += 1; v += s", False),
+        ("w = s; v += 1; w = s", False),
+        ("v += 1; w = r", False),
+        ("w = s; w += s; v += s", False),
+    ],
+)
+@pytest.mark.parametrize("field", ["step", "reset"])
+def test_subexpressions_that_brian2_does_not_compute_again(code, old, field):
+    more = "w : 1\ns = v % 1.5 : 1\nr = 2*s : 1"
+    group = NeuronGroup(1, f"v : 1\n{more}", namespace={})
+    group.v = expected_v = 1.0
+    group.run_regularly(code, dt=1 * ms)
+    Network(group).run(1 * ms, namespace={})
+    values = {"v": expected_v, "w": 0.0}
+    for name, text in statements(code):
+        s = values["v"] % 1.5
+        values[name] = float(evaluate(text, values | {"s": s, "r": 2 * s}))
+    assert (group.w[0] != values["w"]) == old
+    if old:
+        with pytest.raises(ValueError, match="Brian2 computes . once, before the change.*Write"):
+            neuron(more=more, **{field: code})
+    else:
+        neuron(more=more, **{field: code})
 
 
 @pytest.mark.parametrize("rests", [True, False])

@@ -227,8 +227,8 @@ def network():
     for connection in net.connections.values():
         if connection.target != "readout":
             size = 2.5e-10 if connection.target == "hidden1" else 6e-10
-            connection.w[:] = rng.normal(0.7, 0.7, connection.w.shape) * size
-            connection.w[:] *= 1 if connection.mask is None else connection.mask
+            w = rng.normal(0.7, 0.7, connection.w.shape) * size
+            connection.w[:] = w if connection.mask is None else w * connection.mask
     trials = spike_trials(1, N_IN, N_STEPS // 25, rate=60.0, seed=5)
     return net, trials
 

@@ -18,6 +18,8 @@ from functools import lru_cache
 from typing import Any
 
 import sympy
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import BooleanFunction
 
 from neurosnn.core.symbolic import (
     MARK,
@@ -123,6 +125,8 @@ class Chain:
 
     def _is_long(self, value: sympy.Expr) -> bool:
         """Whether a value keeps its name. What is linear in the state has constant derivatives."""
+        if isinstance(value, Relational | BooleanFunction):  # no derivative goes through it
+            return False
         length = value.count_ops()
         if length <= LONG_VALUE or length > LONG_LINEAR:
             return bool(length > LONG_VALUE)
@@ -168,4 +172,10 @@ def simplify(expression: sympy.Expr) -> sympy.Expr:
         return expression
     multiplied = sympy.powsimp(sympy.expand_mul(expression))
     forms = [multiplied, sympy.powsimp(expression), sympy.powsimp(sympy.factor(multiplied))]
-    return min(forms, key=sympy.count_ops)
+    return min((form for form in forms if not _grows(form, multiplied)), key=sympy.count_ops)
+
+
+def _grows(form: sympy.Expr, multiplied: sympy.Expr) -> bool:
+    """Whether a form divides by an exponential, whose inverse may be infinite where it is zero."""
+    exponents = {one.exp for one in multiplied.atoms(sympy.exp)}
+    return any(-one.exp in exponents and one.exp not in exponents for one in form.atoms(sympy.exp))

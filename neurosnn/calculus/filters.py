@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
-from brian2.utils.stringtools import get_identifiers, word_substitute
+from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.step import step_map
 from neurosnn.core.messages import message
@@ -23,27 +23,22 @@ __all__ = ["ReadoutFilter", "in_place", "model_filter", "read_filter"]
 def in_place(
     expressions: Mapping[str, str], depends: Mapping[str, set[str]], names: FreeNames
 ) -> str:
-    """Statements that give all variables their new values as if at once."""
-    lines, left = [], dict(expressions)
+    """Statements that give all variables their new values as if at once.
+
+    No statement keeps an old value as ``old = x``: in Brian2's numpy code that is another name of the
+    array that ``x = x + y`` then changes in its place.
+    """
+    lines, last, left = [], [], dict(expressions)
     while left:
         free = [
             row for row in left if not any(row in depends[other] for other in left if other != row)
         ]
-        if free:
-            row = free[0]
-        else:
-            row = next(iter(left))
-            old = names(f"old_{row}")
-            lines.append(f"{old} = {row}")
-            depends = {
-                key: (value - {row} if key != row else value) for key, value in depends.items()
-            }
-            left = {
-                key: word_substitute(text, {row: old}) if key != row else text
-                for key, text in left.items()
-            }
-        lines.append(f"{row} = {left.pop(row)}")
-    return "\n".join(lines)
+        row = free[0] if free else next(iter(left))
+        new = row if free else names(f"new_{row}")
+        lines.append(f"{new} = {left.pop(row)}")
+        if not free:
+            last.append(f"{row} = {new}")
+    return "\n".join(lines + last)
 
 
 @dataclass(frozen=True)

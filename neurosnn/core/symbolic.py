@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 import sympy
 from brian2.core.namespace import DEFAULT_UNITS
-from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
+from brian2.parsing.rendering import SympyNodeRenderer
+from brian2.parsing.sympytools import sympy_to_str
 from brian2.units.unitsafefunctions import exprel as brian2_exprel
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
@@ -133,9 +134,26 @@ _FUNCTIONS = {
 }
 
 
+class _Reader(SympyNodeRenderer):
+    """Brian2's reader with functions that sympy knows to be numbers.
+
+    To Brian2's own, ``0.3*int(t > 1*ms) + v > 0.2`` compares complex numbers, which sympy refuses.
+    """
+
+    def render_func(self, node: ast.Name) -> Callable[..., sympy.Expr]:
+        function = super().render_func(node)
+        own = isinstance(function, sympy.core.function.UndefinedFunction)
+        return _FUNCTIONS.get(function.__name__, function) if own else function
+
+
+@lru_cache(maxsize=4096)
 def to_symbolic(expression: str) -> sympy.Expr:
     """Read a Brian2 expression; all of its names become real symbols."""
-    return normalize(sympy.sympify(str_to_sympy(expression)))  # a plain True is no expression
+    try:
+        read = _Reader().render_expr(expression)
+    except (TypeError, ValueError, NameError) as error:
+        raise SyntaxError(f"'{shortened(expression, 200)}' is no expression: {error}") from error
+    return normalize(sympy.sympify(read))  # a plain True is no expression
 
 
 def normalize(expression: sympy.Expr) -> sympy.Expr:

@@ -62,12 +62,14 @@ class Run(NamedTuple):
     slopes: list[float]
     #: All moments at which something happens, for a look at how close they are.
     events: list[float]
+    #: The margin at each spike.
+    heights: list[float]
 
 
 def run(neuron, times, weights, duration):
     """A trial in which input spikes of these weights arrive at these times, in their order."""
     h, t, last, free = np.array(neuron.initial, float), 0.0, -1e4, True
-    found = Run([], [], [], [])
+    found = Run([], [], [], [], [])
     for arrival, w in [*zip(times, weights, strict=True), (duration, None)]:
         while t < arrival and len(found.spikes) <= MOST:
             t, h, event = _to_event(neuron, t, h, last, free, arrival)
@@ -78,6 +80,7 @@ def run(neuron, times, weights, duration):
             if event == "spike" or waited:
                 found.spikes.append(t)
                 found.released.append(waited)
+                found.heights.append(float(neuron.margin(t, h, last)))
                 found.slopes.append(np.nan if waited else _slope(neuron, t, h, last))
                 last, h = t, np.array(neuron.jump(t, h), float)
                 free = neuron.rest is None or neuron.rest(t, h, last) > 0
