@@ -240,7 +240,7 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
         g = to_symbolic(crossing)
         margin = {name: differentiate(g, name) for name in states}
         for name in model.inputs:
-            if differentiate(margin[name], name) != 0:
+            if not _constant(margin[name], name):
                 refuse(
                     f"the threshold is not linear in '{name}', to which spikes add.",
                     "Which of several arrivals makes the neuron fire is found by taking them away again.",
@@ -270,7 +270,7 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
             )
     for row in states:
         for channel in model.inputs:
-            if differentiate(differentiate(flow[row], channel), channel) != 0:
+            if not _constant(differentiate(flow[row], channel), channel):
                 refuse(
                     f"the flow of '{row}' is not linear in the input '{channel}'.",
                     "The change of the flow at an arrival is then not proportional to the weight.",
@@ -370,6 +370,11 @@ def _release(model: NeuronModel, subexpressions: dict, flow: dict) -> Release | 
             }
         ),
     )
+
+
+def _constant(slope: sympy.Expr, name: str) -> bool:
+    """Whether a slope is the same for all values of a variable; that of clip is not, between its limits or beyond."""
+    return symbol(name) not in sympy.expand(slope).free_symbols
 
 
 def _by_flag(flow: sympy.Expr) -> sympy.Expr:
