@@ -108,7 +108,7 @@ NEURONS = {
             "jump": to_zero,
         },
         (2e-3, 4e-3, 15e-3),
-        (5, 5, 6),
+        (9, 4, 8),
     ),
     "works at rest only": neuron(
         "dv/dt = (I - v*(1 + 4*int(not not_refractory)))/tau : 1" + CURRENT,

@@ -162,7 +162,9 @@ def test_gradient_equals_differences_of_fine_simulation(name, seed, dt):
 
 def neuron(added, threshold="v > 1", refractory=False):
     """A neuron with a second variable, and something more in its flow."""
-    text = f"dv/dt = (I - v + {added})/(20*ms) : 1\ndu/dt = (v - u)/(9*ms) : 1\ndI/dt = -I/(5*ms) : 1"
+    text = (
+        f"dv/dt = (I - v + {added})/(20*ms) : 1\ndu/dt = (v - u)/(9*ms) : 1\ndI/dt = -I/(5*ms) : 1"
+    )
     return NeuronModel(
         equations=text,
         threshold=threshold,
@@ -190,7 +192,9 @@ def neuron(added, threshold="v > 1", refractory=False):
     ],
 )
 def test_a_flow_that_jumps_between_spikes_is_refused(added, jump):
-    with pytest.raises(ValueError, match=f"the flow of 'v' jumps, by ({jump}), where a state crosses"):
+    with pytest.raises(
+        ValueError, match=f"the flow of 'v' jumps, by ({jump}), where a state crosses"
+    ):
         hybrid_map(neuron(added))
 
 

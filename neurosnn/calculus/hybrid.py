@@ -263,7 +263,7 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
         if jump:
             refuse(
                 f"{which} jumps, by {shortened(jump, 100)}, where a state crosses a value.",
-                "EventProp takes the jumps at spikes and at the ends of refractory periods, not this one, and "
+                "EventProp takes the jumps at spikes and at the ends of refractory periods, not this one: "
                 "its gradient would be wrong.",
                 "Write a smooth function, such as 1/(1 + exp((V_h - V)/(1*mV))) for int(V > V_h), or use "
                 "EProp or BPTT.",
@@ -373,7 +373,7 @@ def _release(model: NeuronModel, subexpressions: dict, flow: dict) -> Release | 
 
 
 def _constant(slope: sympy.Expr, name: str) -> bool:
-    """Whether a slope is the same for all values of a variable; that of clip is not, between its limits or beyond."""
+    """Whether a slope is the same for all values of a variable; that of clip is not."""
     return symbol(name) not in sympy.expand(slope).free_symbols
 
 

@@ -1,9 +1,9 @@
 r"""Where a function of the state jumps: conditions and steps whose sides differ.
 
 An expression with ``int(v > v_h)``, ``sign(v)`` or ``floor(v)`` is made of smooth pieces. A surface s = 0
-between two of them does no harm if both have the same value there, as ``int(v > v_h)*(v - v_h)`` has: all that
-is written with the surface is replaced by what holds on either side of it, the surface is put in, and the
-difference must vanish. What cannot be shown to vanish counts as a jump.
+between two of them does no harm if both have the same value there, as for ``int(v > v_h)*(v - v_h)``. To find
+out, all that is written with the surface is replaced by what holds on either side of it, the surface is put
+in, and the difference must vanish. What cannot be shown to vanish counts as a jump.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def _steps(expression: sympy.Expr) -> Iterator[_Step]:
             yield _Step(x, True, node, sympy.S.One, sympy.S.Zero)  # a number, cut off
 
 
-def _oriented(where: sympy.Expr, node: sympy.Basic, above: sympy.Basic, below: sympy.Basic) -> _Step:
+def _oriented(
+    where: sympy.Expr, node: sympy.Basic, above: sympy.Basic, below: sympy.Basic
+) -> _Step:
     """The same surface for v > a and for a > v."""
     where = sympy.expand(where)
     if where.could_extract_minus_sign():

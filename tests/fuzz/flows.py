@@ -262,7 +262,8 @@ def eventprop(cases: Sequence[FlowCase], expected: Any = None) -> list[Verdict]:
     def again(part: list[FlowCase]) -> list[Verdict]:
         verdicts = []
         for case, fine in zip(part, _gradients(part, DT / 4), strict=True):
-            w = (4 * fine.w - coarse[id(case)].w) / 3
+            before = coarse[id(case)]  # among other neurons, and so with another error
+            w = (4 * fine.w - before.w * _worth(case, fine) / _worth(case, before)) / 3
             verdicts.append(_verdict(case, fine._replace(w=w)))
         return verdicts
 
@@ -317,13 +318,17 @@ def usable_or_error(case: FlowCase) -> Verdict | None:
         return Verdict("invalid", f"the oracle: {error!r}")
 
 
+def _worth(case: FlowCase, found: Gradient) -> float:
+    """Derivative of the loss by the trace of the neuron in the readout."""
+    return (case.connections("here")["readout_here"].w @ found.error)[0]
+
+
 def _verdict(case: FlowCase, found: Gradient) -> Verdict:
     exact, slopes = case.exact
     times, ours = found.times, found.w
     if len(times) != len(exact.spikes) or np.abs(times - exact.spikes).max() > 50 * DT:
         return Verdict("different", f"spikes at {times}, not {np.array(exact.spikes)} (s)")
-    worth = (case.connections("here")["readout_here"].w @ found.error)[0]
-    theirs = slopes @ np.array([readout_gain(time) for time in exact.spikes]) * worth
+    theirs = slopes @ np.array([readout_gain(time) for time in exact.spikes]) * _worth(case, found)
     size = max(np.abs(theirs).max(), np.abs(ours).max())
     if np.abs(ours - theirs).max() <= case.tolerance * size:
         return Verdict("same")
