@@ -59,7 +59,18 @@ def first_jump(expression: sympy.Expr, crossed: Callable[[set[str]], bool]) -> s
 
 
 def settled(expression: sympy.Expr) -> sympy.Expr:
-    """Conditions that are known to hold, or not to, as numbers."""
+    """Conditions that are known to hold, or not to, as numbers.
+
+    Parameters
+    ----------
+    expression : sympy.Expr
+        An expression with ``int(True)`` or ``int(False)``.
+
+    Returns
+    -------
+    sympy.Expr
+        With 1 and 0.
+    """
     return expression.replace(
         lambda node: isinstance(node, int_) and node.args[0] in (sympy.true, sympy.false),
         lambda node: sympy.Integer(bool(node.args[0])),
