@@ -6,11 +6,13 @@ import collections
 
 import numpy as np
 import pytest
+from brian2 import ms
 from fuzz import flows, routes
 from zoo import table
 from zoo.flows import Flow
 from zoo.table import EXPORTED, FACTORED, FLOWS, NEURONS, REFUSED, TORCH
 
+from neurosnn import EProp, analysis
 from neurosnn.calculus.hybrid import hybrid_map
 from neurosnn.calculus.step import model_code, pseudo_derivative, refuse_undifferentiable
 
@@ -97,6 +99,16 @@ def test_eventprop_is_the_difference_of_spike_times():
 def test_an_exported_program_spikes_as_stock_brian2(stock):
     found = verdicts("exported", EXPORTED, stock)
     assert others(found) == {}
+
+
+def test_window_of_eprop_is_the_closed_form():
+    """At rest the pseudo-derivative is zero: 0.3*exp(-lag/tau), from the step of the spike alone."""
+    stein = NEURONS["stein"]
+    model = stein.read(stein.group(1))
+    window = analysis.stdp_window(
+        EProp(), post=model, background=0, max_lag=2 * ms, step=2 * ms, dt=0.05 * ms
+    )
+    np.testing.assert_allclose(window.dw, [0, 0, 0.3 * np.exp(-0.2)], rtol=1e-6, atol=1e-12)
 
 
 def test_the_page_of_the_manual_is_that_of_the_table(project_root):
