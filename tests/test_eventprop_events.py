@@ -95,6 +95,38 @@ NEURONS = {
         (6, 1, 1, 4),
         refractory=5 * ms,
     ),
+    "a kink in the flow": neuron(
+        "dv/dt = (I - v + int(v > 0.5)*1.5*(v - 0.5))/tau : 1" + CURRENT,
+        "v > 1",
+        "v = 0",
+        {
+            "flow": lambda t, h, last, free: (
+                (h[1] - h[0] + 1.5 * max(h[0] - 0.5, 0)) / 20e-3,
+                -h[1] / 10e-3,
+            ),
+            "margin": over_one,
+            "jump": to_zero,
+        },
+        (2e-3, 4e-3, 15e-3),
+        (9, 4, 8),
+    ),
+    "works at rest only": neuron(
+        "dv/dt = (I - v*(1 + 4*int(not not_refractory)))/tau : 1" + CURRENT,
+        "v > 1",
+        "v = 0.5",
+        {
+            "flow": lambda t, h, last, free: (
+                (h[1] - h[0] * (5 - 4 * free)) / 20e-3,
+                -h[1] / 10e-3,
+            ),
+            "margin": over_one,
+            "jump": lambda t, h: (0.5, h[1]),
+            "rest": resting(3e-3),
+        },
+        (2e-3, 4e-3, 15e-3),
+        (6, 6, 6),
+        refractory=3 * ms,
+    ),
     "time in the threshold": neuron(
         MEMBRANE + CURRENT,
         "v > 1.5 - t/(40*ms)",

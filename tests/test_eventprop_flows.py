@@ -10,6 +10,7 @@ from eventprop_cases import LABEL, N, engine, grid_run, lif_case, trials
 from reference.event_driven import Smooth, differences, simulate
 
 from neurosnn import EventProp, NeuronModel, equations
+from neurosnn.calculus.hybrid import hybrid_map
 
 
 class Flow(NamedTuple):
@@ -157,6 +158,105 @@ def test_gradient_equals_differences_of_fine_simulation(name, seed, dt):
         case.reference, case.times, case.channels, LABEL, (0, FLOWS[name].learned)
     ).sum()
     assert gradient[f"hidden.{FLOWS[name].learned}"] == pytest.approx(theirs, rel=0.05)
+
+
+def neuron(added, threshold="v > 1", refractory=False):
+    """A neuron with a second variable, and something more in its flow."""
+    text = (
+        f"dv/dt = (I - v + {added})/(20*ms) : 1\ndu/dt = (v - u)/(9*ms) : 1\ndI/dt = -I/(5*ms) : 1"
+    )
+    return NeuronModel(
+        equations=text,
+        threshold=threshold,
+        reset="v = 0",
+        refractory=refractory,
+        method="euler",
+        inputs=("I",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("added", "jump"),
+    [
+        ("int(v > 0.5)", "v > 0.5"),
+        ("u*int(0.5 <= v)", "0.5 <= v"),
+        ("int(v > 0.5)*(v - 0.4)", "v > 0.5"),
+        ("int(v > 0.5 and u > 0.2)*(v - 0.5)", "u > 0.2"),
+        ("int(v > u)*v + int(v <= u)*2*u", "v > u|v <= u"),
+        ("v/(1 + int(v > 0.5))", "v > 0.5"),
+        ("sign(u)", r"sign\(u\)"),
+        ("floor(3*v)", r"floor\(3\*v\)"),
+        ("ceil(v)*u", r"ceil\(v\)"),
+        ("3*v % 1", r"floor\(3\*v\)"),
+        ("int(3*v)", r"int\(3\*v\)"),
+    ],
+)
+def test_a_flow_that_jumps_between_spikes_is_refused(added, jump):
+    with pytest.raises(
+        ValueError, match=f"the flow of 'v' jumps, by ({jump}), where a state crosses"
+    ):
+        hybrid_map(neuron(added))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "refractory", "what"),
+    [
+        ("v > 1 + int(u > 0.3)", False, "the threshold"),
+        ("v > 1", "(1 + int(u > 0.3))*ms", "the end of the refractory period"),
+    ],
+)
+def test_a_threshold_or_a_rest_that_jumps_is_refused(threshold, refractory, what):
+    with pytest.raises(ValueError, match=f"{what} jumps, by u > 0.3"):
+        hybrid_map(neuron("0", threshold, refractory))
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "abs(u) + clip(v, 0, 0.5)",
+        "u*sign(u)",
+        "int(v > 0.5)*(v**2 - 0.25)*exp(u)",
+        "int(v > 0.5)*(clip(v, 0.5, 1) - 0.5)",
+        "int(v > u)*v + int(v <= u)*u",
+        "int(0.5 > v)*0.5 + v*int(v >= 0.5)",
+        "(v % 1)*(1 - v % 1)",
+        "int(t > 5*ms) + sign(t - 9*ms) + floor(t/(7*ms))",
+    ],
+)
+def test_a_flow_without_jumps_or_with_those_of_the_time_is_taken(added):
+    assert hybrid_map(neuron(added)).flow["v"]
+
+
+def test_a_time_that_the_state_sets_is_no_time_alone():
+    model = NeuronModel(
+        equations="dv/dt = (I - v + int(t > due))/(20*ms) : 1\ndI/dt = -I/(5*ms) : 1\ndue : second",
+        threshold="v > 1",
+        reset="v = 0\ndue = t + 3*ms",
+        method="euler",
+        inputs=("I",),
+    )
+    with pytest.raises(ValueError, match="the flow of 'v' jumps, by (due < t|t > due)"):
+        hybrid_map(model)
+
+
+def test_flow_at_rest_only_ends_with_the_rest():
+    both = [
+        hybrid_map(neuron(f"u*{flag}", refractory=2 * ms)).release.jump
+        for flag in ("int(not not_refractory)", "(1 - int(not_refractory))")
+    ]
+    assert both[0] == both[1] != {}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("clip(I, 0, 1)", "the flow of 'v' is not linear in the input 'I'"),
+        ("int(I > 1)*(I - 1)", "the flow of 'v' is not linear in the input 'I'"),
+    ],
+)
+def test_an_input_that_bends_the_flow_is_refused(text, what):
+    with pytest.raises(ValueError, match=what):
+        hybrid_map(neuron(text))
 
 
 def test_printed_equations_are_those_of_wunderlich_and_pehle():

@@ -489,6 +489,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "printed",
     ),
     Mutant(
+        "hybrid: flows that jump are taken",
+        "neurosnn/calculus/jumps.py",
+        "if difference != 0 and (whole or not _vanishes(difference, where)):",
+        "if difference != 0 and whole and not _vanishes(difference, where):",
+        ("test_eventprop_flows.py",),
+        "jumps",
+    ),
+    Mutant(
         "hybrid: reset slopes transposed",
         "neurosnn/calculus/hybrid.py",
         "{(r, c): differentiate(after_reset[r], c) for r, c in pairs}",

@@ -42,12 +42,14 @@ from brian2.units.allunits import second
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.chain import Chain, Statements
+from neurosnn.calculus.jumps import first_jump, settled
 from neurosnn.calculus.margin import margin_of
 from neurosnn.calculus.step import model_code, refuse_noise
-from neurosnn.core.messages import message
+from neurosnn.core.messages import message, shortened
 from neurosnn.core.symbolic import (
     differentiate,
     expand,
+    int_,
     run_symbolically,
     substitute,
     symbol,
@@ -172,8 +174,8 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     ------
     ValueError
         If the model has `step` code (a recursion has no flow), noise, a threshold or a refractory
-        condition that is not one comparison, a flow or a threshold that is not linear in an input, or
-        an input that ends a refractory period at once.
+        condition that is not one comparison, a flow or a threshold that is not linear in an input, one
+        that jumps where a state crosses a value, or an input that ends a refractory period at once.
 
     Examples
     --------
@@ -223,7 +225,7 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
             "Let presynaptic spikes add to a synaptic current or conductance.",
         )
     flow = {
-        name: to_symbolic(expand(equations[name].expr.code, subexpressions))
+        name: _by_flag(to_symbolic(expand(equations[name].expr.code, subexpressions)))
         if name in equations.diff_eq_names
         else sympy.S.Zero
         for name in states
@@ -238,16 +240,37 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
         g = to_symbolic(crossing)
         margin = {name: differentiate(g, name) for name in states}
         for name in model.inputs:
-            if differentiate(margin[name], name) != 0:
+            if not _constant(margin[name], name):
                 refuse(
                     f"the threshold is not linear in '{name}', to which spikes add.",
                     "Which of several arrivals makes the neuron fire is found by taking them away again.",
                     f"Write it as '{name} > threshold', or let spikes add to a synaptic current.",
                 )
 
+    release = _release(model, subexpressions, flow)
+
+    def crossed(names: set[str]) -> bool:
+        """Whether a surface is crossed between spikes, at a time that depends on the weights."""
+        moves = names & set(equations.diff_eq_names)
+        return bool(moves or ("t" in names and names & {*states, "lastspike", *learn}))
+
+    kept = {f"the flow of '{name}'": value for name, value in flow.items()}
+    kept["the threshold"] = g
+    if release is not None:
+        kept["the end of the refractory period"] = to_symbolic(release.crossing)
+    for which, value in kept.items():
+        jump = first_jump(value, crossed)
+        if jump:
+            refuse(
+                f"{which} jumps, by {shortened(jump, 100)}, where a state crosses a value.",
+                "EventProp takes the jumps at spikes and at the ends of refractory periods, not this one: "
+                "its gradient would be wrong.",
+                "Write a smooth function, such as 1/(1 + exp((V_h - V)/(1*mV))) for int(V > V_h), or use "
+                "EProp or BPTT.",
+            )
     for row in states:
         for channel in model.inputs:
-            if differentiate(differentiate(flow[row], channel), channel) != 0:
+            if not _constant(differentiate(flow[row], channel), channel):
                 refuse(
                     f"the flow of '{row}' is not linear in the input '{channel}'.",
                     "The change of the flow at an arrival is then not proportional to the weight.",
@@ -299,7 +322,7 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
         reset={name: to_string(after_reset[name]) for name in states},
         reset_slope=_strings(reset_slope),
         reset_rate=_strings({name: differentiate(after_reset[name], "t") for name in states}),
-        release=_release(model, subexpressions, flow),
+        release=release,
         parameters=effects,
     )
 
@@ -346,6 +369,26 @@ def _release(model: NeuronModel, subexpressions: dict, flow: dict) -> Release | 
                 for name, value in flow.items()
             }
         ),
+    )
+
+
+def _constant(slope: sympy.Expr, name: str) -> bool:
+    """Whether a slope is the same for all values of a variable; that of clip is not."""
+    return symbol(name) not in sympy.expand(slope).free_symbols
+
+
+def _by_flag(flow: sympy.Expr) -> sympy.Expr:
+    """A flow in which the flag of the refractory period stands as `MOVES` only."""
+    flag, free = symbol("not_refractory"), to_symbolic(MOVES)
+
+    def split(node: sympy.Expr) -> sympy.Expr:
+        there, not_there = (
+            settled(node.xreplace({flag: value})) for value in (sympy.true, sympy.false)
+        )
+        return free * there + (1 - free) * not_there
+
+    return flow.replace(
+        lambda node: isinstance(node, int_) and node != free and node.has(flag), split
     )
 
 

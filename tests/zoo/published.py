@@ -17,7 +17,7 @@ from neurosnn.network.connection import Connection
 __all__ = ["DT", "N_STEPS", "PublishedNeuron"]
 
 #: Time step in ms and number of steps of all trials.
-DT, N_STEPS = 0.05, 400
+DT, N_STEPS = 0.05, 300
 #: The six neurons of a group get input of different strength.
 STRENGTH = np.linspace(0.5, 3.0, N)
 
