@@ -301,5 +301,6 @@ def test_a_training_goes_on_with_the_same_bits(rule, backend, dtype, tmp_path):
 
 def test_every_rule_and_backend_is_here():
     assert set(ORACLES) == set(CONSTANT) == set(RULES)
-    assert set(BACKENDS) == {"brian2", "engine"}
+    # the kernels of "cuda" run in test_cuda.py on the processor: rules, layers, both precisions
+    assert set(BACKENDS) == {"brian2", "engine", "cuda"}
     assert set(REFUSED) < set(PAIRS)
