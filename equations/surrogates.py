@@ -17,7 +17,7 @@ times height/scale.
 
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.model import si_unit
+from neurosnn.core.units import unit_text
 
 __all__ = ["arctan", "fast_sigmoid", "straight_through", "triangle"]
 
@@ -25,7 +25,7 @@ __all__ = ["arctan", "fast_sigmoid", "straight_through", "triangle"]
 def _scaled(margin: str, scale: str | float | Quantity, height: float) -> tuple[str, str]:
     """x, and the factor in front; a scale of 1 is left out."""
     if isinstance(scale, Quantity):
-        scale = f"{float(scale)!r}*{si_unit(scale.dim)}"
+        scale = f"{float(scale)!r}*{unit_text(scale.dim)}"
     if str(scale) == "1":
         return f"({margin})", f"{height}"
     return f"(({margin})/({scale}))", f"{height}/({scale})"
