@@ -266,7 +266,7 @@ def test_recipe_reads_data_that_are_not_at_hand(
 ):
     write(tmp_path)
     recipe = runpy.run_path(str(project_root / "examples/frompapers/fang_2021_plif.py"))
-    sets, shape = recipe["read"](name, tmp_path, None, 3)
+    sets, shape = recipe["read"](name, tmp_path, None, 3, 0.15)
     assert all(x.shape[1:] == input_shape for x, _ in sets)
     assert len(sets[0][1]) > len(sets[1][1]) > 0
     net = plif_network("small", convolutions=((2,), (2,)), **shape)

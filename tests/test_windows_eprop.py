@@ -182,10 +182,10 @@ def test_neuron_that_spikes_again_is_refused():
 
 # -- neurons of all kinds ---------------------------------------------------------------------------
 
-PSI = "clip(1 - abs({0} - v_th)/(20*mV), 0, 1)/(20*mV)"
+PSI_OF = "clip(1 - abs({0} - v_th)/(20*mV), 0, 1)/(20*mV)"
 RESTING = dataclasses.replace(
     LIF_MV,
-    surrogate=PSI.format("v"),
+    surrogate=PSI_OF.format("v"),
     reset="v = E",
     equations="dv/dt = (v_rest - v)/tau_m : volt",
     parameters={**LIF_MV.parameters, "E": -70 * mV},
