@@ -287,6 +287,27 @@ def read(*objects, **settings):
     return SpikingNetwork.from_brian2(objects, **{"readout": Readout(2), **settings})
 
 
+def regular():
+    """Weights that decay by themselves."""
+    cells, synapses = some("w : 1", "v += w")
+    synapses.run_regularly("w *= 0.9", dt=1 * ms)
+    return cells, synapses
+
+
+def silenced():
+    cells, synapses = some()
+    synapses.pre.active = False
+    return cells, synapses
+
+
+def begun():
+    """In the middle of a run, with a spike on its way."""
+    cells, synapses = some(delay=2 * ms)
+    cells.v = 1.5
+    Network(cells, synapses).run(0.2 * ms)
+    return cells, synapses
+
+
 def stray():
     one, _ = some()
     other = NeuronGroup(2, "v : 1", threshold="v > 1", name="other")
@@ -306,6 +327,12 @@ def stray():
         (lambda: read(*some("", "v += rand()")), "not a constant"),
         (lambda: read(*some(), learn="synapse.w"), "Did you mean 'synapses'"),
         (lambda: read(*some("w : 1", "v += w"), learn="synapses.u"), "no variable 'u'"),
+        (lambda: read(*some("w : 1\nq : 1", "v += w"), learn="synapses.q"), "no variable 'q'"),
+        (lambda: read(*some("", "v_pre += 1")), "a spike runs 'v_pre += 1'"),
+        (lambda: read(*some("w : 1\nq = 2*w : 1", "v += q")), "reads 'q', an expression"),
+        (lambda: read(*regular()), "changes in time"),
+        (lambda: read(*silenced()), "is switched off"),
+        (lambda: read(*begun()), "have run already"),
         (lambda: read(*some(), inputs="source"), "no source of spikes 'source'"),
         (lambda: read(*some(), SpikeGeneratorGroup(1, [], [] * ms), inputs=[]), "among the inputs"),
         (lambda: read(*some(), readout="out"), "no group 'out'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from brian2.core.functions import DEFAULT_FUNCTIONS, Function
@@ -12,7 +12,12 @@ from brian2.core.preferences import prefs
 from brian2.core.spikesource import SpikeSource
 from brian2.core.variables import Constant
 from brian2.devices.device import get_device
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
+from brian2.equations.equations import (
+    DIFFERENTIAL_EQUATION,
+    PARAMETER,
+    SUBEXPRESSION,
+    SingleEquation,
+)
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.groups.subgroup import Subgroup
 from brian2.input.timedarray import TimedArray
@@ -28,9 +33,6 @@ from neurosnn.model.arrivals import variables_reached
 from neurosnn.model.group_schedule import check_schedule, step_code
 from neurosnn.model.pathways import equation_text
 from neurosnn.model.registry import made_by, owner_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["array_of", "chosen_method", "constants_of_script", "fields_of_group"]
 
@@ -207,13 +209,7 @@ def _values(group: NeuronGroup, part: slice, kept: set[str]) -> tuple[dict, dict
                 "A model has no precision of its own.",
                 "Create the group without dtype; model.group(n, dtype=...) and the engine choose one.",
             )
-        values = values[0] if (values == values[0]).all() else values.copy()
-        if equation.var_type == "float":
-            values = values if np.ndim(values) else float(values)
-        elif not np.ndim(values):
-            values = bool(values) if equation.var_type == "boolean" else int(values)
-        if equation.dim is not DIMENSIONLESS:
-            values = Quantity(values, dim=equation.dim)
+        values = one_or_all(values, equation)
         changes = equation.type == DIFFERENTIAL_EQUATION or name in kept
         changes |= equation.var_type != "float" and "constant" not in equation.flags
         if equation.type == PARAMETER and not changes:
@@ -221,6 +217,14 @@ def _values(group: NeuronGroup, part: slice, kept: set[str]) -> tuple[dict, dict
         elif np.any(np.asarray(values)):
             initial[name] = values
     return parameters, initial
+
+
+def one_or_all(values: np.ndarray, equation: SingleEquation) -> Any:
+    """One value if all are the same, else a copy of all, of the type and with the unit of the equation."""
+    found: Any = values[0] if (values == values[0]).all() else values.copy()
+    if not np.ndim(found):
+        found = {"boolean": bool, "integer": int}.get(equation.var_type, float)(found)
+    return found if equation.dim is DIMENSIONLESS else Quantity(found, dim=equation.dim)
 
 
 def array_of(group: NeuronGroup, name: str, part: slice) -> np.ndarray:

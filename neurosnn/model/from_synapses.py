@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.core.messages import message
 from neurosnn.core.statements import assigned, plain_code, split_statements
-from neurosnn.model.from_group import array_of, chosen_method, constants_of_script
+from neurosnn.model.from_group import array_of, chosen_method, constants_of_script, one_or_all
 from neurosnn.model.pathways import (
     GROUP_NAMES,
     ORDERS,
@@ -148,29 +149,57 @@ def _check(synapses: Any) -> None:
             "A rule does not know which synapses there are.",
             "Declare it in the equations as an integer and set it.",
         )
+    check_as_it_stands(synapses, partial(_cannot, synapses))
+    _check_parts(synapses)
+
+
+def check_as_it_stands(synapses: Synapses, cannot: Callable[[str, str, str], ValueError]) -> None:
+    """Refuse synapses of which a reading of their strings and values would miss something.
+
+    Parameters
+    ----------
+    synapses : Synapses
+        The synapses.
+    cannot : callable
+        Makes the error from what, why and what to do.
+
+    Raises
+    ------
+    ValueError
+        For parts that are switched off, linked variables, and synapses in the middle of a run, whose
+        spikes on their way and times of the last ones would be lost.
+    """
+    for part in (synapses, *synapses.contained_objects):
+        if not part.active:
+            raise cannot(
+                f"'{part.name}' is switched off.",
+                "Brian2 leaves it out, and what is read has no such switch.",
+                "Set active = True, or write the synapses without that part.",
+            )
     if synapses._linked_variables:
-        raise _cannot(
-            synapses,
+        raise cannot(
             f"the variable '{sorted(synapses._linked_variables)[0]}' is linked to one of another group.",
-            "A rule describes synapses by themselves.",
+            "Its values are not those of the synapses.",
             "Read it as a variable of the neurons, name_pre or name_post.",
         )
-    _check_parts(synapses)
-    _check_fresh(synapses)
+    queues = [pathway.queue for pathway in synapses._pathways if pathway.queue is not None]
+    waiting = any(len(spikes) for queue in queues for spikes in queue._full_state()[1])
+    old = (
+        "lastupdate" in synapses.variables
+        and get_device() is runtime_device
+        and array_of(synapses, "lastupdate", ALL).any()
+    )
+    if waiting or old:
+        raise cannot(
+            "the synapses have run already.",
+            "Spikes on their way and the times of the last ones would be lost.",
+            "Read them before the run, or restore() their initial state.",
+        )
 
 
 def _check_parts(synapses: Synapses) -> None:
     kinds = (StateUpdater, SubexpressionUpdater, SummedVariableUpdater, SynapticPathway)
-    for part in (synapses, *synapses.contained_objects):
-        if not part.active:
-            raise _cannot(
-                synapses,
-                f"'{part.name}' is switched off.",
-                "A rule has no parts that are switched off.",
-                "Set active = True, or write the synapses without that part.",
-            )
-        if part is synapses:
-            continue
+    for part in synapses.contained_objects:
         if type(part) not in kinds and not _is_step(part):
             raise _cannot(
                 synapses,
@@ -190,24 +219,6 @@ def _check_parts(synapses: Synapses) -> None:
                 "A rule means Brian2's own moment for it.",
                 "Leave it where Brian2 puts it.",
             )
-
-
-def _check_fresh(synapses: Synapses) -> None:
-    """Refuse synapses in the middle of a run: spikes on their way and the age of traces would be lost."""
-    queues = [pathway.queue for pathway in synapses._pathways if pathway.queue is not None]
-    waiting = any(len(spikes) for queue in queues for spikes in queue._full_state()[1])
-    old = (
-        "lastupdate" in synapses.variables
-        and get_device() is runtime_device
-        and array_of(synapses, "lastupdate", ALL).any()
-    )
-    if waiting or old:
-        raise _cannot(
-            synapses,
-            "the synapses have run already.",
-            "Spikes on their way and the times of the last ones would be lost.",
-            "Read them before the run, or restore() their initial state.",
-        )
 
 
 def _is_step(part: Any) -> bool:
@@ -342,12 +353,7 @@ def _values(
             )
         if not len(values):
             continue
-        values = values[0] if (values == values[0]).all() else values.copy()
-        if not np.ndim(values):
-            kinds = {"boolean": bool, "integer": int}
-            values = kinds.get(equation.var_type, float)(values)
-        if equation.dim is not DIMENSIONLESS:
-            values = Quantity(values, dim=equation.dim)
+        values = one_or_all(values, equation)
         fixed = {"shared", "constant"} <= set(equation.flags) and name in used
         if fixed and equation.var_type == "float":
             parameters[name] = values

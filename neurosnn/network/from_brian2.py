@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from brian2.core.network import Network
 from brian2.core.spikesource import SpikeSource
-from brian2.equations.equations import DIFFERENTIAL_EQUATION
+from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.monitors.ratemonitor import PopulationRateMonitor
 from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
-from brian2.synapses.synapses import Synapses
+from brian2.synapses.synapses import Synapses, SynapticPathway
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
@@ -24,6 +25,7 @@ from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import evaluate
 from neurosnn.model import NeuronModel
 from neurosnn.model.from_group import constants_of_script
+from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
 from neurosnn.network.projection import Projection
@@ -99,6 +101,8 @@ def read_graph(
                 "Leave it out of the network that is read.",
             )
     dt = _time_step([*groups, *synapses])
+    for one in synapses:  # before the groups, which contain what changes in their synapses
+        _check_synapses(one)
     output = _readout(groups, readout)
     slopes = {group.name: surrogate for group in groups if group is not output}
     if not isinstance(surrogate, str):
@@ -224,9 +228,9 @@ def _time_step(objects: list[Any]) -> Quantity:
 # -- synapses -------------------------------------------------------------------------------------
 
 
-def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, tuple[str, ...]]:
-    """What is learned of each Synapses: "w" for the variable that is sent, "delay" for delays."""
-    learned: dict[str, tuple[str, ...]] = {}
+def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[str]]:
+    """What is learned of each Synapses: variables that a spike adds, and "delay"."""
+    learned: dict[str, set[str]] = {}
     names = {one.name: one for one in synapses}
     for entry in [learn] if isinstance(learn, str) else learn:
         name, _, variable = entry.partition(".")
@@ -236,16 +240,15 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, tuple[
                 "It names weights and delays as synapses.w and synapses.delay.",
                 did_you_mean(name, names),
             )
-        if variable != "delay" and variable not in names[name].equations.names:
+        own, codes = names[name].equations.names, [path.code for path in names[name]._pathways]
+        sent = [other for other in own if any(other in get_identifiers(code) for code in codes)]
+        if variable not in (*sent, "delay"):
             raise _cannot(
-                f"'{name}' has no variable '{variable}' to learn.",
-                "It names the variable of the synapses that a spike adds.",
-                did_you_mean(variable, [*names[name].equations.names, "delay"]),
+                f"'{name}' has no variable '{variable}' that a spike adds.",
+                "Such a variable can be learned, and the delay.",
+                did_you_mean(variable, [*sent, "delay"]),
             )
-        kind = "delay" if variable == "delay" else "w"
-        learned[name] = (*learned.get(name, ()), kind)
-        if kind == "w":
-            learned[f"{name}."] = (variable,)
+        learned.setdefault(name, set()).add(variable)
     return learned
 
 
@@ -254,12 +257,11 @@ def _projections(
     namespace: Mapping[str, Any],
     ends: Mapping[str, str],
     first: Mapping[str, int],
-    learned: Mapping[str, tuple[str, ...]],
+    learned: Mapping[str, set[str]],
     dt: Quantity,
 ) -> Iterator[Projection]:
     """The projections of one pathway: one for each variable that its spikes add to."""
     synapses = pathway.synapses
-    _check_pathway(synapses, pathway)
     source, target = owner_of(synapses.source), owner_of(synapses.target)
     for end in (source, target):
         if end.name not in ends:
@@ -281,15 +283,22 @@ def _projections(
     for statement in statements:
         variable = _target_of(synapses, statement)
         amount = _amount(synapses, statement, namespace)
-        learn = learned.get(synapses.name, ())
-        names = get_identifiers(statement.expression)
-        if "w" in learn and not set(learned[f"{synapses.name}."]) & names:
-            learn = tuple(kind for kind in learn if kind != "w")
+        chosen = learned.get(synapses.name, set())
+        learn = ("w",) if chosen & get_identifiers(statement.expression) else ()
+        learn += ("delay",) if "delay" in chosen else ()
         base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
         if pathway.name != f"{synapses.name}_pre":
             base += f"_{pathway.objname}"
         if ends[target.name] == "readout":
-            yield _to_readout(pathway, ends[source.name], base, pre, post, amount, steps, learn)
+            weight = _full(synapses, pre, post, amount, steps)
+            yield Projection(
+                ends[source.name],
+                "readout",
+                name=base,
+                input=variable,
+                weight=Quantity(weight, dim=target.variables[variable].dim),
+                learn=learn,
+            )
             continue
         for occurrence, k in enumerate(_without_twins(pre, post)):
             yield Projection(
@@ -305,9 +314,10 @@ def _projections(
             )
 
 
-def _to_readout(pathway, source, name, pre, post, amount, steps, learn) -> Projection:
-    """The weights of a group that is the readout, which reads all neurons at once."""
-    synapses = pathway.synapses
+def _full(
+    synapses: Synapses, pre: np.ndarray, post: np.ndarray, amount: np.ndarray, steps: np.ndarray
+) -> np.ndarray:
+    """The weights to a group that is the readout, which reads all neurons at once."""
     shape = owner_of(synapses.source).N, owner_of(synapses.target).N
     pairs = np.unique(pre.astype(np.int64) * shape[1] + post)
     if steps.any() or not len(pairs) == len(pre) == shape[0] * shape[1]:
@@ -319,15 +329,16 @@ def _to_readout(pathway, source, name, pre, post, amount, steps, learn) -> Proje
         )
     weight = np.empty(shape)
     weight[pre, post] = amount
-    variable = split_statements(pathway.code)[0].variable.removesuffix("_post")
-    dim = owner_of(synapses.target).variables[variable].dim
-    return Projection(source, "readout", name=name, weight=Quantity(weight, dim=dim), learn=learn)
+    return weight
 
 
-def _check_pathway(synapses: Synapses, pathway: Any) -> None:
+def _check_synapses(synapses: Synapses) -> None:
+    check_as_it_stands(synapses, partial(_cannot, where=synapses.name))
     dynamic = [name for name, eq in synapses.equations.items() if eq.type == DIFFERENTIAL_EQUATION]
     dynamic += list(synapses.event_driven.names if synapses.event_driven is not None else ())
     dynamic += list(synapses.summed_updaters)
+    parts = synapses.contained_objects
+    dynamic += [part.name for part in parts if not isinstance(part, SynapticPathway)]
     if dynamic:
         raise _cannot(
             f"'{dynamic[0]}' of '{synapses.name}' changes in time.",
@@ -336,6 +347,11 @@ def _check_pathway(synapses: Synapses, pathway: Any) -> None:
             "the neurons.",
             synapses.name,
         )
+    for pathway in synapses._pathways:
+        _check_pathway(synapses, pathway)
+
+
+def _check_pathway(synapses: Synapses, pathway: Any) -> None:
     if pathway.prepost != "pre" or pathway.event != "spike":
         raise _cannot(
             f"the pathway '{pathway.objname}' of '{synapses.name}' runs at "
@@ -357,7 +373,8 @@ def _target_of(synapses: Synapses, statement: Statement) -> str:
     """The variable of the target that a statement adds to."""
     variable = statement.variable.removesuffix("_post")
     own = statement.variable in synapses.equations.names
-    if own or statement.operation not in ("+=", "-="):
+    known = variable in owner_of(synapses.target).variables
+    if own or not known or statement.operation not in ("+=", "-="):
         raise _cannot(
             f"a spike runs '{statement.variable} {statement.operation} {statement.expression}' in "
             f"'{synapses.name}'.",
@@ -376,6 +393,13 @@ def _amount(synapses: Synapses, statement: Statement, namespace: Mapping[str, An
     outside = set()
     for name in names:
         if name in synapses.equations.names:
+            if synapses.equations[name].type == SUBEXPRESSION:
+                raise _cannot(
+                    f"what a spike of '{synapses.name}' adds reads '{name}', an expression.",
+                    "A projection adds constant weights.",
+                    f"Write out '{name}' in the code, with variables that are constant.",
+                    synapses.name,
+                )
             values[name] = np.asarray(synapses.variables[name].get_value(), dtype=float)
         elif name in synapses.variables:
             values[name] = _of_neurons(synapses, name)
