@@ -6,6 +6,7 @@ from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, Syna
 
 from neurosnn import (
     BPTT,
+    SGD,
     Adam,
     CrossEntropy,
     EProp,
@@ -23,6 +24,8 @@ from neurosnn import (
 from neurosnn.data import SpikeTrials
 from neurosnn.engine.backend import Engine
 from neurosnn.study import Uniform
+from neurosnn.training.checkpoint import network_fingerprint
+from neurosnn.training.online import OnlineTraining
 
 N_IN, N_E, N_I = 15, 9, 4
 N = N_E + N_I
@@ -370,6 +373,33 @@ def test_fixed_projections_stay_and_the_rest_learns(tmp_path):
     np.testing.assert_array_equal(one.output, two.output)
 
 
+def test_a_checkpoint_belongs_to_the_fixed_weights_and_the_projections():
+    base = network_fingerprint(excitatory_inhibitory(learn=()))
+    assert base == network_fingerprint(excitatory_inhibitory(learn=()))
+    other = excitatory_inhibitory(learn=())
+    other.connections["I_to_E"].w[0, 0] *= 2
+    turned = excitatory_inhibitory(learn=())
+    turned.connections["fast"].target = "E"
+    assert len({base, network_fingerprint(other), network_fingerprint(turned)}) == 3
+
+
+def test_fixed_projections_stay_in_a_program_that_learns():
+    net = excitatory_inhibitory(learn=())
+    before = net.connections["I_to_E"].w.copy()
+    training = OnlineTraining(
+        net,
+        EProp(),
+        trials(n_trials=1, n_steps=20),
+        loss="cross_entropy_per_step",
+        optimizer=SGD(0.1),
+    )
+    training.run()
+    assert training.parameters.keys() == net.parameters.keys()
+    assert not np.array_equal(training.parameters["E_to_E.w"], net.parameters["E_to_E.w"])
+    (synapses,) = training.synapses["I_to_E"]
+    np.testing.assert_array_equal(synapses.w[:], before.ravel())
+
+
 def test_a_projection_learns_its_delays(tmp_path):
     projections = list(excitatory_inhibitory().projections)
     learned = Projection("E", "I", sign=1, weight_scale=5, delay=2.3 * ms, learn=("w", "delay"))
@@ -402,6 +432,11 @@ def graph(*projections, readout=None, populations=None, source=None):
     )
 
 
+TWO_INPUTS = NeuronModel(
+    equations="dy/dt = (I - y)/(10*ms) : 1\ndI/dt = -I/(5*ms) : 1",
+    inputs=("y", "I"),
+    method="exact",
+)
 CONDUCTANCE = NeuronModel(
     equations="dv/dt = (-v + g*10*mV/nS)/(10*ms) : volt\ndg/dt = -g/(5*ms) : siemens",
     threshold="v > 5*mV",
@@ -438,6 +473,13 @@ CONDUCTANCE = NeuronModel(
             "real-valued",
         ),
         (lambda: graph(Projection("input", "A", input="v")), ValueError, "no input of LIF"),
+        (
+            lambda: graph(
+                Projection("A", "readout", input="I"), readout=Readout(2, model=TWO_INPUTS)
+            ),
+            ValueError,
+            "not the first input",
+        ),
         (lambda: graph(Projection("input", "A", delay=0.3 * ms)), ValueError, "multiple of dt"),
         (lambda: graph(Projection("input", "A", delay=[1, 2] * ms)), ValueError, "shape"),
         (lambda: graph(Projection("input", "A", sign=[1, -1])), ValueError, "sign has shape"),
@@ -470,6 +512,14 @@ CONDUCTANCE = NeuronModel(
         (lambda: Projection("A", "B", learn="weights"), ValueError, "learn names"),
         (lambda: Projection("A", "B", connectivity=0.5, in_degree=2), ValueError, "both given"),
         (lambda: Projection("A", "B", connectivity=1.5), ValueError, "connectivity"),
+        (lambda: Projection("A", "B", connectivity=np.eye(2)), ValueError, "connectivity is not"),
+        (lambda: Projection("A", "B", connectivity=None), ValueError, "connectivity is not"),
+        (lambda: Projection("A", "B", weight=1, weight_mean=2), ValueError, "has no effect"),
+        (
+            lambda: SpikingNetwork(Input(2), Layer(equations.LIF(), 3), Readout(2, of="hidden")),
+            ValueError,
+            "of has no effect",
+        ),
         (lambda: Projection("A", "B", sign=0.5), ValueError, "sign is neither"),
         (lambda: Projection("A b", "B"), ValueError, "source"),
     ],

@@ -33,6 +33,8 @@ from neurosnn import (
     EProp,
     Input,
     Layer,
+    Population,
+    Projection,
     Readout,
     SpikingNetwork,
     Trainer,
@@ -40,6 +42,7 @@ from neurosnn import (
 )
 from neurosnn.core.messages import MESSAGE, printable
 from neurosnn.data import read_nmnist
+from neurosnn.study import Uniform
 
 SECONDS = 20.0
 #: Growth of the process over one run, in bytes.
@@ -110,6 +113,18 @@ def originals() -> dict[str, tuple[bytes, Callable[[Path], None]]]:
         dt=1 * msecond,
         seed=2,
     )
+    graph = SpikingNetwork.from_graph(
+        {"E": Population(equations.ALIF(), 4, learn="tau_m"), "I": Population(equations.LIF(), 3)},
+        [
+            Projection("input", "E", in_degree=2),
+            Projection("E", "I", delay=Uniform(0 * msecond, 3 * msecond), learn=("w", "delay")),
+            Projection("I", "E", delay=1 * msecond, sign=-1, learn=()),
+        ],
+        Readout(2, of="E"),
+        input=Input(3),
+        dt=1 * msecond,
+        seed=3,
+    )
     small = SpikingNetwork(Input(3), Layer(equations.LIF(), 4), Readout(2), dt=1 * msecond)
     trainer = Trainer(small, EProp(), backend="brian2")
 
@@ -137,6 +152,7 @@ def originals() -> dict[str, tuple[bytes, Callable[[Path], None]]]:
         for name, write, read in (
             ("a dense network", one.save, network),
             ("a sparse network", two.save, network),
+            ("a graph", graph.save, network),
             ("a checkpoint", trainer.save_checkpoint, checkpoint),
         ):
             write(path)

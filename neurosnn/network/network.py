@@ -122,7 +122,7 @@ class SpikingNetwork:
         connections: Mapping[str, Connection] | None = None,
     ):
         self.input, self.layers, self.readout = _sort_parts(parts)
-        check_settings(self.layers)
+        check_settings(self.layers, self.readout)
         self.projections = tuple(stack(self.input, self.layers, self.readout))
         self._assemble(dt, seed, connections)
 
@@ -253,8 +253,8 @@ class SpikingNetwork:
             Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup), whose neurons become
             the channels of the trials, one source after the other; all of them, by name, if None.
         learn : sequence of str, optional
-            What is learned besides the readout's weights: "synapses.w" the variable w of the Synapses
-            of that name, "synapses.delay" their delays. All else stays as it is.
+            What is learned besides the readout's weights: "synapses.w" what the Synapses of that name
+            add where they read their variable w, "synapses.delay" their delays. All else stays as it is.
         surrogate : str or mapping of str to str, optional
             Pseudo-derivative of the spike, of all groups or by the name of a group, which EProp and BPTT
             need: an expression of the variables of the neurons.
@@ -335,6 +335,11 @@ class SpikingNetwork:
         raise KeyError(
             message(f"there is no layer '{name}'.", "SpikingNetwork", "", did_you_mean(name, names))
         )
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether it is a stack of layers, and no other graph."""
+        return all(isinstance(layer, Layer) for layer in self.layers)
 
     def model(self, name: str) -> NeuronModel:
         """The model of a layer with its learned parameters."""

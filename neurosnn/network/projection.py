@@ -140,13 +140,24 @@ class Projection:
         elif isinstance(self.connectivity, float | int | np.number):
             limits = Range(0, 1, includes_low=True)
             check_value("connectivity", self.connectivity, limits, where=where)
-        elif not isinstance(self.connectivity, str) and len(self.connectivity) != 2:
+        elif not isinstance(self.connectivity, str) and not (
+            isinstance(self.connectivity, tuple | list) and len(self.connectivity) == 2
+        ):
             raise ValueError(
                 message(
                     "connectivity is not a probability, a condition or a pair of arrays.",
                     where,
                     "It says which synapses exist.",
                     "Pass for example 0.2, 'i != j' or (pre, post).",
+                )
+            )
+        if self.weight is not None and (self.weight_mean or np.any(self.weight_scale != 1)):
+            raise ValueError(
+                message(
+                    "weight_scale or weight_mean has no effect.",
+                    where,
+                    "They are those of drawn weights, and weight gives them.",
+                    "Leave one out.",
                 )
             )
         if self.sign is not None and not np.all(np.abs(np.asarray(self.sign)) == 1):

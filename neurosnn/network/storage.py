@@ -55,7 +55,7 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
         if connection.synaptic:
             parts["delay_steps"] = connection.fixed_delay
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
-    version = STACK if _is_stack(net) else GRAPH
+    version = STACK if net.is_stack else GRAPH
     information = {"format": FORMAT, "version": version, "versions": versions(), **describe(net)}
     write_arrays(path, arrays, information)
 
@@ -72,11 +72,7 @@ def describe(net: SpikingNetwork) -> dict:
             "learn": list(net.input.learn),
         },
         "layers": [_population(layer) for layer in net.layers],
-        **(
-            {}
-            if _is_stack(net)
-            else {"projections": [_projection(net, p) for p in net.projections]}
-        ),
+        **({} if net.is_stack else {"projections": [_projection(net, p) for p in net.projections]}),
         "readout": {
             "n": int(net.readout.n),
             "bias": bool(net.readout.bias),
@@ -95,10 +91,6 @@ def describe(net: SpikingNetwork) -> dict:
         },
         **({"class_names": list(net.class_names)} if net.class_names else {}),
     }
-
-
-def _is_stack(net: SpikingNetwork) -> bool:
-    return all(isinstance(layer, Layer) for layer in net.layers)
 
 
 def _population(population: Population) -> dict:

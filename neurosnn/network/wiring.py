@@ -238,6 +238,15 @@ def _polarity(projection: Projection, model: NeuronModel, n_pre: int):
                     did_you_mean(projection.input, model.inputs),
                 )
             )
+        if projection.target == "readout" and projection.input != model.inputs[0]:
+            raise ValueError(
+                message(
+                    f"'{projection.input}' is not the first input of {model.name}.",
+                    where,
+                    "The error of a readout is that of its first input.",
+                    f"Let the spikes add to {model.inputs[0]}, or name the other one first in inputs.",
+                )
+            )
         channel = np.full(n_pre, model.inputs.index(projection.input), dtype=np.int32)
         dimensions = model.dimensions[projection.input]
         if sign is None and dimensions in CONDUCTANCES:
@@ -383,8 +392,17 @@ def _check_names(net: SpikingNetwork) -> None:
         used[layer.name] = "another layer"
 
 
-def check_settings(layers: Sequence[Layer]) -> None:
+def check_settings(layers: Sequence[Layer], readout: Readout) -> None:
     """Refuse settings of a stack that would have no effect."""
+    if readout.of:
+        raise ValueError(
+            message(
+                "of has no effect.",
+                "Readout",
+                "The readout of a stack reads all layers.",
+                "Leave it out, or make a graph: SpikingNetwork.from_graph.",
+            )
+        )
     last = layers[-1]
     if last.recurrent:
         return
@@ -529,7 +547,6 @@ def table(net: SpikingNetwork) -> str:
 def network_html(net: SpikingNetwork) -> str:
     """A small diagram of the network, and a table of its connections."""
     kind = "real values" if net.input.real_valued else "spikes"
-    is_stack = all(isinstance(layer, Layer) for layer in net.layers)
     back = {c.target for c in net.connections.values() if c.source == c.target}
     boxes = [("input", f"{net.input.n} channels, {kind}", False)]
     boxes += [
@@ -546,6 +563,6 @@ def network_html(net: SpikingNetwork) -> str:
     title = f"SpikingNetwork: {net.n_parameters:,} parameters, dt = {dt:g} ms, seed = {net.seed}"
     return html.block(
         title,
-        f"<div>{html.diagram(boxes, range(1, len(net.layers)))}</div>" if is_stack else "",
+        f"<div>{html.diagram(boxes, range(1, len(net.layers)))}</div>" if net.is_stack else "",
         html.table(("weights", "from and to", "synapses", "delay"), rows),
     )

@@ -312,9 +312,12 @@ def network_fingerprint(net: Any) -> str:
         for array in (
             *(connection.mask, connection.pre, connection.post),
             *(connection.fixed_delay, connection.channel, connection.sign),
+            None if connection.plastic else connection.w,
         )
         if array is not None
     ]
+    if not net.is_stack:
+        models.append([(c.name, c.source, c.target, c.synaptic) for c in net.connections.values()])
     shapes = {name: list(array.shape) for name, array in net.parameters.items()}
     return fingerprint(models, shapes, float(net.dt), *wiring)
 
