@@ -17,7 +17,7 @@ times height/scale.
 
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.core.units import unit_text
+from neurosnn.model import unit_text
 
 __all__ = ["arctan", "fast_sigmoid", "straight_through", "triangle"]
 

@@ -354,7 +354,7 @@ def test_locality_table_and_rules_of_ones_own():
     class Mine:
         name = "test_mine"
 
-    with pytest.raises(TypeError, match="is an object of type Mine"):
+    with pytest.raises(TypeError, match="the rule is a Mine, not a rule"):
         analysis.locality(Mine())
     with pytest.raises(ValueError, match="'pre' is not a column"):
         analysis.register_locality("test_mine", {"pre"})

@@ -339,13 +339,14 @@ def test_errors_of_names_and_units():
         **common,
     )
     assert "neurosnn_psi" in EProp().equations(taken).neuron_variables
-    number = NeuronModel(
-        equations="dv/dt = -v/tau_m : volt",
-        surrogate="clip(1 - abs(v - v_th)/v_th, 0, 1)",
-        **common,
-    )
-    with pytest.raises(ValueError, match=r"surrogate is in dimensionless.*Divide the surrogate"):
-        EProp().equations(number)
+    with pytest.raises(
+        ValueError, match=r"surrogate is dimensionless, and must be in 1/V.*Divide it"
+    ):
+        NeuronModel(
+            equations="dv/dt = -v/tau_m : volt",
+            surrogate="clip(1 - abs(v - v_th)/v_th, 0, 1)",
+            **common,
+        )
     source, model = PoissonGroup(1, rates=0 / (1000 * ms)), equations.LIF()
     group = model.group(1)
     group.variables.add_array("psi", size=1)

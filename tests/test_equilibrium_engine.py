@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,32 +154,41 @@ def test_standalone_program_learns_the_same(tmp_path):
     np.testing.assert_allclose(standalone["hidden_output_synapses"].w, wanted, rtol=1e-6)
 
 
+#: Memory is limited once the network and the program exist: enough for a thread, and not for the sums
+#: of four blocks, 32 MB each. In a process of its own, which has no free memory left over from before.
+LIMITED = """
+import resource
+from pathlib import Path
+
+import numpy as np
+from brian2 import ms
+
+from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.rules.equilibrium.engine import EquilibriumEngine
+
+net = EquilibriumNetwork((12, 2000, 2000), free=120 * ms, nudged=60 * ms, seed=4)
+engine = EquilibriumEngine(net, threads=2)
+run = engine._program.run
+
+def limited(values):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + 100 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    run(values)
+
+engine._program.run = limited
+try:
+    engine.run(np.ones((4, 12)), targets=np.zeros((4, 2000)), beta=1.0)
+except MemoryError as error:
+    print(error)
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 def test_a_thread_with_no_memory_is_an_error():
-    """Also one that is not the first; in a child, whose memory is limited once Python has its arrays."""
-    net = network((12, 2000, 2000))
-    engine = EquilibriumEngine(net, threads=2)
-    run = engine._program.run
-
-    def limited(values):
-        # enough for a thread, and not for the sums of four blocks, 32 MB each
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + 100 * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        run(values)
-
-    engine._program.run = limited
-    x, targets = np.ones((4, 12)), np.zeros((4, 2000))
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            engine.run(x, targets=targets, beta=1.0)
-        except MemoryError as error:
-            status = 0 if "not enough memory for one trial per thread" in str(error) else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+    """Also one that is not the first."""
+    child = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
+    assert "not enough memory for one trial per thread" in child.stdout, child.stderr
 
 
 def test_errors():

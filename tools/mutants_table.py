@@ -1116,9 +1116,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "from synapses: one value for all synapses",
-        "neurosnn/model/from_synapses.py",
-        "values = values[0] if (values == values[0]).all() else values.copy()",
-        "values = values[0]",
+        "neurosnn/model/from_group.py",
+        "found: Any = values[0] if (values == values[0]).all() else values.copy()",
+        "found: Any = values[0]",
         ("test_from_synapses.py::test_rarer_things_do_what_the_script_does",),
     ),
     Mutant(

@@ -28,7 +28,6 @@ from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.names import FreeNames
 from neurosnn.core.symbolic import MARK, symbol, to_string, to_symbolic
 from neurosnn.core.units import unit_text
-from neurosnn.core.values import unit_name
 from neurosnn.core.written_out import written_out
 from neurosnn.model import NeuronModel
 from neurosnn.model.neuron_checks import check_inputs
@@ -217,7 +216,7 @@ class _Writer:
         margin_dim = self.names.dimensions_of(
             pseudo_derivative(model, self.code)[0], field="threshold"
         )
-        self.check_surrogate(margin_dim)
+        self.variables[self.psi] = self.names.dimensions_of(slopes.psi, field="surrogate")
         if model.refractory is False:
             spiked = f"int({self.threshold})"
         else:
@@ -390,20 +389,6 @@ class _Writer:
             return word_substitute(text, {OPEN: "1"})
         text = word_substitute(text, {"not_refractory": f"({self.code.refractory})"})
         return word_substitute(text, {OPEN: "int(not_refractory)"})
-
-    def check_surrogate(self, margin_dim):
-        found = self.names.dimensions_of(self.slopes.psi, field="surrogate")
-        self.variables[self.psi] = found
-        if found * margin_dim is not DIMENSIONLESS:
-            raise ValueError(
-                message(
-                    f"the surrogate is in {unit_name(found)}, the margin of the threshold in "
-                    f"{unit_name(margin_dim)}.",
-                    self.model.name,
-                    "A spike is a number, so its derivative by the margin has the inverse unit.",
-                    "Divide the surrogate by a width, for example clip(1 - abs(v - v_th)/width, 0, 1)/width.",
-                )
-            )
 
 
 @dataclass(frozen=True)
