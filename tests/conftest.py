@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from importlib import metadata
 from importlib.util import find_spec
@@ -30,6 +31,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NEUROSNN_CXXFLAGS", "-O0")
 
 import pytest
+
+#: Of Brian2's own C++ programs: most of the time of a test is the compiler's, and bits are the same.
+FLAGS = ("-w", "-O0", "-ffp-contract=off")
 
 # A shell ignores Ctrl-C for what it runs in the background; Brian2 would keep that as a handler.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -101,6 +105,18 @@ def derived_anew(monkeypatch):
     monkeypatch.setattr("neurosnn.engine.backend.write_derivation", lambda *_: None)
 
 
+@pytest.fixture(scope="session")
+def precompiled(tmp_path_factory):
+    """Standard headers, which otherwise take most of the time of Brian2's own builds."""
+    folder = tmp_path_factory.mktemp("headers")
+    names = ("cmath", "ctime", "iostream", "fstream", "random", "vector", "map", "string", "tuple")
+    (folder / "all.h").write_text("".join(f"#include <{name}>\n" for name in names))
+    subprocess.run(
+        ["g++", *FLAGS, "-x", "c++-header", "all.h"], cwd=folder, check=True, capture_output=True
+    )
+    return folder / "all.h"
+
+
 @pytest.fixture(autouse=True)
 def clean_brian2(request, monkeypatch):
     """Every test gets Brian2 as it is right after its import, and leaves it so."""
@@ -117,6 +133,11 @@ def clean_brian2(request, monkeypatch):
     before = {name: prefs[name] for name in prefs}
     BrianLogger.log_level_warn()  # not which integrator or target it has picked
     prefs["codegen.target"] = "cython" if request.node.get_closest_marker("cython") else "numpy"
+    if request.node.get_closest_marker("cython"):
+        prefs["codegen.cpp.extra_compile_args_gcc"] = list(FLAGS)
+    if request.node.get_closest_marker("standalone"):
+        header = request.getfixturevalue("precompiled")
+        prefs["codegen.cpp.extra_compile_args_gcc"] = [*FLAGS, f"-include{header}"]
     if request.node.get_closest_marker("standalone") or request.node.get_closest_marker("cuda"):
         monkeypatch.chdir(request.getfixturevalue("tmp_path"))
     start_scope()

@@ -11,8 +11,9 @@ from neurosnn import equations
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 
-#: No more than the path, and the compiler if the tests were given one (`make sanitize`).
-CLEAN = {"PATH": "/usr/bin:/bin", **{key: os.environ[key] for key in ("CXX",) if key in os.environ}}
+#: No more than the path, and the compiler and its options if the tests were given them (`make sanitize`).
+KEPT = {"CXX", "ASAN_OPTIONS", "UBSAN_OPTIONS"}
+CLEAN = {"PATH": "/usr/bin:/bin", **{key: os.environ[key] for key in KEPT & set(os.environ)}}
 #: Without optimization the compiler takes a third of the time, and float64 gives the same bits.
 QUICK = "CXXFLAGS=-O0 -ffp-contract=off"
 

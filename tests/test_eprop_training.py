@@ -143,7 +143,6 @@ def test_a_program_that_learns_without_python(tmp_path):
 
     runtime = training()
     runtime.run()
-    prefs["codegen.cpp.extra_compile_args_gcc"] = ["-O0", "-w", "-std=c++11"]
     set_device("cpp_standalone", build_on_run=False, directory=str(tmp_path / "program"))
     program = training()
     program.run()

@@ -27,7 +27,8 @@ def run(arguments, folder):
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "default"},
+        # a training of seconds is faster with the optimization that the other tests leave out
+        env={**os.environ, "PYTHONWARNINGS": "default", "NEUROSNN_CXXFLAGS": "-O1"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -6,11 +6,10 @@ The contract: the same input spikes and initial state, no generator in the loop,
 from __future__ import annotations
 
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, StateMonitor, get_device, ms, prefs, second, set_device
+from brian2 import Network, NeuronGroup, StateMonitor, get_device, ms, second, set_device
 from export_cases import make, run
 from reference.networks import N, network, simulate, spike_trials, spikes
 
@@ -58,25 +57,12 @@ def test_spikes_are_the_same_in_all_four(project, tmp_path):
         np.concatenate([runtime["readout_states"].output.T[k * schedule.period :][:60] for k in range(3)]),
         rtol=1e-12, atol=1e-14,
     )  # fmt: skip
-    # Stock Brian2: its own build, with the flags of the contract.
-    prefs["codegen.cpp.extra_compile_args_gcc"] = [*FLAGS, f"-include{precompiled(tmp_path)}"]
+    # Stock Brian2: its own build.
     set_device("cpp_standalone", build_on_run=False)
     simulation = net.brian2(trials, record=("spikes",))
     simulation.run(schedule.duration, namespace={})
     get_device().build(directory=str(tmp_path / "stock"), with_output=False)
     assert spikes(simulation["hidden_spikes"]) == spikes(runtime["hidden_spikes"])
-
-
-FLAGS = ("-w", "-O0", "-ffp-contract=off")
-
-
-def precompiled(folder):
-    """Standard headers, which otherwise take most of the time of Brian2's own build."""
-    names = ("cmath", "ctime", "iostream", "fstream", "random", "vector", "map", "string", "tuple")
-    (folder / "all.h").write_text("".join(f"#include <{name}>\n" for name in names))
-    command = ["g++", *FLAGS, "-x", "c++-header", "all.h"]
-    subprocess.run(command, cwd=folder, check=True)
-    return str(folder / "all.h")
 
 
 def test_what_optimization_and_fast_math_change(project, tmp_path):
