@@ -15,6 +15,7 @@ addressed by content, so a second run of the tests is quick and no run can see a
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -103,6 +104,13 @@ def derived_anew(monkeypatch):
     """The engine neither reads nor keeps derivations: for tests that change one."""
     monkeypatch.setattr("neurosnn.engine.backend.read_derivation", lambda key: None)
     monkeypatch.setattr("neurosnn.engine.backend.write_derivation", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def what_lasts_is_not_searched():
+    """Brian2 collects garbage in every run; modules and caches, which last, took a third of all time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

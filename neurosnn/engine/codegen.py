@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -199,11 +200,17 @@ def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
 
     A name that a template lacks is an error. ``device`` is false for the processor's own form.
     """
-    environment = jinja2.Environment(
+    environment = _environment(tuple(sorted(templates.items())))
+    return environment.get_template(template).render(**{"device": False, **values})
+
+
+@lru_cache(maxsize=32)
+def _environment(templates: tuple[tuple[str, str], ...]) -> jinja2.Environment:
+    """The templates of a rule and of a loss beside those of this folder, each parsed once."""
+    return jinja2.Environment(
         loader=jinja2.ChoiceLoader(
-            [jinja2.DictLoader(templates), jinja2.PackageLoader("neurosnn.engine", ".")]
+            [jinja2.DictLoader(dict(templates)), jinja2.PackageLoader("neurosnn.engine", ".")]
         ),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(**{"device": False, **values})
