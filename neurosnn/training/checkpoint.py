@@ -276,10 +276,10 @@ def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
         np.copyto(target[name], array)
 
 
-def describe(thing: Any) -> str:
+def setting_text(thing: Any) -> str:
     """A text that is the same in every process for equal settings."""
     if isinstance(thing, list | tuple):
-        return "[" + ", ".join(describe(one) for one in thing) + "]"
+        return "[" + ", ".join(setting_text(one) for one in thing) + "]"
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
 
 

@@ -18,10 +18,10 @@ from neurosnn.training.checkpoint import (
     TrainingState,
     as_checkpoint,
     check_same_training,
-    describe,
     load_checkpoint,
     refuse_damaged,
     save_checkpoint,
+    setting_text,
 )
 from neurosnn.training.history import History
 from neurosnn.training.learner import Learner
@@ -269,7 +269,7 @@ class Fit:
         return np.split(order, np.cumsum(sizes)[:-1])
 
     def _settings(self) -> dict[str, str]:
-        return {**self.learner.settings(), "early_stopping": describe(self.early_stopping)}
+        return {**self.learner.settings(), "early_stopping": setting_text(self.early_stopping)}
 
 
 def _as_early_stopping(

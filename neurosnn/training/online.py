@@ -117,8 +117,8 @@ class OnlineTraining:
         self.optimizer = as_optimizer(optimizer, where="OnlineTraining")
         batch = read_batch(net, trials, loss, targets)
         trial_inputs = read_inputs(net, trials, idle=1)
-        self.schedule = trial_inputs.schedule
-        errors = per_step_errors(loss, batch, trial_inputs.schedule, net.readout.n)
+        self.trial_times = trial_inputs.trial_times
+        errors = per_step_errors(loss, batch, trial_inputs.trial_times, net.readout.n)
         self._decisions = int(np.count_nonzero(errors.target.any(axis=1) & (errors.weight > 0)))
         learned = [
             f"{name}.w" for name, connection in net.connections.items() if connection.plastic

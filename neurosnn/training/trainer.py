@@ -16,7 +16,7 @@ from neurosnn.training.answers import Answers
 from neurosnn.training.backends import make_backend, summary
 from neurosnn.training.base import BaseTrainer
 from neurosnn.training.batches import TrialSource, check_classes, numbered, steps_of
-from neurosnn.training.checkpoint import describe, network_fingerprint
+from neurosnn.training.checkpoint import network_fingerprint, setting_text
 from neurosnn.training.constraints import Constraints
 from neurosnn.training.device_updates import DeviceUpdates, updates_for
 from neurosnn.training.loop import Fit
@@ -370,13 +370,13 @@ class Trainer(Answers, BaseTrainer):
         """What must stay the same in a training that goes on."""
         return {
             "network": network_fingerprint(self.net),
-            "rule": describe(self.rule),
-            "loss": describe(self.loss),
-            "optimizer": describe(self.optimizer),
-            "schedule": describe(self._updates.schedule),
-            "weight_bounds": describe(self._constraints.bounds),
-            "clip_gradient": describe(self._updates.clip),
-            "augment": describe(self.augment),
+            "rule": setting_text(self.rule),
+            "loss": setting_text(self.loss),
+            "optimizer": setting_text(self.optimizer),
+            "schedule": setting_text(self._updates.schedule),
+            "weight_bounds": setting_text(self._constraints.bounds),
+            "clip_gradient": setting_text(self._updates.clip),
+            "augment": setting_text(self.augment),
             "seed": str(self.seed),
             "dtype": self.dtype,
             "backend": type(self.backend).__name__,
