@@ -1236,8 +1236,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "export: two trials as one",
         "neurosnn/standalone/export.py",
-        "several = len(schedule.n_steps) > 1",
-        "several = len(schedule.n_steps) > 2",
+        "several = len(trial_times.n_steps) > 1",
+        "several = len(trial_times.n_steps) > 2",
         ("test_export.py::test_other_trials_for_the_program",),
     ),
     Mutant(
@@ -1264,8 +1264,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "results: times in steps",
         "neurosnn/standalone/results.py",
-        "TrialSpikes(place.step[place.trial == k] * schedule.dt,",
-        "TrialSpikes((place.step[place.trial == k] + 1) * schedule.dt,",
+        "TrialSpikes(place.step[place.trial == k] * trial_times.dt,",
+        "TrialSpikes((place.step[place.trial == k] + 1) * trial_times.dt,",
         ("test_export.py::test_results_are_quantities_again",),
     ),
 )
