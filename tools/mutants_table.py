@@ -83,8 +83,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "data: labels in order of appearance",
         "neurosnn/data/labels.py",
-        "found = sorted(set(values.tolist()))",
-        "found = list(dict.fromkeys(values.tolist()))",
+        "distinct = sorted(set(values.tolist()))",
+        "distinct = list(dict.fromkeys(values.tolist()))",
         ("data/test_own_data.py::test_labels_of_any_kind_become_classes",),
     ),
     Mutant(
