@@ -111,18 +111,18 @@ class OnlineBackend:
         in_one_pass = gradient and not self.loss.decides_trials
         learning = None
         if in_one_pass:
-            given = read_inputs(self.net, trials, idle=1)
-            errors = per_step_errors(self.loss, batch, given.trial_times, self.net.readout.n)
-            learning, outputs, spikes = self._learn(given, errors)
+            inputs = read_inputs(self.net, trials, idle=1)
+            errors = per_step_errors(self.loss, batch, inputs.trial_times, self.net.readout.n)
+            learning, outputs, spikes = self._learn(inputs, errors)
         else:
             outputs, spikes = self._simulate(trials)
         loss, scores, correct, total, error = _evaluate(self.loss, batch, outputs)
         if gradient and not in_one_pass:
-            given = read_inputs(self.net, trials, idle=1)
-            trial_times = given.trial_times
+            inputs = read_inputs(self.net, trials, idle=1)
+            trial_times = inputs.trial_times
             weight = np.zeros(_length(trial_times))
             signal = _on_grid(trial_times, error)
-            learning, *_ = self._learn(given, Errors(GIVEN, weight, signal))
+            learning, *_ = self._learn(inputs, Errors(GIVEN, weight, signal))
         return BatchResult(
             gradient={} if learning is None else self._gradient(learning, batch.n_trials),
             loss=loss,
@@ -139,14 +139,14 @@ class OnlineBackend:
         monitors = {layer.name: simulation[f"{layer.name}_spikes"] for layer in self.net.layers}
         return _results(trial_times, simulation["readout_states"], monitors)
 
-    def _learn(self, given: Inputs, errors: Errors):
-        learning = LearningNetwork(self.net, self.rule, given, errors, feedback=self.feedback)
+    def _learn(self, inputs: Inputs, errors: Errors):
+        learning = LearningNetwork(self.net, self.rule, inputs, errors, feedback=self.feedback)
         groups = learning.groups
         outputs = StateMonitor(groups["readout"], "output", record=True, when="end")
         monitors = {layer.name: SpikeMonitor(groups[layer.name]) for layer in self.net.layers}
         learning.network.add(outputs, *monitors.values())
         learning.network.run(learning.duration, namespace={})
-        return learning, *_results(given.trial_times, outputs, monitors)
+        return learning, *_results(inputs.trial_times, outputs, monitors)
 
     def _gradient(self, learning: LearningNetwork, n_trials: int) -> dict[str, np.ndarray]:
         gradient = {}

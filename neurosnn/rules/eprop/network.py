@@ -54,7 +54,7 @@ GIVEN = StepError("err = target(t, i)")
 
 
 class Errors(NamedTuple):
-    """What the readout is told in each step of the simulation.
+    """Weight and target of the readout's error in each step of the simulation.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Errors(NamedTuple):
 
 
 def network_names(net: Any) -> FreeNames:
-    """Names of what online e-prop adds to a network, which no model of it has."""
+    """Names for the variables that online e-prop adds to a network, taken by none of its models."""
     taken = set(net.readout.model.brian_equations.names)
     for (
         layer
@@ -125,7 +125,7 @@ class LearningNetwork:
         self,
         net: Any,
         rule: Any,
-        given: Inputs,
+        inputs: Inputs,
         errors: Errors,
         *,
         feedback: Mapping[str, np.ndarray],
@@ -134,7 +134,7 @@ class LearningNetwork:
         dtype: Any = None,
     ):
         self.net, self.rule, self.dtype = net, rule, dtype
-        self.trial_times, self.feedback = given.trial_times, feedback
+        self.trial_times, self.feedback = inputs.trial_times, feedback
         self.names = network_names(net)
         self.filter = model_filter(net.readout.model, net.dt)
         self.dt = own_dt(net)
@@ -145,7 +145,7 @@ class LearningNetwork:
             name: TimedArray(values, dt=steps[name], name=f"{name}*")
             for name, values in times_of_trials(self.trial_times).items()
         }
-        self.groups: dict[str, Any] = {"input": input_group(net, given, self.dt, dtype)}
+        self.groups: dict[str, Any] = {"input": input_group(net, inputs, self.dt, dtype)}
         for layer in net.layers:
             group = self._group(layer.model, layer.n, layer.name)
             threshold, known = group.events["spike"], group.variables
