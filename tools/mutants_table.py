@@ -118,8 +118,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "confusion: rows and columns exchanged",
         "neurosnn/training/confusion.py",
-        "np.add.at(counts, (true, found), 1)",
-        "np.add.at(counts, (found, true), 1)",
+        "np.add.at(counts, (true, predicted), 1)",
+        "np.add.at(counts, (predicted, true), 1)",
         ("test_outputs.py::test_a_picture_of_a_confusion",),
     ),
     Mutant(

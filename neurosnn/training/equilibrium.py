@@ -91,7 +91,7 @@ class EquilibriumTrainer(ImageTrainer):
                 message(
                     f"sign must be one of {', '.join(SIGNS)}, got {sign!r}.",
                     _WHERE,
-                    "A nudge of one sign lets what is not the gradient add up over the batches.",
+                    "With a nudge of one sign the error of the estimate adds up over the batches.",
                     "Use 'trial' unless you study that.",
                 )
             )

@@ -173,7 +173,7 @@ class OnlineTraining:
         self._learning.at_trials(obj, statements, UPDATE, "update")
 
     def run(self) -> None:
-        """Simulate all trials; not needed where the network is run by other means."""
+        """Simulate all trials; not needed if the network is run in another way."""
         self.network.run(self.duration, namespace={})
 
     @property
@@ -253,8 +253,8 @@ class _Updates:
 
 def _bias_statements(optimizer: Any, readout: Any, names: Any) -> str:
     """Updates of the bias, whose gradient G_b is in SI values."""
-    own = update_variables(optimizer, "_b")
-    add_variables(readout, dict.fromkeys(map(names, own), DIMENSIONLESS))
+    moments = update_variables(optimizer, "_b")
+    add_variables(readout, dict.fromkeys(map(names, moments), DIMENSIONLESS))
     dimensions = readout.variables["b"].dim
     unit = unit_text(dimensions)
     gradient = "G_b" if unit == "1" else f"G_b/({unit})"
