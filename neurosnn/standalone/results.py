@@ -142,7 +142,7 @@ def _read(folder: Path, entry: dict) -> Any:
         raise ValueError(f"{name!r} is not a file of results")
     values = read_npy_file(folder / name)
     fits = values.ndim == len(shape) and all(
-        n is None or n == found for n, found in zip(shape, values.shape, strict=True)
+        n is None or n == size for n, size in zip(shape, values.shape, strict=True)
     )
     if values.dtype != dtype or not fits:
         raise ValueError(f"{name} has the type {values.dtype} and the shape {values.shape}")

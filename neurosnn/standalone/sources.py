@@ -205,20 +205,20 @@ def data_arrays(
 
     `net` needs only sizes, dt and the longest delay.
     """
-    given = read_inputs(net, inputs, idle=0 if learning is None else 1)
-    n_steps = given.trial_times.n_steps
-    trial_times = TrialTimes(n_steps, period or given.trial_times.period, net.dt)
+    trial_inputs = read_inputs(net, inputs, idle=0 if learning is None else 1)
+    n_steps = trial_inputs.trial_times.n_steps
+    trial_times = TrialTimes(n_steps, period or trial_inputs.trial_times.period, net.dt)
     arrays = {"trials": np.asarray(n_steps, dtype="<i8")}
-    if given.values is None:
-        place = given.trial_times.locate(given.step)
+    if trial_inputs.values is None:
+        place = trial_inputs.trial_times.locate(trial_inputs.step)
         step = place.trial * trial_times.period + place.step
-        arrays["input.i"] = np.asarray(given.channel, dtype="<i4")
+        arrays["input.i"] = np.asarray(trial_inputs.channel, dtype="<i4")
         arrays["input.t"] = np.asarray(step * net.dt / second, dtype="<f8")
     else:
         values = np.zeros((len(n_steps) * trial_times.period + 1, net.input.n))
         for k, n in enumerate(n_steps):
-            own = given.values[k * given.trial_times.period :][:n]
-            values[k * trial_times.period :][:n] = own
+            values_of_trial = trial_inputs.values[k * trial_inputs.trial_times.period :][:n]
+            values[k * trial_times.period :][:n] = values_of_trial
         arrays["input_values"] = values
     if learning is None:
         return arrays
@@ -231,12 +231,12 @@ def data_arrays(
 
 
 def for_duration(arrays: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
-    """The arrays of one trial that is simulated for so many steps."""
+    """The arrays of one trial that is simulated for this number of steps."""
     arrays = {**arrays, "trials": np.array([steps], dtype="<i8")}
     if "input_values" in arrays:
         values = np.zeros((steps + 1, arrays["input_values"].shape[1]))
-        own = arrays["input_values"][:steps]
-        values[: len(own)] = own
+        present = arrays["input_values"][:steps]
+        values[: len(present)] = present
         arrays["input_values"] = values
     return arrays
 
@@ -280,10 +280,10 @@ def _weights(
     saved: bool = False,
 ) -> Iterator[Value]:
     for name, connection in net.connections.items():
-        for one in synapses[name]:
+        for group in synapses[name]:
             yield Value(
-                one,
-                weight(one),
+                group,
+                weight(group),
                 f"{name}.w",
                 matrix=connection.shape,
                 sign=connection.sign,

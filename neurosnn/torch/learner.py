@@ -270,7 +270,7 @@ class TorchLearner(Learner):
             if not isinstance(value, torch.Tensor | None):
                 raise TypeError(
                     message(
-                        f"the state {name!r} of the module is no tensor.",
+                        f"the state {name!r} of the module is not a tensor.",
                         self.where,
                         "The best weights and checkpoints keep arrays only.",
                         "Keep it in a buffer, or outside of get_extra_state.",
@@ -281,7 +281,7 @@ class TorchLearner(Learner):
 def checked_norm(
     optimizer: torch.optim.Optimizer, loss: torch.Tensor, place: str, *, where: str
 ) -> torch.Tensor:
-    """Backpropagate a loss; the norm of the gradient, or an error if one of both is not finite."""
+    """Backpropagate a loss; the norm of the gradient, or an error if either is not finite."""
     if not torch.isfinite(loss):
         raise FloatingPointError(
             message(

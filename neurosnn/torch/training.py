@@ -225,7 +225,7 @@ class _Classifier(TorchLearner):
                 message(
                     f"{len(self.labels)} trials for a batch of {batch_size}.",
                     "fit",
-                    "Incomplete batches are left out, so that there would be none.",
+                    "Incomplete batches are left out, so that none is left.",
                     "Pass a smaller batch_size=.",
                 )
             )
