@@ -227,7 +227,7 @@ def plot_locality(rules: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        The Axes drawn in; what is not at the synapse or in its neurons is in another colour.
+        The Axes drawn in; needs beyond the synapse and its neurons are in another colour.
 
     Examples
     --------
