@@ -125,7 +125,7 @@ def sort_spikes(row, times, units, n_channels):
 class TrialSet:
     """Slicing verbs of SpikeTrials, FrameTrials and Images.
 
-    A sub-class gives ``__len__``, ``_one(k)``, ``_take(index)`` and ``_strata()``.
+    A sub-class gives ``__len__``, ``_trial(k)``, ``_take(index)`` and ``_strata()``.
     """
 
     __slots__ = ()
