@@ -14,11 +14,11 @@ from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.training.checkpoint import (
     TrainingState,
     check_random_state,
-    describe,
     fingerprint,
     overwrite,
     package_versions,
     refuse_damaged,
+    setting_text,
 )
 from neurosnn.training.history import History
 from neurosnn.training.learner import Batch, Learner
@@ -244,7 +244,7 @@ class TorchLearner(Learner):
         """What must stay the same in a training that goes on; device and threads change rounding."""
         shapes = {name: [str(t.dtype), *t.shape] for name, t in self._states()}
         return {
-            "network": fingerprint(describe(self.net), shapes),
+            "network": fingerprint(setting_text(self.net), shapes),
             "batch_size": str(self.batch_size),
             "learning_rate": str(self.start_rate),
             "clip": str(self.clip),
