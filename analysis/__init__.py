@@ -2,7 +2,7 @@
 
 from neurosnn.analysis.activity import (
     Activity,
-    Distribution,
+    Histogram,
     network_activity,
     rate_distribution,
     weight_distribution,
@@ -60,10 +60,10 @@ __all__ = [
     "Activity",
     "AlignmentRecorder",
     "CreditCurve",
-    "Distribution",
     "EligibilityTrace",
     "FrequencyCurve",
     "GradientWindow",
+    "Histogram",
     "LearningTrial",
     "Locality",
     "MeasuredWindow",

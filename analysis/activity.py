@@ -13,14 +13,14 @@ from neurosnn.core.messages import did_you_mean, message
 
 __all__ = [
     "Activity",
-    "Distribution",
+    "Histogram",
     "network_activity",
     "rate_distribution",
     "weight_distribution",
 ]
 
 
-class Distribution(NamedTuple):
+class Histogram(NamedTuple):
     """A histogram.
 
     Attributes
@@ -123,7 +123,7 @@ def _sparseness(rows: np.ndarray) -> float:
     return float(np.mean((1 - share) / (1 - 1 / n)))
 
 
-def rate_distribution(rates: Quantity, bins: int = 20) -> Distribution:
+def rate_distribution(rates: Quantity, bins: int = 20) -> Histogram:
     """Histogram of firing rates.
 
     Parameters
@@ -135,7 +135,7 @@ def rate_distribution(rates: Quantity, bins: int = 20) -> Distribution:
 
     Returns
     -------
-    Distribution
+    Histogram
         Borders in hertz and counts.
 
     Raises
@@ -161,10 +161,10 @@ def rate_distribution(rates: Quantity, bins: int = 20) -> Distribution:
         )
     values = np.asarray(rates, dtype=float)
     count, edges = np.histogram(values, bins, range=(0, max(float(values.max(initial=0)), 1e-12)))
-    return Distribution(edges * hertz, count)
+    return Histogram(edges * hertz, count)
 
 
-def weight_distribution(net: Any, connection: str, bins: int = 40) -> Distribution:
+def weight_distribution(net: Any, connection: str, bins: int = 40) -> Histogram:
     """Histogram of the weights of a connection.
 
     Parameters
@@ -178,7 +178,7 @@ def weight_distribution(net: Any, connection: str, bins: int = 40) -> Distributi
 
     Returns
     -------
-    Distribution
+    Histogram
         Borders, in the unit of the weight, and counts of existing synapses.
 
     Raises
@@ -205,4 +205,4 @@ def weight_distribution(net: Any, connection: str, bins: int = 40) -> Distributi
     part = net.connections[connection]
     w = np.asarray(part.w, dtype=float)
     count, edges = np.histogram(w if part.mask is None else w[part.mask], bins)
-    return Distribution(with_unit(edges, part.dimensions), count)
+    return Histogram(with_unit(edges, part.dimensions), count)

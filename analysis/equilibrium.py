@@ -121,8 +121,8 @@ def steady_state(
     for _ in range(MOST_ITERATIONS):
         before = dict(rates)
         for name in names:
-            found, _ = _rate(net, _drive(net, x, rates, name))
-            rates[name] = (1 - DAMPING) * rates[name] + DAMPING * found
+            rate, _ = _rate(net, _drive(net, x, rates, name))
+            rates[name] = (1 - DAMPING) * rates[name] + DAMPING * rate
         if max(np.abs(rates[name] - before[name]).max() for name in names) < SETTLED:
             break
     else:
@@ -229,9 +229,9 @@ def cosines(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> dict
     ValueError
         If a gradient is zero: a silent network has no direction.
     """
-    found = alignment(first, second)
-    del found["all"]
-    for name, value in found.items():
+    cosine = alignment(first, second)
+    del cosine["all"]
+    for name, value in cosine.items():
         if np.isnan(value):
             raise ValueError(
                 message(
@@ -241,7 +241,7 @@ def cosines(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> dict
                     "Raise the drive or the weights.",
                 )
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(cosine.items()))
 
 
 def update_directions(

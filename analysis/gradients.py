@@ -128,7 +128,7 @@ class AlignmentRecorder(Callback):
 
     Notes
     -----
-    Rules with learned feedback weights of their own (adaptive e-prop) belong into the Trainer, not
+    Rules with learned feedback weights of their own (adaptive e-prop) belong in the Trainer, not
     into `references`: there their feedback would never learn.
 
     Examples
@@ -199,7 +199,7 @@ class AlignmentRecorder(Callback):
                 name: rule if callable(rule) else self._of_rule(trainer, rule)
                 for name, rule in self.references.items()
             }
-        own = (
+        trained = (
             trainer.gradient(self.batch, self.targets)
             if self.own is None
             else self.own(trainer, self.batch)
@@ -207,9 +207,9 @@ class AlignmentRecorder(Callback):
         self.epochs.append(int(trainer.epoch))
         for name, function in self._functions.items():
             other = function(trainer, self.batch)
-            self.cosines[name].append(alignment(own, other))
+            self.cosines[name].append(alignment(trained, other))
             self.ratios[name].append(
-                {block: _ratio(own[block], other[block]) for block in other if block in own}
+                {block: _ratio(trained[block], other[block]) for block in other if block in trained}
             )
 
     def _of_rule(self, trainer: Any, rule: Any) -> Callable[[Any, Any], Mapping[str, np.ndarray]]:

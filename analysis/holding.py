@@ -130,7 +130,7 @@ def after_reset(model: NeuronModel, states: Mapping[str, float]) -> float:
 
 
 def run_until(network: Network, done, most_steps: int, dt: float, *, after: int = 0) -> None:
-    """Run a network until a condition holds, which is asked every so many steps.
+    """Run a network until a condition holds, which is checked at regular steps.
 
     One call of ``run`` instead of many, because each of them generates all code anew.
     """
@@ -263,7 +263,7 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
             message(
                 "the neuron does not stay at rest without input, nor with a constant one.",
                 model.name,
-                "A pairing needs a neuron that spikes only when it is told to.",
+                "A pairing needs a neuron that spikes only when it is kicked.",
                 "Lower its constant currents, or let its reset end below the threshold.",
             )
         )

@@ -1,4 +1,4 @@
-"""How sure a share is that was counted on a test set."""
+"""Confidence intervals of a share that was counted on a test set."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def wilson_interval(share: float, total: int, *, level: float = 0.95) -> np.ndar
     check_value("share", share, Range(0, 1, includes_low=True), where=where)
     check_value("total", total, Range(0), where=where)
     check_value("level", level, Range(0, 1), where=where)
-    found = binomtest(round(share * total), int(total))
-    return np.array(found.proportion_ci(level, method="wilson"))
+    test = binomtest(round(share * total), int(total))
+    return np.array(test.proportion_ci(level, method="wilson"))

@@ -125,13 +125,13 @@ class PlasticityLearner:
         ]
         return 2 + int(np.ceil(LONG * max(times, default=0.0) / float(dt)))
 
-    def own_delay(self, dt) -> int:
+    def longest_delay(self, dt) -> int:
         """Steps by which the pathways delay spikes at most."""
         delays = self.rule.delays.items()
         steps = [whole_steps(name, value, dt, where=self.rule.name) for name, value in delays]
         return max(steps, default=0)
 
-    def _check_one(self, weight) -> None:
+    def _check_same(self, weight) -> None:
         """Refuse values that differ between synapses: a protocol looks at one."""
         values = {**self.rule.initial, **self.rule.delays}
         if weight is not None:
@@ -150,7 +150,7 @@ class PlasticityLearner:
 
     def connect(self, pre, post, *, weight=None, delay=None) -> tuple:
         """Make one synapse for each pair of neurons; returns all Brian2 objects."""
-        self._check_one(weight)
+        self._check_same(weight)
         rule = self.rule
         if weight is not None and rule.weight in rule.initial:
             initial = {name: value for name, value in rule.initial.items() if name != rule.weight}
@@ -242,7 +242,7 @@ class EPropLearner:
         """Steps that the synapses need before the first spike to forget their initial state."""
         return 2
 
-    def own_delay(self, dt) -> int:
+    def longest_delay(self, dt) -> int:
         """Steps by which the synapses delay spikes by themselves."""
         return 0
 
@@ -270,7 +270,7 @@ class EPropLearner:
                     f"the model's own L cannot hold learning_signal = {self.learning_signal}.",
                     "EProp",
                     "A variable L that the dynamics do not read is the learning signal, and this one is "
-                    "no real number.",
+                    "not a real number.",
                     "Declare it as 'L : 1', or give it another name.",
                 )
             )

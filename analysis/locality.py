@@ -50,7 +50,7 @@ class Locality(NamedTuple):
 
     @property
     def n_non_local(self) -> int:
-        """How many things it needs that are neither at the synapse nor in its two neurons."""
+        """How many of its needs are neither at the synapse nor in its two neurons."""
         return sum(self[2:])
 
 
@@ -74,7 +74,7 @@ _NEEDS: dict[str, frozenset[str]] = {}
 
 
 def register_locality(name: str, needs: set[str]) -> None:
-    """Say what a rule of your own needs, if it has no property ``needs``.
+    """Register what your rule needs, if it has no property ``needs``.
 
     Parameters
     ----------
@@ -141,13 +141,13 @@ def locality(rule: Any) -> Locality:
     """
     if isinstance(rule, PlasticityRule):
         rule = rule.silent if rule.weight in rule.changed else rule
-        found = {
+        flags = {
             "pre_trace": _has_pre_trace(rule) or bool(set(rule.requires_pre) - GROUP_NAMES),
             "post_state": bool(set(rule.requires) - GROUP_NAMES),
             "third_factor": bool(rule.third_factor),
         }
         beyond = dict.fromkeys(_BEYOND_STRINGS.get(rule.name, ()), True)
-        return Locality(**dict.fromkeys(Locality._fields, False) | found | beyond)
+        return Locality(**dict.fromkeys(Locality._fields, False) | flags | beyond)
     needs = _NEEDS.get(getattr(rule, "name", ""))
     if needs is None:
         needs = as_rule(rule, where="locality").needs

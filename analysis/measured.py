@@ -151,9 +151,9 @@ def measured_window(
         _check(trial, where)
         dimensions = get_dimensions(trial.dw)
         dw = np.asarray(trial.dw, dtype=float).ravel()
-        found = _count(trial, float(step), n_side)
+        spike_pairs = _count(trial, float(step), n_side)
         there = np.isfinite(dw)
-        counts.append(found[there])
+        counts.append(spike_pairs[there])
         changes.append(dw[there])
         shuffled.append([generator.permutation(dw[there]) for _ in range(n_shuffles)])
     n = np.concatenate(counts) if counts else np.zeros((0, width))
@@ -169,7 +169,7 @@ def measured_window(
         )
     columns = np.column_stack(
         [np.concatenate(changes)]
-        + [np.concatenate([one[k] for one in shuffled]) for k in range(n_shuffles)]
+        + [np.concatenate([shuffles[k] for shuffles in shuffled]) for k in range(n_shuffles)]
     )
     dw = (_kernel if estimate == "kernel" else _mean)(n, columns)
     dw[pairs == 0] = np.nan
@@ -216,7 +216,7 @@ def learning_trials(trainer, trials, connection: str) -> list[LearningTrial]:
     from neurosnn.engine.backend import Engine
 
     net = trainer.net
-    known = [name for name, one in net.connections.items() if one.target != "readout"]
+    known = [name for name, synapses in net.connections.items() if synapses.target != "readout"]
     if connection not in known:
         raise ValueError(
             message(

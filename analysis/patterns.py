@@ -133,14 +133,14 @@ def pattern_change(
             )
         )
     steps = [[_steps(times, dt, where) for times in side] for side in (pre_spikes, post_spikes)]
-    used = np.concatenate([one for side in steps for one in side])
+    used = np.concatenate([train for side in steps for train in side])
     period = round(1 / (float(np.asarray(rate)) * float(dt)))
     if np.ptp(used) >= period:
         raise ValueError(
             message(
                 f"a pattern takes {np.ptp(used)} steps and comes every {period}.",
                 where,
-                "Patterns would overlap and be others.",
+                "Patterns would overlap and change.",
                 "Choose a lower rate or shorter patterns.",
             )
         )

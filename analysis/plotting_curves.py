@@ -245,8 +245,8 @@ def plot_quadruplets(
 def _measured(ax: Axes, x: np.ndarray, points: PublishedPoints, color: str) -> None:
     """Measured points with standard errors; the legend names who measured them."""
     style = {"linestyle": "none", "marker": "o", "markerfacecolor": "white", "capsize": 3}
-    found = re.match(r"(\w+).*?\((\d{4})\)", points.source)
-    name = f"{found.group(1)} et al. ({found.group(2)})" if found else points.source
+    match = re.match(r"(\w+).*?\((\d{4})\)", points.source)
+    name = f"{match.group(1)} et al. ({match.group(2)})" if match else points.source
     if name in ax.get_legend_handles_labels()[1]:  # of another curve in these Axes
         name = ""
     drawn = ax.errorbar(x, points.dw, points.error, color=color, label=name, zorder=3, **style)

@@ -179,7 +179,7 @@ def plot_distribution(
 
     Parameters
     ----------
-    distribution : Distribution
+    distribution : Histogram
         From :func:`weight_distribution` or :func:`rate_distribution`.
     ax : Axes, optional
         Where to draw; the current Axes if None.
@@ -198,7 +198,7 @@ def plot_distribution(
     Examples
     --------
     >>> from neurosnn import analysis
-    >>> ax = analysis.plot_distribution(analysis.Distribution([0, 1, 2], [3, 4]), name="weight")
+    >>> ax = analysis.plot_distribution(analysis.Histogram([0, 1, 2], [3, 4]), name="weight")
     >>> ax.get_xlabel()
     'weight'
     """
@@ -227,7 +227,7 @@ def plot_locality(rules: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        The Axes drawn in; what is not at the synapse or in its neurons is in another colour.
+        The Axes drawn in; needs beyond the synapse and its neurons are in another colour.
 
     Examples
     --------

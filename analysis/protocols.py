@@ -36,7 +36,7 @@ NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
 KICK = 0.25
 # A window is done when no weight changes by more than this part of the largest change.
 DONE, MOST_STEPS, MOST_ROUNDS = 1e-8, 50_000, 20
-# Over so many questions a slow change must have become smaller.
+# Over this many checks a slow change must have become smaller.
 SLOW = 40
 
 
@@ -128,8 +128,8 @@ class Pairs:
         self.model = model
         n = int(pre.neuron.max()) + 1 if n is None else n
         group, objects = postsynaptic(post, n, dt, model, background)
-        own = model if learn.reads_pre else None
-        source, more = postsynaptic(pre, n, dt, own, background)
+        pre_model = model if learn.reads_pre else None
+        source, more = postsynaptic(pre, n, dt, pre_model, background)
         objects = (*objects, *more)
         self.spikes = SpikeMonitor(group, name="neurosnn_monitor*")
         synapses = learn.connect(source, group, **connect)
@@ -141,7 +141,7 @@ class Pairs:
 
     def run(self, n_steps: int, duration=None) -> None:
         """Run until all spikes have arrived, and then for a time or until no weight changes."""
-        n_steps = n_steps + self.learn.own_delay(self.dt)
+        n_steps = n_steps + self.learn.longest_delay(self.dt)
         if duration is not None or not self.learn.clock_driven:
             check_value("duration", duration or 0 * second, NON_NEGATIVE_TIME, where="stdp_window")
             self.run_steps(n_steps + round(float(duration or 0) / self.dt))
@@ -168,22 +168,22 @@ class Pairs:
                     "start of the pairing.",
                     "stdp_window",
                     "A window is the change by one pair of spikes, once all traces of it are gone.",
-                    "Pass the time after which you call it over, for example duration=10*second.",
+                    "Pass the time to wait after the pairing, for example duration=10*second.",
                 )
             )
 
     def check_spikes(self) -> None:
-        """Refuse a postsynaptic neuron that did not spike as it was told to."""
+        """Refuse a postsynaptic neuron that did not spike at the prescribed times."""
         steps = np.round(self.spikes.t_[:] / self.dt).astype(int)
-        found = set(zip(self.spikes.i[:].tolist(), steps.tolist(), strict=True))
+        fired = set(zip(self.spikes.i[:].tolist(), steps.tolist(), strict=True))
         wanted = set(zip(self.post.neuron.tolist(), self.post.step.tolist(), strict=True))
-        if found != wanted:
-            what = "does not spike" if wanted - found else "spikes on its own"
+        if fired != wanted:
+            fault = "does not spike" if wanted - fired else "spikes on its own"
             raise ValueError(
                 message(
-                    f"the postsynaptic neuron {what}.",
+                    f"the postsynaptic neuron {fault}.",
                     self.model.name,
-                    "A kick must cause one spike at each chosen time, and nothing else another.",
+                    "Each kick must cause one spike, and nothing else may cause one.",
                     "Choose another background, longer intervals or another neuron model.",
                 )
             )

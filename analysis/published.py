@@ -1,4 +1,4 @@
-"""Published measurements of plasticity, for comparison: what was found in slices and cultures."""
+"""Published measurements of plasticity in slices and cultures, for comparison."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def stdp_window(
 
     .. math:: \Delta w(s), \qquad s = t_{post} - t_{pre}
 
-    All lags are independent pairs of neurons in one Brian2 simulation, apart from the user's own
+    All lags are independent pairs of neurons in one Brian2 simulation, apart from the user's
     objects, device and clock. At lag 0 the two spikes fall on the same time step; without a delay
     the presynaptic one counts as the earlier, so that PairSTDP gives A_plus.
 

@@ -12,7 +12,7 @@ __all__ = ["AdaptiveCurrentLIF"]
 def AdaptiveCurrentLIF(
     *, tau_m=20 * ms, tau_s=5 * ms, tau_a=200 * ms, beta=0.184, v_th=1.0, gamma=0.3
 ) -> NeuronModel:
-    r"""Adaptive LIF neuron with a synaptic current: the flow of which ALIF is a recursion.
+    r"""Adaptive LIF neuron with a synaptic current: the flow behind ALIF's recursion.
 
     .. math::
         \tau_m \dot v = I - v, \qquad \tau_s \dot I = -I, \qquad \tau_a \dot a = -a, \qquad

@@ -134,7 +134,7 @@ def AdEx(
             strict=True,
         )
     )
-    given = {
+    arguments = {
         "C": C,
         "g_L": g_L,
         "E_L": E_L,
@@ -146,7 +146,7 @@ def AdEx(
         "V_r": V_r,
         "I_ext": I_ext,
     }
-    values = usual | {name: value for name, value in given.items() if value is not None}
+    values = usual | {name: value for name, value in arguments.items() if value is not None}
     paper = "Brette & Gerstner 2005" if pattern is None else f"Naud 2008, table 1, {pattern}"
     return membrane(
         name="AdEx",

@@ -132,9 +132,11 @@ def VoltageSTDP(
             + "."
         )
     values = (theta_minus, theta_plus, A_LTD, A_LTP, tau_x, tau_minus, tau_plus)
-    given = dict(zip(NAMES, values, strict=True))
+    arguments = dict(zip(NAMES, values, strict=True))
     fitted = dict(zip(NAMES, FITS[data_set], strict=True))
-    parameters = {name: fitted[name] if value is None else value for name, value in given.items()}
+    parameters = {
+        name: fitted[name] if value is None else value for name, value in arguments.items()
+    }
     unit = Quantity(1, dim=get_dimensions(parameters["theta_minus"]))
     non_negative = {"includes_low": True}
     return PlasticityRule(
@@ -159,7 +161,7 @@ def VoltageSTDP(
             name: f"Clopath 2010, table 1b, {data_set.replace('_', ' ')}"
             if value is None
             else "given by the user"
-            for name, value in given.items()
+            for name, value in arguments.items()
         },
         reference=CLOPATH,
     )

@@ -105,7 +105,7 @@ def GatedLIF(
             f"is 1. Use theta=0."
         )
     conventional = variant == "conventional"
-    own = {"leak": leak} if conventional else {"b_f": b_f, "b_c": b_c}
+    leak_or_biases = {"leak": leak} if conventional else {"b_f": b_f, "b_c": b_c}
     inputs = ("x",) if conventional else ("c", "f")
     return NeuronModel(
         name="GatedLIF",
@@ -122,7 +122,7 @@ def GatedLIF(
             "theta": 1.0 * theta,
             "u_max": u_max,
             "rounding": 0.5 if bits == 1 else 0.0,
-            **own,
+            **leak_or_biases,
         },
         ranges={
             "u_max": Range(0),

@@ -1,4 +1,4 @@
-"""A membrane in physical units, put together from its own currents and those of its receptors."""
+"""A membrane in physical units, with intrinsic currents and those of its receptors."""
 
 from __future__ import annotations
 
@@ -34,22 +34,25 @@ def membrane(
 ) -> NeuronModel:
     """A model whose membrane ``{synapses}`` is the sum of the receptors' currents."""
     receptors = tuple(receptors)
-    together = "".join(f" + {one.current}" for one in receptors)
-    if not all(one.linear for one in receptors):
+    together = "".join(f" + {receptor.current}" for receptor in receptors)
+    if not all(receptor.linear for receptor in receptors):
         method = "euler"
     merged: list[dict[str, Any]] = []
-    for name, own in (("parameters", parameters), ("ranges", ranges), ("sources", sources)):
+    for name, of_membrane in (("parameters", parameters), ("ranges", ranges), ("sources", sources)):
         merged.append(
-            {key: value for one in receptors for key, value in getattr(one, name).items()}
+            {key: value for receptor in receptors for key, value in getattr(receptor, name).items()}
         )
-        merged[-1] |= own
-    cited = [reference, *(one.reference for one in receptors if one.reference)]
+        merged[-1] |= of_membrane
+    cited = [reference, *(receptor.reference for receptor in receptors if receptor.reference)]
     return NeuronModel(
         equations="\n".join(
-            [equations.format(synapses=together).strip(), *(one.equations for one in receptors)]
+            [
+                equations.format(synapses=together).strip(),
+                *(receptor.equations for receptor in receptors),
+            ]
         ),
         method=method,
-        inputs=tuple(name for one in receptors for name in one.inputs),
+        inputs=tuple(name for receptor in receptors for name in receptor.inputs),
         parameters=merged[0],
         ranges=merged[1],
         sources=merged[2],

@@ -130,8 +130,8 @@ def MorrisLecar(
         name: number * unit
         for name, number, unit in zip(names, REGIMES[regime], units, strict=True)
     }
-    given = {"g_Ca": g_Ca, "V_3": V_3, "V_4": V_4, "phi": phi}
-    values = usual | {name: value for name, value in given.items() if value is not None}
+    arguments = {"g_Ca": g_Ca, "V_3": V_3, "V_4": V_4, "phi": phi}
+    values = usual | {name: value for name, value in arguments.items() if value is not None}
     return membrane(
         name="MorrisLecar",
         equations="""

@@ -109,7 +109,7 @@ def TripletSTDP(
             "The paper fits two data sets with two kinds of pairing. "
             "Choose 'visual_cortex' or 'hippocampus', and 'all' or 'nearest'."
         )
-    given = dict(zip(NAMES, (A2_plus, A3_plus, A2_minus, A3_minus, tau_x, tau_y), strict=True))
+    arguments = dict(zip(NAMES, (A2_plus, A3_plus, A2_minus, A3_minus, tau_x, tau_y), strict=True))
     fitted = dict(zip(NAMES, FITS[fit], strict=True))
     table = f"Pfister 2006, table {3 if data_set == 'visual_cortex' else 4}, "
     table += (
@@ -137,7 +137,7 @@ def TripletSTDP(
         pairing=pairing,
         delay_placement=delay_placement,
         parameters={
-            **{name: fitted[name] if value is None else value for name, value in given.items()},
+            **{name: fitted[name] if value is None else value for name, value in arguments.items()},
             "tau_plus": tau_plus,
             "tau_minus": tau_minus,
         },
@@ -148,7 +148,7 @@ def TripletSTDP(
         sources={
             **{
                 name: table if value is None else "given by the user"
-                for name, value in given.items()
+                for name, value in arguments.items()
             },
             "tau_plus": "Bi & Poo 2001: 16.8 ms",
             "tau_minus": "Bi & Poo 2001: 33.7 ms",

@@ -72,7 +72,7 @@ def main():
     prefs.codegen.target = "numpy"  # for one trial, compiling would take longer than running
     trial = test[:1]
     simulation = net.brian2(trial, record=["spikes", "v", "output"])
-    simulation.run(net.schedule(trial).duration, namespace={})
+    simulation.run(net.trial_times(trial).duration, namespace={})
     spikes, states = simulation["hidden_spikes"], simulation["hidden_states"]
     output = simulation["readout_states"].output
 

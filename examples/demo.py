@@ -91,7 +91,7 @@ def run_program(net, trials, folder):
 def compare_spikes(net, trials, program):
     """Steps and neurons of all spikes in the C++ program, in stock Brian2 and in the engine."""
     prefs.codegen.target = "numpy"  # for a few trials, compiling would take longer than running
-    simulation, schedule = net.brian2(trials, record=["spikes"]), net.schedule(trials)
+    simulation, schedule = net.brian2(trials, record=["spikes"]), net.trial_times(trials)
     simulation.run(schedule.duration, namespace={})
     place = schedule.locate(simulation["hidden_spikes"].t)
     neuron = np.asarray(simulation["hidden_spikes"].i)

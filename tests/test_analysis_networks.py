@@ -120,7 +120,7 @@ def test_updates_of_a_trainer_are_collected_with_their_spikes():
         assert np.abs(total).max() > 0
     assert np.isnan(np.diag(learned[0].dw)).all()  # no synapse of a neuron with itself
     simulation = net.brian2(trials[:1], record=("spikes",))
-    simulation.run(net.schedule(trials[:1]).duration, namespace={})
+    simulation.run(net.trial_times(trials[:1]).duration, namespace={})
     spikes = simulation["hidden_spikes"]
     assert len(spikes.i) > 10
     found, wanted = (
@@ -293,7 +293,7 @@ def test_activity_of_a_network_counts_the_spikes_of_brian2():
     trials, net = spike_trials(n_trials=2, n_steps=120), network()
     found = analysis.network_activity(net, trials, dtype="float64")["hidden"]
     simulation = net.brian2(trials, record=("spikes",))
-    simulation.run(net.schedule(trials).duration, namespace={})
+    simulation.run(net.trial_times(trials).duration, namespace={})
     count = np.bincount(simulation["hidden_spikes"].i[:], minlength=12)
     assert count.sum() > 20
     assert np.asarray(found.rates) == pytest.approx(count / 0.24)

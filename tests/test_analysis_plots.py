@@ -271,12 +271,12 @@ def test_credit_is_drawn_on_a_logarithmic_axis_without_zeros():
 
 
 def test_distributions_are_drawn_with_their_unit():
-    weights = analysis.Distribution([0, 1, 2] * nS, np.array([3, 4]))
+    weights = analysis.Histogram([0, 1, 2] * nS, np.array([3, 4]))
     ax = analysis.plot_distribution(weights, name="weight")
     assert ax.patches[0].get_data().values.tolist() == [3, 4]
     assert ax.patches[0].get_data().edges == pytest.approx([0, 1, 2])
     assert ax.get_xlabel() == "weight (nS)"
-    rates = analysis.Distribution([0, 5, 10] * Hz, np.array([3, 4]))
+    rates = analysis.Histogram([0, 5, 10] * Hz, np.array([3, 4]))
     ax = analysis.plot_distribution(rates, name="rate", ax=pyplot.figure().gca())
     assert ax.get_xlabel() == "rate (Hz)"
 

@@ -209,7 +209,7 @@ def test_own_data_that_is_none(command, tmp_path, old, new, text):
     ("arguments", "code", "text"),
     [
         (["window", "PairSTDP", "--png", "w.svg"], 1, "w.svg: the picture would be a PNG"),
-        (["window", "PairSTDP", "--png", "net.npz/w.png"], 1, "Its folder is none"),
+        (["window", "PairSTDP", "--png", "net.npz/w.png"], 1, "Its parent is not a folder"),
         (["window", "LIF"], 1, "takes the neuron as --neuron."),
         (["train", "digits", "--rule", "epro"], 1, "there is no rule 'epro'. Did you mean 'eprop'?"),
         (["train", "digits", "--learning-rate", "-1"], 2, "must be greater than 0, got -1"),

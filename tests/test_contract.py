@@ -225,7 +225,7 @@ def shortest_interval(spikes):
 @each_rule
 def test_spikes_and_output_equal_stock_brian2(rule):
     net, engine, result = computed(rule, "float64")
-    ours, schedule = engine.simulate(TRIALS), net.schedule(TRIALS)
+    ours, schedule = engine.simulate(TRIALS), net.trial_times(TRIALS)
     simulation = fan(rule, learn=False).brian2(TRIALS, record=("spikes", "output"))
     simulation.run(schedule.duration, namespace={})
     for layer in net.layers:

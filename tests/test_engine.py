@@ -40,7 +40,7 @@ def network(model, name="", *, n=20, layers=2, delays=True, connectivity=1.0, dt
 
 def brian_spikes(net, trials):
     """(trial, step, neuron) of every spike, and the output, of the stock Brian2 network."""
-    simulation, schedule = net.brian2(trials, record=("spikes", "output")), net.schedule(trials)
+    simulation, schedule = net.brian2(trials, record=("spikes", "output")), net.trial_times(trials)
     simulation.run(schedule.duration, namespace={})
     spikes = {}
     for layer in net.layers:
@@ -97,7 +97,7 @@ def test_states_are_those_of_a_state_monitor():
         trials, record=(("hidden", "v"), ("hidden", "a"))
     )
     simulation = net.brian2(trials, record=("v", "a"))
-    simulation.run(net.schedule(trials).duration, namespace={})
+    simulation.run(net.trial_times(trials).duration, namespace={})
     monitor = simulation["hidden_states"]
     # the monitor reads at the end of a step, the engine at the start of the next
     for variable in ("v", "a"):

@@ -79,7 +79,7 @@ def test_new_trials_weights_and_parameters_without_a_rebuild(built, tmp_path):
         simulation = net.brian2(other[k : k + 1], record=("spikes", "output"))
         simulation["hidden1"].variables["tau_m"].set_value(0.03)
         simulation["hidden2"].variables["v_th"].set_value(-0.0505)
-        simulation.run(net.schedule(other[k : k + 1]).duration, namespace={})
+        simulation.run(net.trial_times(other[k : k + 1]).duration, namespace={})
         for layer in ("hidden1", "hidden2"):
             same_spikes(results.spikes[layer][k], simulation, layer)
         np.testing.assert_allclose(

@@ -41,9 +41,9 @@ def test_spikes_are_the_same_in_all_four(project, tmp_path):
     net, trials = net_and_trials()
     run(project)
     program = read_results(project)
-    schedule = net.schedule(trials)
+    trial_times = net.trial_times(trials)
     runtime = simulate(net, trials)
-    place = schedule.locate(runtime["hidden_spikes"].t)
+    place = trial_times.locate(runtime["hidden_spikes"].t)
     neuron = np.asarray(runtime["hidden_spikes"].i)
     engine = Engine(net, dtype="float64").simulate(trials).spikes["hidden"]
     for k, listed in enumerate(of_trials(program.spikes["hidden"])):
@@ -54,13 +54,13 @@ def test_spikes_are_the_same_in_all_four(project, tmp_path):
         assert len(listed) > 100
     np.testing.assert_allclose(
         np.concatenate(program.output),
-        np.concatenate([runtime["readout_states"].output.T[k * schedule.period :][:60] for k in range(3)]),
+        np.concatenate([runtime["readout_states"].output.T[k * trial_times.period :][:60] for k in range(3)]),
         rtol=1e-12, atol=1e-14,
     )  # fmt: skip
     # Stock Brian2: its own build.
     set_device("cpp_standalone", build_on_run=False)
     simulation = net.brian2(trials, record=("spikes",))
-    simulation.run(schedule.duration, namespace={})
+    simulation.run(trial_times.duration, namespace={})
     get_device().build(directory=str(tmp_path / "stock"), with_output=False)
     assert spikes(simulation["hidden_spikes"]) == spikes(runtime["hidden_spikes"])
 

@@ -231,7 +231,7 @@ def test_the_spikes_of_a_graph_are_those_of_a_brian2_script():
     Network(*made, *monitors.values()).run(60 * ms)
     result = Engine(net, dtype="float64", threads=1).simulate(data)
     simulation = net.brian2(data, record=["spikes"])
-    simulation.run(net.schedule(data).duration, namespace={})
+    simulation.run(net.trial_times(data).duration, namespace={})
     for name, monitor in monitors.items():
         assert monitor.num_spikes > 20
         steps, neurons = result.spikes[name][0]
@@ -637,7 +637,7 @@ def test_delays_of_synapses_arrive_as_in_brian2():
     data = trials(1, n_steps=120, rate=0.1, n=20)
     result = Engine(net, dtype="float64", threads=1).simulate(data, record=(("A", "v"),))
     simulation = net.brian2(data, record=["spikes", "v"])
-    simulation.run(net.schedule(data).duration, namespace={})
+    simulation.run(net.trial_times(data).duration, namespace={})
     assert simulation["A_spikes"].num_spikes > 100
     np.testing.assert_array_equal(simulation["A_spikes"].i, result.spikes["A"][0][1])
     np.testing.assert_allclose(
@@ -658,7 +658,7 @@ def test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2():
     data = trials(1, rate=0.4, n=20)
     result = Engine(net, dtype="float64", threads=1).simulate(data, record=(("A", "v"),))
     simulation = net.brian2(data, record=["v"])
-    simulation.run(net.schedule(data).duration, namespace={})
+    simulation.run(net.trial_times(data).duration, namespace={})
     expected = simulation["A_states"].v[:, :-1]
     assert np.unique(expected).size > 1000
     np.testing.assert_array_equal(result.states["A", "v"][0][1:].T, expected)

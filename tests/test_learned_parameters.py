@@ -155,11 +155,11 @@ def test_brian2_simulates_the_learned_values():
     trials = spikes()
     found = Engine(net, dtype="float64").simulate(trials)
     simulation = net.brian2(trials, record=("spikes",))
-    schedule = net.schedule(trials)
-    simulation.run(schedule.duration, namespace={})
+    trial_times = net.trial_times(trials)
+    simulation.run(trial_times.duration, namespace={})
     for name in ("hidden1", "hidden2"):
         monitor = simulation[f"{name}_spikes"]
-        place = schedule.locate(monitor.t[:])
+        place = trial_times.locate(monitor.t[:])
         theirs = sorted(
             (k, s, i)
             for k, s, i in zip(place.trial, place.step, monitor.i[:], strict=True)

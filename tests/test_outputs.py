@@ -58,7 +58,7 @@ def test_outputs_and_records_are_those_of_brian2(case, trainer):
     net, trials = case
     simulation, schedule = (
         net.brian2(trials, record=("spikes", "v", "output")),
-        net.schedule(trials),
+        net.trial_times(trials),
     )
     simulation.run(schedule.duration, namespace={})
     output = np.asarray(simulation["readout_states"].output).T

@@ -146,7 +146,7 @@ def driven(model, n=5, *, scale=2.0, readout=None, **settings):
 
 def same_spikes(net, trials):
     """Number of spikes of the engine, if they and the outputs are those of stock Brian2."""
-    simulation, schedule = net.brian2(trials, record=("spikes", "output")), net.schedule(trials)
+    simulation, schedule = net.brian2(trials, record=("spikes", "output")), net.trial_times(trials)
     simulation.run(schedule.duration, namespace={})
     monitor = simulation["hidden_spikes"]
     place = schedule.locate(monitor.t[:])

@@ -106,7 +106,7 @@ def test_equals_an_independent_simulation(name, scale):
 )
 def test_many_trials_in_one_simulation_equal_one_simulation_each(model, settings):
     net, trials = network(model, layers=2, **settings), spike_trials()
-    schedule = net.schedule(trials)
+    schedule = net.trial_times(trials)
     assert schedule.period == N_STEPS + net.max_delay
     together = simulate(net, trials)
     for k in range(len(trials)):
@@ -150,7 +150,7 @@ def test_states_that_are_no_numbers_start_anew():
     )
     net, trials = network(model), spike_trials(2)
     together = simulate(net, trials)
-    place = net.schedule(trials).locate(together["hidden_spikes"].t)  # the view as well as t[:]
+    place = net.trial_times(trials).locate(together["hidden_spikes"].t)  # the view as well as t[:]
     alone = spikes(simulate(net, trials[1:])["hidden_spikes"])
     assert N < len(alone) <= 3 * N
     assert np.sum(place.trial == 1) == len(alone)
@@ -160,14 +160,14 @@ def test_real_valued_input_arrives_when_a_spike_would():
     rng = np.random.default_rng(3)
     trials = FrameTrials(features=rng.normal(0, 2, (90, 4)), offsets=[0, 40, 60, 90], frame=1 * ms)
     net = real_valued_network(delay=1 * ms)
-    schedule = net.schedule(trials)
+    schedule = net.trial_times(trials)
     np.testing.assert_array_equal(schedule.n_steps, [40, 20, 30])
     simulation = simulate(net, trials)
     place = schedule.locate(simulation["hidden_spikes"].t[:])
     assert len(set(simulation["hidden_spikes"].i[place.trial >= 0])) >= 0.2 * N
     for k in range(3):
         alone = net.brian2(trials[k], record=("spikes", "I", "x"))
-        alone.run(net.schedule(trials[k]).duration, namespace={})
+        alone.run(net.trial_times(trials[k]).duration, namespace={})
         first = trials[k].features[0].astype(float)
         np.testing.assert_allclose(
             alone["hidden_states"].I[:, 0], first @ net.parameters["input.w"], rtol=1e-12
@@ -197,8 +197,8 @@ def test_neurons_of_two_populations_in_one_layer():
 
 def test_schedule_of_one_trial_of_several_and_of_events_after_the_end():
     net = network(delay=2 * ms)
-    assert net.schedule(spike_trials(1)[0]).period in (N_STEPS - 1, N_STEPS)
-    schedule = net.schedule(spike_trials(3))
+    assert net.trial_times(spike_trials(1)[0]).period in (N_STEPS - 1, N_STEPS)
+    schedule = net.trial_times(spike_trials(3))
     assert (schedule.period, schedule.duration) == (N_STEPS + 2, 3 * (N_STEPS + 2) * ms)
     place = schedule.locate(np.array([0, 59, 60, 61, 62, 200]))
     np.testing.assert_array_equal(place.trial, [0, 0, -1, -1, 1, -1])

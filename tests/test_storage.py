@@ -92,7 +92,7 @@ def test_the_same_network_comes_back(tmp_path, make):
     for layer, other in zip(net.layers, again.layers, strict=True):
         assert other.model.to_dict() == layer.model.to_dict()
     assert (float(again.dt), again.seed) == (float(net.dt), net.seed)
-    assert storage.describe(again) == storage.describe(net)
+    assert storage.network_description(again) == storage.network_description(net)
 
 
 def test_a_loaded_network_spikes_alike(tmp_path):
@@ -327,6 +327,6 @@ def test_files_of_every_supported_stack(stack):
         if connection.sign is not None:
             assert np.all(array * connection.sign_of_weights >= 0)
     first = SpikingNetwork.load(folder / f"network_{STACKS[0]}.npz")
-    assert storage.describe(net) == storage.describe(first)
+    assert storage.network_description(net) == storage.network_description(first)
     for name, array in net.parameters.items():
         np.testing.assert_array_equal(array, first.parameters[name])

@@ -318,7 +318,7 @@ def test_what_is_refused(tmp_path):
         def get_extra_state(self):
             return {"a": 1}
 
-    with pytest.raises(TypeError, match="the state '_extra_state' of the module is no tensor"):
+    with pytest.raises(TypeError, match="the state '_extra_state' of the module is not a tensor"):
         fit(Odd(5, 4), TRAIN, loss, epochs=1)
     file = tmp_path / "a.npz"
     classifier().fit(epochs=1, checkpoint=file)

@@ -83,8 +83,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "data: labels in order of appearance",
         "neurosnn/data/labels.py",
-        "found = sorted(set(values.tolist()))",
-        "found = list(dict.fromkeys(values.tolist()))",
+        "distinct = sorted(set(values.tolist()))",
+        "distinct = list(dict.fromkeys(values.tolist()))",
         ("data/test_own_data.py::test_labels_of_any_kind_become_classes",),
     ),
     Mutant(
@@ -118,8 +118,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "confusion: rows and columns exchanged",
         "neurosnn/training/confusion.py",
-        "np.add.at(counts, (true, found), 1)",
-        "np.add.at(counts, (found, true), 1)",
+        "np.add.at(counts, (true, predicted), 1)",
+        "np.add.at(counts, (predicted, true), 1)",
         ("test_outputs.py::test_a_picture_of_a_confusion",),
     ),
     Mutant(
@@ -1236,8 +1236,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "export: two trials as one",
         "neurosnn/standalone/export.py",
-        "several = len(schedule.n_steps) > 1",
-        "several = len(schedule.n_steps) > 2",
+        "several = len(trial_times.n_steps) > 1",
+        "several = len(trial_times.n_steps) > 2",
         ("test_export.py::test_other_trials_for_the_program",),
     ),
     Mutant(
@@ -1264,8 +1264,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "results: times in steps",
         "neurosnn/standalone/results.py",
-        "TrialSpikes(place.step[place.trial == k] * schedule.dt,",
-        "TrialSpikes((place.step[place.trial == k] + 1) * schedule.dt,",
+        "TrialSpikes(place.step[place.trial == k] * trial_times.dt,",
+        "TrialSpikes((place.step[place.trial == k] + 1) * trial_times.dt,",
         ("test_export.py::test_results_are_quantities_again",),
     ),
 )

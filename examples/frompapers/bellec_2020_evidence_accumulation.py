@@ -130,7 +130,7 @@ def picture_of_a_trial(trainer, trials, path):
     net = trainer.net
     prefs.codegen.target = "numpy"  # compiling would take longer than this one trial
     simulation = net.brian2(trials[:1], record=["spikes", "a", "output"])
-    simulation.run(net.schedule(trials[:1]).duration, namespace={})
+    simulation.run(net.trial_times(trials[:1]).duration, namespace={})
     states, readout = simulation["hidden_states"], simulation["readout_states"]
     _, axes = plt.subplots(4, 1, figsize=(7, 7), sharex=True, layout="constrained")
     analysis.plot_raster(trials[0].times, trials[0].units, ax=axes[0], markersize=2)

@@ -149,7 +149,7 @@ class Chain:
 
 
 def _read(variable: str, lines: list[tuple[str, str]]) -> bool:
-    """Whether statements calculate with a variable; a copy of it is no calculation."""
+    """Whether statements calculate with a variable; copying it does not count."""
     for _, text in lines:
         expression = to_symbolic(text)
         if expression != symbol(variable) and symbol(variable) in expression.free_symbols:
@@ -177,5 +177,8 @@ def simplify(expression: sympy.Expr) -> sympy.Expr:
 
 def _grows(form: sympy.Expr, multiplied: sympy.Expr) -> bool:
     """Whether a form divides by an exponential, whose inverse may be infinite where it is zero."""
-    exponents = {one.exp for one in multiplied.atoms(sympy.exp)}
-    return any(-one.exp in exponents and one.exp not in exponents for one in form.atoms(sympy.exp))
+    exponents = {exponential.exp for exponential in multiplied.atoms(sympy.exp)}
+    return any(
+        -exponential.exp in exponents and exponential.exp not in exponents
+        for exponential in form.atoms(sympy.exp)
+    )

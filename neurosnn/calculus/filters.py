@@ -82,12 +82,14 @@ class ReadoutFilter:
         return in_place(expressions, depends, names)
 
 
-def read_filter(given: float | Quantity | NeuronModel | None, dt: Quantity) -> ReadoutFilter | None:
+def read_filter(
+    readout_filter: float | Quantity | NeuronModel | None, dt: Quantity
+) -> ReadoutFilter | None:
     """The filter that a user names by a factor, a time constant or the model of a readout.
 
     Parameters
     ----------
-    given : float or Quantity or NeuronModel or None
+    readout_filter : float or Quantity or NeuronModel or None
         kappa between 0 and 1, the time constant of a leaky readout, a readout, or no filter.
     dt : Quantity (second)
         Time step.
@@ -102,17 +104,17 @@ def read_filter(given: float | Quantity | NeuronModel | None, dt: Quantity) -> R
     ValueError
         If it is none of these, or the readout is not the same linear filter for all its neurons.
     """
-    if given is None:
+    if readout_filter is None:
         return None
-    if isinstance(given, NeuronModel):
-        return model_filter(given, dt)
-    value = float(given) if np.ndim(given) == 0 else np.nan
-    if get_dimensions(given) is second.dim and value > 0:
+    if isinstance(readout_filter, NeuronModel):
+        return model_filter(readout_filter, dt)
+    value = float(readout_filter) if np.ndim(readout_filter) == 0 else np.nan
+    if get_dimensions(readout_filter) is second.dim and value > 0:
         value = float(np.exp(-float(dt) / value))
-    elif get_dimensions(given) is not DIMENSIONLESS or not 0 <= value < 1:
+    elif get_dimensions(readout_filter) is not DIMENSIONLESS or not 0 <= value < 1:
         raise ValueError(
             message(
-                f"readout_filter must be a time or a factor from 0 to below 1, got {given}.",
+                f"readout_filter must be a time or a factor from 0 to below 1, got {readout_filter}.",
                 "EProp",
                 "The trace is filtered as the readout filters spikes.",
                 "Pass the time constant of the readout, for example readout_filter=20*ms.",

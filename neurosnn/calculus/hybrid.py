@@ -290,7 +290,7 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
     reset_slope = {(r, c): differentiate(after_reset[r], c) for r, c in pairs}
 
     def commutes(channel: str) -> bool:
-        """Whether it is all the same if the reset comes before an arrival or after it."""
+        """Whether it makes no difference if the reset comes before or after an arrival."""
         return all(reset_slope[row, channel] == int(row == channel) for row in states)
 
     transition = _strings({(r, c): chain.derivative(after_update[r], c) for r, c in pairs})
@@ -400,7 +400,7 @@ def _condition_margin(condition: str, where: str) -> str:
             message(
                 f"the refractory condition {condition!r} is not one comparison.",
                 where,
-                "EventProp needs the time at which it stops to hold, and how that time depends on the "
+                "EventProp needs the time at which it stops holding, and how that time depends on the "
                 "state.",
                 "Write it as 'v > -40*mV', or give a time.",
             )

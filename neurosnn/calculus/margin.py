@@ -26,7 +26,7 @@ def margin_of(threshold: str, where: str) -> str:
             f"the threshold {threshold!r} is not one comparison.",
             where,
             "The pseudo-derivative is taken with respect to its margin, left side minus right side.",
-            "Write it as 'v > v_th'; a refractory period belongs into refractory=.",
+            "Write it as 'v > v_th'; a refractory period belongs in refractory=.",
         )
     )
 
@@ -75,7 +75,7 @@ def margin_and_gate(threshold: str, variables: Iterable[str], where: str) -> tup
 
 
 def _joined_by_and(tree: ast.expr) -> list[str]:
-    """The conditions of which all must hold."""
+    """The conditions that must all hold."""
     if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And):
         return [text for value in tree.values for text in _joined_by_and(value)]
     return [ast.unparse(tree)]

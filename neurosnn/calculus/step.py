@@ -221,15 +221,17 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
 def _with_integers(model: NeuronModel, code: str) -> str:
     """Statements in which what becomes an integer is cut off as in C++, for all statements after it."""
     lines = []
-    for one in split_statements(code):
-        equation = model.brian_equations.get(one.variable)
+    for statement in split_statements(code):
+        equation = model.brian_equations.get(statement.variable)
         integer = equation is not None and equation.var_type == "integer"
-        lines.append(f"{one.variable} = int({one.value})" if integer else str(one))
+        lines.append(
+            f"{statement.variable} = int({statement.value})" if integer else str(statement)
+        )
     return "\n".join(lines)
 
 
 def refuse_unknown(model: NeuronModel, learn: Iterable[str], *, where: str = "") -> None:
-    """An error if a name that is to be learned is not a parameter of the model."""
+    """Refuse to learn a name that is not a parameter of the model."""
     for name in learn:
         if name not in model.parameters:
             raise ValueError(
@@ -243,7 +245,7 @@ def refuse_unknown(model: NeuronModel, learn: Iterable[str], *, where: str = "")
 
 
 def refuse_noise(model: NeuronModel) -> None:
-    """Say why no gradient can be derived from a model that is random or integrated otherwise."""
+    """Refuse a model that is random or integrated otherwise: no gradient can be derived from it."""
 
     def refuse(what, why, fix):
         raise ValueError(message(what, model.name, why, fix))
@@ -265,13 +267,13 @@ def refuse_noise(model: NeuronModel) -> None:
     if isinstance(StateUpdateMethod.stateupdaters[model.method], GSLStateUpdater):
         refuse(
             f"the steps of the method '{model.method}' are taken by the GSL library.",
-            "A derivative is derived from the statements of a step, and there are none.",
+            "Derivatives are taken of the statements of a step, which this method does not have.",
             "Use method='rk4', 'exponential_euler' or another of Brian2's own.",
         )
 
 
 def refuse_undifferentiable(model: NeuronModel) -> None:
-    """Say why no gradient can be derived from a model, if none can."""
+    """Refuse a model from which no gradient can be derived, and say why."""
     if model.threshold and not model.surrogate:
         raise ValueError(
             message(

@@ -1,4 +1,4 @@
-"""What is there on this machine, what is missing, and how to get it."""
+"""What this machine has, what is missing, and how to get it."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def report() -> tuple[list[str], bool]:
         "apt install g++, or xcode-select --install",
         "make": "exported programs are built with it: apt install make",
     }
-    for title, found in needed.items():
-        well &= found is not None
-        lines.append(_line(found is not None, title, _version(found) if found else use[title]))
+    for title, place in needed.items():
+        well &= place is not None
+        lines.append(_line(place is not None, title, _version(place) if place else use[title]))
     program = needed["C++ compiler"]
     if program is not None:
         fault = _does_not_compile(program)

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
         text = error.args[-1] if isinstance(error, OSError) and error.args else error
-        print(f"neurosnn: {_in_own_terms(str(text))}", file=sys.stderr)
+        print(f"neurosnn: {_in_options(str(text))}", file=sys.stderr)
         return 1
 
 
@@ -81,7 +81,7 @@ OPTIONS = {
 }
 
 
-def _in_own_terms(text: str) -> str:
+def _in_options(text: str) -> str:
     """A message with the options of the command line in the place of Python's arguments."""
     text = text.replace("overwrite=True", "--overwrite")
     for name, option in OPTIONS.items():
@@ -90,8 +90,8 @@ def _in_own_terms(text: str) -> str:
 
 
 def _option(option: str) -> Callable[[re.Match[str]], str]:
-    def write(found: re.Match[str]) -> str:
-        value, unit = found[2], found[3]
+    def write(match: re.Match[str]) -> str:
+        value, unit = match[2], match[3]
         if value is None:
             return option
         return f'{option} "{value} {unit}"' if unit else f"{option} {value}"
@@ -285,12 +285,12 @@ def _window(options: Any) -> None:
     rule = _made(options.rule) if trained is None else trained()
     post = None if options.neuron is None else _made(options.neuron)
     lags = {"max_lag": options.max_lag, "step": options.step}
-    found = analysis.stdp_window(
+    window = analysis.stdp_window(
         rule, post=post, **{name: quantity(text, name) for name, text in lags.items()}
     )
     if options.png is None:
         print("lag [ms]  change of w")
-        for lag, change in zip(np.asarray(found.lag / msecond), found.dw, strict=True):
+        for lag, change in zip(np.asarray(window.lag / msecond), window.dw, strict=True):
             print(f"{lag:8.1f}  {change}")
         return
     import matplotlib
@@ -302,7 +302,7 @@ def _window(options: Any) -> None:
     from neurosnn.core.messages import drawable
 
     figure, ax = plt.subplots(layout="constrained")
-    analysis.plot_stdp_window(found, ax=ax, marker="")
+    analysis.plot_stdp_window(window, ax=ax, marker="")
     ax.set_title(drawable(options.rule if post is None else f"{options.rule}, {post.name}"))
     with atomic_file(options.png) as file:
         figure.savefig(file, dpi=150, format="png")
@@ -314,10 +314,17 @@ def _check_picture(path: str) -> None:
     """Refuse a picture that could not be written, before anything is computed for it."""
     if Path(path).suffix.lower() != ".png":
         fix = f"Write --png {Path(path).with_suffix('.png').name}."
-        raise ValueError(message("the picture would be a PNG.", path, "Its name says else.", fix))
+        raise ValueError(
+            message("the picture would be a PNG.", path, "Its name says otherwise.", fix)
+        )
     if Path(path).absolute().parent.exists() and not Path(path).absolute().parent.is_dir():
         raise NotADirectoryError(
-            message("it cannot be written.", path, "Its folder is none.", "Choose another --png.")
+            message(
+                "it cannot be written.",
+                path,
+                "Its parent is not a folder.",
+                "Choose another --png.",
+            )
         )
 
 

@@ -59,7 +59,7 @@ class Recipe(NamedTuple):
     def trials(self) -> tuple[Any, Any]:
         """Trials to train on and to test with."""
         if "path" in self.data:
-            train, test = self._own_trials()
+            train, test = self._trials_of_files()
         elif self.data["name"] == "spoken_digits":
             train, test = data.spoken_digits()
         else:
@@ -71,8 +71,8 @@ class Recipe(NamedTuple):
         limit = self.data.get("limit")
         return (train, test) if limit is None else (train[:limit], test[:limit])
 
-    def _own_trials(self) -> tuple[Any, Any]:
-        """Those of the files that the recipe names, relative to its own folder."""
+    def _trials_of_files(self) -> tuple[Any, Any]:
+        """Trials of the files that the recipe names, relative to its folder."""
         train = data.read_trials(self.folder / self.data["path"])
         if "test" in self.data:
             return train, data.read_trials(self.folder / self.data["test"])
@@ -81,53 +81,53 @@ class Recipe(NamedTuple):
 
     def changed(self, **settings: Any) -> Recipe:
         """The recipe with other settings of the training; a seed holds for the network as well."""
-        given = {name: value for name, value in settings.items() if value is not None}
-        network = self.network | ({"seed": given["seed"]} if "seed" in given else {})
-        training = self.training | given
+        new = {name: value for name, value in settings.items() if value is not None}
+        network = self.network | ({"seed": new["seed"]} if "seed" in new else {})
+        training = self.training | new
         if training["rule"] != self.training["rule"]:  # they belong to the other rule
             training.pop("options", None)
         return self._replace(network=network, training=training)
 
     def build(self, train: Any) -> SpikingNetwork:
         """The network before training."""
-        given = self.network
-        values = {key: quantity(value, key) for key, value in given.get("parameters", {}).items()}
-        model = _made(getattr(equations, given["neuron"]), values, f"recipe {self.name}")
+        network = self.network
+        values = {key: quantity(value, key) for key, value in network.get("parameters", {}).items()}
+        model = _made(getattr(equations, network["neuron"]), values, f"recipe {self.name}")
         layer = Layer(
             model,
-            given["n"],
-            recurrent=given.get("recurrent", False),
-            weight_scale=given.get("weight_scale", 1.0),
+            network["n"],
+            recurrent=network.get("recurrent", False),
+            weight_scale=network.get("weight_scale", 1.0),
         )
         n_out = train.n_classes
-        readout = Readout(n_out, tau=quantity(given.get("tau_readout", "20 ms"), "tau_readout"))
+        readout = Readout(n_out, tau=quantity(network.get("tau_readout", "20 ms"), "tau_readout"))
         return SpikingNetwork(
             Input(train.n_channels, real_valued=hasattr(train, "features")),
             layer,
             readout,
-            dt=quantity(given.get("dt", "1 ms"), "dt"),
-            seed=given.get("seed", 0),
+            dt=quantity(network.get("dt", "1 ms"), "dt"),
+            seed=network.get("seed", 0),
         )
 
     def trainer(self, net: SpikingNetwork, **settings: Any) -> Trainer:
         """What trains it."""
-        given = self.training
-        rule = _made(NAMED[given["rule"]], given.get("options", {}), f"recipe {self.name}")
-        optimizer = Adam(given.get("learning_rate", 1e-3))
+        training = self.training
+        rule = _made(NAMED[training["rule"]], training.get("options", {}), f"recipe {self.name}")
+        optimizer = Adam(training.get("learning_rate", 1e-3))
         loss = "cross_entropy_per_step" if net.input.real_valued else "cross_entropy"
         return Trainer(
-            net, rule, optimizer=optimizer, loss=loss, seed=given.get("seed", 0), **settings
+            net, rule, optimizer=optimizer, loss=loss, seed=training.get("seed", 0), **settings
         )
 
 
-def _made(kind: Any, values: dict[str, Any], where: str) -> Any:
+def _made(maker: Any, values: dict[str, Any], where: str) -> Any:
     """A model or rule with these settings, as far as it knows them."""
-    known = inspect.signature(kind).parameters
+    known = inspect.signature(maker).parameters
     for name in values:
         if name not in known:
-            what = f"{kind.__name__} has no '{name}'."
+            what = f"{maker.__name__} has no '{name}'."
             raise ValueError(message(what, where, "", did_you_mean(name, known)))
-    return kind(**values)
+    return maker(**values)
 
 
 def built_in() -> dict[str, str]:
@@ -167,9 +167,9 @@ def quantity(text: Any, name: str) -> Any:
     """
     if isinstance(text, int | float) and not isinstance(text, bool):
         return text
-    found = re.fullmatch(r"\s*([-+\d.]+(?:[eE][-+]?\d+)?)\s*\*?\s*([A-Za-z]\w*)?\s*", str(text))
+    match = re.fullmatch(r"\s*([-+\d.]+(?:[eE][-+]?\d+)?)\s*\*?\s*([A-Za-z]\w*)?\s*", str(text))
     try:
-        number, unit = found.groups()  # type: ignore[union-attr]
+        number, unit = match.groups()  # type: ignore[union-attr]
         return float(number) if unit is None else Quantity(float(number) * DEFAULT_UNITS[unit])
     except (ValueError, AttributeError, KeyError) as error:
         raise ValueError(
@@ -226,26 +226,26 @@ def load_recipe(recipe: str) -> Recipe:
         if section not in FIELDS:
             raise _refuse(name, f"unknown section '{section}'.", did_you_mean(section, FIELDS))
     for section, fields in FIELDS.items():
-        given = content.get(section)
-        if not isinstance(given, dict):
+        entries = content.get(section)
+        if not isinstance(entries, dict):
             raise _refuse(name, f"the section [{section}] is missing.", "Write it.")
-        for field in given:
+        for field in entries:
             if field not in fields:
                 raise _refuse(
                     name, f"unknown '{field}' in [{section}].", did_you_mean(field, fields)
                 )
         for field, needed in fields.items():
-            if needed and field not in given:
+            if needed and field not in entries:
                 raise _refuse(name, f"'{field}' is missing in [{section}].", "Write it.")
     _check_data(name, content["data"])
-    for what, known in (
-        *([(("data", "name"), DATA)] if "name" in content["data"] else []),
-        (("network", "neuron"), equations.__all__),
-        (("training", "rule"), NAMED),
+    for section, field, known in (
+        *([("data", "name", DATA)] if "name" in content["data"] else []),
+        ("network", "neuron", equations.__all__),
+        ("training", "rule", NAMED),
     ):
-        value = content[what[0]][what[1]]
+        value = content[section][field]
         if not isinstance(value, str) or value not in known:
-            raise _refuse(name, f"unknown {what[1]} {value!r}.", did_you_mean(str(value), known))
+            raise _refuse(name, f"unknown {field} {value!r}.", did_you_mean(str(value), known))
     for section, kinds in KINDS.items():
         for field, (kind, wanted) in kinds.items():
             value = content[section].get(field)
@@ -255,17 +255,17 @@ def load_recipe(recipe: str) -> Recipe:
     return Recipe(name, title, content["data"], content["network"], content["training"], place)
 
 
-def _check_data(name: str, given: dict[str, Any]) -> None:
-    """Either a data set that comes along, or a file of the user's."""
-    if ("name" in given) == ("path" in given):
+def _check_data(name: str, section: dict[str, Any]) -> None:
+    """Either an embedded data set or a file of the user."""
+    if ("name" in section) == ("path" in section):
         known = ", ".join(DATA)
-        what = "'name' and 'path' are" if "name" in given else "'name' is"
+        what = "'name' and 'path' are" if "name" in section else "'name' is"
         fix = f'Write name = (one of {known}), or path = "trials.npz" (npz, h5, nwb and others).'
-        missing = "both given" if "name" in given else "missing"
+        missing = "both given" if "name" in section else "missing"
         raise _refuse(name, f"{what} {missing} in [data].", fix)
-    if "path" not in given and {"test", "test_fraction"} & set(given):
-        raise _refuse(name, "'test' belongs to a path of one's own.", "Leave it out.")
-    if {"test", "test_fraction"} <= set(given):
+    if "path" not in section and {"test", "test_fraction"} & set(section):
+        raise _refuse(name, "'test' needs 'path'.", "Leave it out.")
+    if {"test", "test_fraction"} <= set(section):
         raise _refuse(name, "'test' and 'test_fraction' are both given.", "Leave one out.")
 
 

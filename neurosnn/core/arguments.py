@@ -1,4 +1,4 @@
-"""Calls with arguments that a function does not have: said with the name that was meant."""
+"""Errors for arguments that a function does not have, with the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -116,12 +116,11 @@ def _error(
     named: dict[str, Any],
     examples: dict[str, str],
 ) -> TypeError:
-    kinds = inspect.Parameter
-    known = {key: one for key, one in signature.parameters.items() if key != "self"}
+    known = {key: parameter for key, parameter in signature.parameters.items() if key != "self"}
     names = [
         key
-        for key, one in known.items()
-        if one.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
+        for key, parameter in known.items()
+        if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     ]
     takes = f"It takes {', '.join(names)}." if names else "It takes none."
     strange = [key for key in named if key not in names]
@@ -133,24 +132,28 @@ def _error(
         if fix.startswith("Known names"):
             fix = "Use one of these."
         return TypeError(message(f"there is no argument '{strange[0]}'.", name, takes, fix))
-    places = [key for key, one in known.items() if one.kind == kinds.POSITIONAL_OR_KEYWORD]
-    given = len(arguments) - ("self" in signature.parameters)
-    if given > len(places):
-        what = f"{given} arguments without a name, the last one {described(arguments[-1])}."
+    places = [
+        key
+        for key, parameter in known.items()
+        if parameter.kind == inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    n_positional = len(arguments) - ("self" in signature.parameters)
+    if n_positional > len(places):
+        what = f"{n_positional} arguments without a name, the last one {described(arguments[-1])}."
         why = f"It takes {', '.join(places) or 'none'} so; the others by name: "
         why += f"{', '.join(key for key in names if key not in places)}."
         fix = examples.get("positional", "Write the name of each, as in name=value.")
         return TypeError(message(what, name, why, fix))
-    twice = [key for key in places[:given] if key in named]
+    twice = [key for key in places[:n_positional] if key in named]
     if twice:
         return TypeError(message(f"'{twice[0]}' is given twice.", name, "", "Leave one out."))
     missing = [
         key
-        for key, one in known.items()
-        if one.default is kinds.empty
+        for key, parameter in known.items()
+        if parameter.default is inspect.Parameter.empty
         and key in names
         and key not in named
-        and key not in places[:given]
+        and key not in places[:n_positional]
     ]
     absent = missing[0] if missing else "?"
     fix = f"Write for example {examples[absent]}." if absent in examples else f"Pass {absent}."

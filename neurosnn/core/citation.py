@@ -83,7 +83,7 @@ def _references(thing: Any) -> list[str]:
         models = [*(layer.model for layer in thing.layers), thing.readout.model]
         return [text for model in models for text in _references(model)] + [BRIAN]
     text = getattr(thing, "reference", "")
-    return [one.strip() for one in text.split(";") if one.strip()]
+    return [reference.strip() for reference in text.split(";") if reference.strip()]
 
 
 def _entry(text: str) -> tuple[str, str]:

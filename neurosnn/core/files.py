@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside the old one, then put in its place.
+"""Files that are either complete or absent: written beside the old one, then put in its place.
 
 Arrays go into one uncompressed npz together with a JSON text; nothing is pickled.
 """
@@ -270,7 +270,7 @@ class Damaged(ValueError):
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an error of reading is the file's, and not that of a disk or of a missing file."""
+    """Whether a reading error comes from the content of the file, not from the disk or a missing file."""
     # A place in an archive before its beginning is an invalid argument of the system's.
     return not isinstance(error, OSError) or error.errno == errno.EINVAL
 
@@ -290,11 +290,11 @@ def members(archive: zipfile.ZipFile, *, compressed: bool = False) -> dict[str, 
     dict of str to ZipInfo
         In the order of the file.
     """
-    found: dict[str, zipfile.ZipInfo] = {}
+    entries: dict[str, zipfile.ZipInfo] = {}
     size = os.fstat(archive.fp.fileno()).st_size if archive.fp else 0
     for entry in archive.infolist():
         name = entry.filename
-        if name in found:
+        if name in entries:
             raise Damaged(f"it holds two arrays named {name!r}")
         deflated = compressed and entry.compress_type == zipfile.ZIP_DEFLATED
         # A compressed member of a few bytes may unpack to more than there is memory.
@@ -303,8 +303,8 @@ def members(archive: zipfile.ZipFile, *, compressed: bool = False) -> dict[str, 
         most = min(entry.compress_size, size) * DEFLATED if deflated else size
         if not 0 <= entry.file_size <= most:
             raise Damaged(f"it claims {entry.file_size} bytes in {name!r}")
-        found[name] = entry
-    return found
+        entries[name] = entry
+    return entries
 
 
 def read_information(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> Any:
@@ -346,7 +346,7 @@ def read_member(
 def read_npy(
     file: Any, size: int, name: str, dtype: Any = None, shape: tuple[int, ...] | None = None
 ) -> np.ndarray:
-    """An array in numpy's format from an open file of so many bytes; see :func:`read_member`."""
+    """An array in numpy's format from an open file of known size; see :func:`read_member`."""
     major, _ = np.lib.format.read_magic(file)
     formats = np.lib.format
     read = formats.read_array_header_1_0 if major == 1 else formats.read_array_header_2_0

@@ -32,7 +32,7 @@ _CELL = "text-align:left; padding:1px 8px"
 def text(words: Any) -> str:
     """Words with nothing in them that is read as markup or as a formula, of bounded length."""
     escaped = html.escape(printable(shortened(str(words), _LONGEST)), quote=True)
-    # A delimiter of formulas that stands in an element of its own begins none.
+    # A delimiter inside its own element begins no formula.
     return escaped.replace("\\", "<span>\\</span>").replace("$", "<span>$</span>")
 
 
@@ -65,8 +65,8 @@ def table(heading: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     return f"<table>{''.join(lines)}</table>{rest}"
 
 
-def _row(kind: str, cells: Sequence[Any]) -> str:
-    inside = (f'<{kind} style="{_CELL}">{text(cell)}</{kind}>' for cell in cells)
+def _row(tag: str, cells: Sequence[Any]) -> str:
+    inside = (f'<{tag} style="{_CELL}">{text(cell)}</{tag}>' for cell in cells)
     return f"<tr>{''.join(inside)}</tr>"
 
 

@@ -126,8 +126,8 @@ class power(_Number):
         return away * nonzero(x) ** p * sympy.log(nonzero(x))
 
 
-for _own in (nonzero, exprel_slope):  # a variable of the user's may have that name
-    _own.__name__ = f"{MARK}{_own.__name__}"
+for _function in (nonzero, exprel_slope):  # a variable of the user's may have that name
+    _function.__name__ = f"{MARK}{_function.__name__}"
 _FUNCTIONS = {
     cls.__name__: cls
     for cls in (int_, timestep, ceil, floor, sign, clip, nonzero, exprel, exprel_slope)
@@ -142,8 +142,8 @@ class _Reader(SympyNodeRenderer):
 
     def render_func(self, node: ast.Name) -> Callable[..., sympy.Expr]:
         function = super().render_func(node)
-        own = isinstance(function, sympy.core.function.UndefinedFunction)
-        return _FUNCTIONS.get(function.__name__, function) if own else function
+        undefined = isinstance(function, sympy.core.function.UndefinedFunction)
+        return _FUNCTIONS.get(function.__name__, function) if undefined else function
 
 
 @lru_cache(maxsize=4096)

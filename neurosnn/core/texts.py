@@ -1,4 +1,4 @@
-"""Texts that may come from a stranger's file: what they may hold before they go any further.
+"""Checks of texts that may come from a stranger's file, before anything reads them.
 
 Three kinds: names, which become names in generated code and of files; plain text, which people read;
 and the strings of Brian2, which become code. Whatever else a string holds is refused here.
@@ -100,10 +100,12 @@ def check_plain_text(
     _check_length(text, longest or (LINES if lines else NAME), field, where)
     strange = [c for c in text if not (is_seen(c) or (lines and c in "\n\t"))]
     if strange:
-        kind = "a line break" if strange[0] in "\n\r" else f"the character U+{ord(strange[0]):04X}"
+        character = (
+            "a line break" if strange[0] in "\n\r" else f"the character U+{ord(strange[0]):04X}"
+        )
         raise ValueError(
             message(
-                f"{field} holds {kind}.",
+                f"{field} holds {character}.",
                 where,
                 "It is printed, plotted and written to files, where it could pass for something else.",
                 "Use letters, digits, punctuation and spaces"
@@ -141,13 +143,13 @@ def check_identifier(name: Any, *, field: str, where: str, longest: int = NAME) 
 
 
 def check_texts(
-    thing: Any, *, code: Iterable[str] = (), where: str, mappings: Iterable[str] = ()
+    owner: Any, *, code: Iterable[str] = (), where: str, mappings: Iterable[str] = ()
 ) -> None:
     """The texts that models and rules have alike: name, reference, sources, and Brian2 strings.
 
     Parameters
     ----------
-    thing : NeuronModel or PlasticityRule
+    owner : NeuronModel or PlasticityRule
         What has them.
     code : iterable of str
         Fields that are Brian2 strings.
@@ -156,20 +158,20 @@ def check_texts(
     mappings : iterable of str
         Fields whose keys are names of variables.
     """
-    check_plain_text(thing.name, field="name", where=where)
-    where = thing.name
-    check_plain_text(thing.method, field="method", where=where)
-    check_plain_text(thing.reference, field="reference", where=where, lines=True)
-    for key, text in thing.sources.items():
+    check_plain_text(owner.name, field="name", where=where)
+    where = owner.name
+    check_plain_text(owner.method, field="method", where=where)
+    check_plain_text(owner.reference, field="reference", where=where, lines=True)
+    for key, text in owner.sources.items():
         check_plain_text(key, field="a key of sources", where=where)
         check_plain_text(text, field=f"the source of {key}", where=where, lines=True)
     for field in code:
-        text = getattr(thing, field)
+        text = getattr(owner, field)
         if isinstance(text, str) and "\r\n" in text:  # lines as Windows writes them
-            object.__setattr__(thing, field, text.replace("\r\n", "\n"))
-        check_code(getattr(thing, field), field=field, where=where)
+            object.__setattr__(owner, field, text.replace("\r\n", "\n"))
+        check_code(getattr(owner, field), field=field, where=where)
     for field in mappings:
-        for key in getattr(thing, field):
+        for key in getattr(owner, field):
             check_identifier(key, field=f"a name in {field}", where=where)
 
 
@@ -207,7 +209,7 @@ def check_code(text: Any, *, field: str, where: str) -> None:
 
 
 def check_equations_text(text: Any, *, where: str) -> None:
-    """Refuse equations of which a part is more than names, numbers, operators and function calls.
+    """Refuse equations that hold more than names, numbers, operators and function calls.
 
     Brian2 evaluates units as Python, so this comes before it reads them.
     """
@@ -223,14 +225,14 @@ def _parts(text: str) -> tuple[tuple[str, str], ...]:
         parsed = EQUATIONS.parse_string(text, parse_all=True)
     except (ParseException, RecursionError):
         return ()  # Brian2 says where
-    found = []
+    parts = []
     for equation in parsed:
         content = dict(equation.items())
         name = content["identifier"]
-        found.append((f"the unit of {name}", content["unit"].strip()))
+        parts.append((f"the unit of {name}", content["unit"].strip()))
         if "expression" in content:
-            found.append((f"equation of {name}", content["expression"]))
-    return tuple(found)
+            parts.append((f"equation of {name}", content["expression"]))
+    return tuple(parts)
 
 
 def check_statements_text(text: Any, *, field: str, where: str) -> None:
@@ -277,9 +279,9 @@ def check_expression_text(text: Any, *, field: str, where: str) -> None:
     level = [tree]
     for _ in range(DEPTH):
         for node in level:
-            what = _strange(node)
-            if what:
-                raise _refuse_code(what, text, field, where)
+            strange = _strange(node)
+            if strange:
+                raise _refuse_code(strange, text, field, where)
         level = [child for node in level for child in _children(node)]
     if level:
         raise _refuse_code(f"more than {DEPTH} levels", "", field, where)

@@ -100,8 +100,8 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
             if magnitude.ndim == 0 and wanted in _BASE and 0 < abs(float(magnitude)) < 0.1:
                 example = _BASE[wanted]  # numbers as they are in SI units
             got = f"{shown} (dimensionless)"
-            given = name if magnitude.ndim else value
-            fix = f"Did you mean {name}={given}*{example}?"
+            number = name if magnitude.ndim else value
+            fix = f"Did you mean {name}={number}*{example}?"
         else:
             got, fix = str(value), f"Give a value that is {kind}."
         raise ValueError(message(f"{name} must be {kind}, got {got}.", where, "", fix))
@@ -132,7 +132,7 @@ def check_value(name: str, value, allowed: Range | None = None, *, where: str) -
 
 
 def check_ranges(ranges: Mapping[str, Range], *, where: str) -> None:
-    """Refuse a range whose limits are no numbers."""
+    """Refuse a range whose limits are not numbers."""
     for name, allowed in ranges.items():
         limits = [x for x in (allowed.low, allowed.high) if x is not None]
         plain = [x for x in limits if not isinstance(x, str | bytes) and np.ndim(x) == 0]
@@ -170,7 +170,7 @@ def check_whole(name: str, value: Any, minimum: int, *, where: str, why: str = "
 
 
 def _meant(value: Any, minimum: int) -> int:
-    """The whole number that somebody may have meant."""
+    """The whole number that was probably meant."""
     if isinstance(value, tuple | list) and value and all(isinstance(n, int) for n in value):
         value = math.prod(value)
     try:

@@ -151,12 +151,12 @@ class CudaEngine(Engine):
 
     def _templates(self) -> dict[str, str]:
         files = resources.files("neurosnn.cuda").iterdir()
-        own = {
+        templates = {
             file.name: file.read_text(encoding="utf-8")
             for file in files
             if file.name.endswith(".jinja")
         }
-        return {**own, **({} if self.backward is None else self.backward.templates)}
+        return {**templates, **({} if self.backward is None else self.backward.templates)}
 
     @cached_property
     def _transposed(self) -> bool:
@@ -215,9 +215,9 @@ class CudaEngine(Engine):
     @property
     def can_keep_gradient(self) -> bool:
         """Whether all that is learned are full matrices of weights and a bias."""
-        own = {f"{name}.w" for name in self.net.connections} | {"readout.b"}
+        of_connections = {f"{name}.w" for name in self.net.connections} | {"readout.b"}
         sparse = any(connection.sparse for connection in self.net.connections.values())
-        return not sparse and not self.parameters and set(self.net.parameters) <= own
+        return not sparse and not self.parameters and set(self.net.parameters) <= of_connections
 
     def keep_gradient(self) -> None:
         """From now on the gradient of `run` stays there, and is copied when someone reads it."""

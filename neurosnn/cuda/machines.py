@@ -26,7 +26,7 @@ WARP = 32
 
 
 class Machine(Protocol):
-    """Memory and kernels of a machine; a block has so many ``threads``."""
+    """Memory and kernels of a machine; a block has ``threads`` threads."""
 
     threads: int
 
@@ -43,7 +43,7 @@ class Machine(Protocol):
         """Wait for the kernels, and copy memory of the machine into arrays."""
 
     def launch(self, kernel: str, batch: ctypes.Structure, blocks: int, shared: int) -> None:
-        """Run a kernel with so many blocks, and so much shared memory for each."""
+        """Run a kernel with this number of blocks, and this much shared memory for each."""
 
 
 class _HostArray:
@@ -341,7 +341,7 @@ def compile_cubin(text: str, *, real: str, architecture: str) -> bytes:
             message(
                 f"NVRTC refused the generated text: {(lines or [type(error).__name__])[0][:200]}.",
                 _WHERE,
-                "This is an error of neurosnn, or a loss of your own uses more than C++ has there.",
+                "This is an error of neurosnn, or your loss uses more than C++ has there.",
                 "Report it with the equations of your model; backend='engine' works without.",
             )
         ) from error
@@ -373,10 +373,10 @@ def _check(driver: Any, answer: Any) -> Any:
     )
 
 
-def _missing(what: str) -> RuntimeError:
+def _missing(absence: str) -> RuntimeError:
     return RuntimeError(
         message(
-            f"{what}.",
+            f"{absence}.",
             _WHERE,
             "Kernels are compiled by NVRTC and run by CUDA.",
             "pip install \"neurosnn[gpu]\", or backend='engine'.",

@@ -54,7 +54,7 @@ def batch_fields_of_blocks(
 ) -> list[tuple[str, str]]:
     """The members of the engine's Batch, without sizes that are compiled in, and what blocks need besides."""
     constant = {f"n_{layer.index}" for layer in layers}
-    kept = [(name, kind) for name, kind in fields if name not in constant]
+    kept = [(name, c_type) for name, c_type in fields if name not in constant]
     kept += [(name, "int64_t") for name in ("table_steps", "max_events", "workspace_stride")]
     kept += [("workspace", "char*"), ("sizes", "int64_t*")]
     kept += [(name, "const int64_t*") for name in ("chosen", "event_begin", "event_end")]
@@ -157,17 +157,21 @@ class CudaProgram:
         #: Of each member whether it is read only, and the type of an array; None of a number.
         self._kinds: dict[str, tuple[bool, Any]] = {
             name: (
-                kind.startswith("const "),
+                c_type.startswith("const "),
                 None
-                if kind in INTEGERS
-                else self._dtypes[kind.removeprefix("const ").removesuffix("*")],
+                if c_type in INTEGERS
+                else self._dtypes[c_type.removeprefix("const ").removesuffix("*")],
             )
-            for name, kind in fields
+            for name, c_type in fields
         }
         self._structure = type(
             "Batch",
             (ctypes.Structure,),
-            {"_fields_": [(name, INTEGERS.get(kind, ctypes.c_void_p)) for name, kind in fields]},
+            {
+                "_fields_": [
+                    (name, INTEGERS.get(c_type, ctypes.c_void_p)) for name, c_type in fields
+                ]
+            },
         )
         self._workspace: Any = None
         self._measured: dict[tuple[int, ...], tuple[int, int]] = {}
@@ -291,7 +295,7 @@ class CudaProgram:
         Parameters
         ----------
         w, gradient : array of the machine
-            What is changed, and sums over so many trials of what changes it.
+            The array to change, and its gradient summed over this number of trials.
         size, n_trials : int
             Numbers of w, and of trials.
         mask : array of the machine or None
@@ -310,7 +314,7 @@ class CudaProgram:
     # -- memory -----------------------------------------------------------------------------
 
     def _put(self, name: str, array: np.ndarray) -> Any:
-        """An array in the machine's memory; a small one that has not changed since the last call is there."""
+        """An array in the machine's memory; a small one is copied only if it has changed."""
         kept = self._kept.get(name)
         if kept is not None and kept[0].shape == array.shape and np.array_equal(kept[0], array):
             return kept[1]

@@ -1,4 +1,4 @@
-"""What is in a set of trials, in a few lines: to be read before anything is trained."""
+"""A summary of a set of trials in a few lines, to be read before training."""
 
 from __future__ import annotations
 

@@ -54,13 +54,13 @@ def write_shd(path: str | PathLike[str], trials: SpikeTrials) -> None:
     h5py = _optional("h5py", "data", "write_shd")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        for name, values, kind in (("times", trials.times, "f8"), ("units", trials.units, "u2")):
+        for name, values, dtype in (("times", trials.times, "f8"), ("units", trials.units, "u2")):
             parts = np.split(np.asarray(values), trials.offsets[1:-1])
             stored = file.create_dataset(
-                f"spikes/{name}", (len(trials),), dtype=h5py.vlen_dtype(np.dtype(kind))
+                f"spikes/{name}", (len(trials),), dtype=h5py.vlen_dtype(np.dtype(dtype))
             )
             for k, part in enumerate(parts):
-                stored[k] = part.astype(kind)
+                stored[k] = part.astype(dtype)
         file["labels"] = np.asarray(trials.labels, dtype=np.int64)
         names = trials.class_names or tuple(map(str, range(trials.n_classes)))
         file["extra/keys"] = np.array([name.encode() for name in names])
@@ -367,7 +367,7 @@ def _trials_of_neo(block: Any) -> list[tuple[Any, dict[str, Any]]]:
     block = list(block)
     if block and all(hasattr(item, "rescale") for item in block):
         block = [block]
-    found = []
+    trials = []
     for k, item in enumerate(block):
         trains = getattr(item, "spiketrains", item if isinstance(item, list | tuple) else None)
         if trains is None or not all(hasattr(train, "rescale") for train in trains):
@@ -379,8 +379,8 @@ def _trials_of_neo(block: Any) -> list[tuple[Any, dict[str, Any]]]:
                     "For arrays of times use SpikeTrials.from_lists.",
                 )
             )
-        found.append((trains, dict(getattr(item, "annotations", {}))))
-    return found
+        trials.append((trains, dict(getattr(item, "annotations", {}))))
+    return trials
 
 
 def _optional(module: str, extra: str, where: str) -> Any:

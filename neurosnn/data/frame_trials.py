@@ -210,7 +210,7 @@ class FrameTrials(OwnFrames, TrialSet):
     def _strata(self):
         return np.zeros(len(self), dtype=np.int64)
 
-    def _one(self, k):
+    def _trial(self, k):
         part = slice(self.offsets[k], self.offsets[k + 1])
         return FrameTrial(self.features[part], None if self.labels is None else self.labels[part])
 

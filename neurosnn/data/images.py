@@ -141,7 +141,7 @@ class Images(TrialSet):
     def _strata(self):
         return self.labels
 
-    def _one(self, k):
+    def _trial(self, k):
         return Image(self.images[k], int(self.labels[k]))
 
     def _take(self, index):

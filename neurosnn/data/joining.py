@@ -1,4 +1,4 @@
-"""Sets of trials joined to one, class by class name."""
+"""Sets of trials joined into one, class by class name."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def join_trials(*sets: Any, name: str = "") -> Any:
     >>> both.labels, both.class_names
     (array([0, 1, 0]), ('left', 'right'))
     """
-    kinds = {type(one) for one in sets}
+    kinds = {type(trials) for trials in sets}
     if len(kinds) != 1 or not kinds <= {SpikeTrials, FrameTrials}:
         raise TypeError(
             message(
@@ -59,7 +59,7 @@ def join_trials(*sets: Any, name: str = "") -> Any:
             )
         )
     for field in ("n_channels", "frame"):
-        values = {float(getattr(one, field, 0)) for one in sets}
+        values = {float(getattr(trials, field, 0)) for trials in sets}
         if len(values) > 1:
             raise ValueError(
                 message(
@@ -72,7 +72,7 @@ def join_trials(*sets: Any, name: str = "") -> Any:
     labels, class_names = _merged(sets, "labels", "class_names")
     speaker, speaker_names = _merged(sets, "speaker", "speaker_names")
     common: dict[str, Any] = {
-        "offsets": np.cumsum(np.concatenate([[0], *(np.diff(one.offsets) for one in sets)])),
+        "offsets": np.cumsum(np.concatenate([[0], *(np.diff(trials.offsets) for trials in sets)])),
         "labels": labels,
         "class_names": class_names,
         "speaker": speaker,
@@ -80,44 +80,44 @@ def join_trials(*sets: Any, name: str = "") -> Any:
         "name": name or sets[0].name,
     }
     if isinstance(sets[0], FrameTrials):
-        named = [one.trial_names or ("",) * len(one) for one in sets]
+        named = [trials.trial_names or ("",) * len(trials) for trials in sets]
         return FrameTrials(
-            features=np.concatenate([one.features for one in sets]),
+            features=np.concatenate([trials.features for trials in sets]),
             frame=sets[0].frame,
-            trial_names=sum(named, ()) if any(one.trial_names for one in sets) else (),
+            trial_names=sum(named, ()) if any(trials.trial_names for trials in sets) else (),
             **common,
         )
     return SpikeTrials(
-        times=np.concatenate([one.times for one in sets]) * second,
-        units=np.concatenate([one.units for one in sets]),
+        times=np.concatenate([trials.times for trials in sets]) * second,
+        units=np.concatenate([trials.units for trials in sets]),
         n_channels=sets[0].n_channels,
-        duration=max(float(one.duration) for one in sets) * second,
-        durations=np.concatenate([one.durations for one in sets]),
+        duration=max(float(trials.duration) for trials in sets) * second,
+        durations=np.concatenate([trials.durations for trials in sets]),
         **common,
     )
 
 
 def _merged(sets: Any, field: str, names_of: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Numbers of all sets after the names that all have together, in the order of first sight."""
-    given = [getattr(one, field) for one in sets]
-    if all(numbers is None for numbers in given):
+    """Numbers of all sets by the names of all, in the order in which they first appear."""
+    numbers_of_sets = [getattr(trials, field) for trials in sets]
+    if all(numbers is None for numbers in numbers_of_sets):
         return None, ()
-    if any(numbers is None for numbers in given):
+    if any(numbers is None for numbers in numbers_of_sets):
         raise ValueError(
             message(
                 f"only some of the sets have {field}.",
                 "join_trials",
-                "The others would be given some.",
+                "The others have none.",
                 f"Take it from all: dataclasses.replace(trials, {field}=None).",
             )
         )
-    all_names = [getattr(one, names_of) for one in sets]
+    all_names = [getattr(trials, names_of) for trials in sets]
     if not any(all_names):
-        return np.concatenate(given), ()
+        return np.concatenate(numbers_of_sets), ()
     names: dict[str, int] = {}
     merged = []
-    for numbers, own in zip(given, all_names, strict=True):
-        own = own or tuple(map(str, range(int(numbers.max(initial=-1)) + 1)))
-        place = np.array([names.setdefault(text, len(names)) for text in own] + [-1])
+    for numbers, set_names in zip(numbers_of_sets, all_names, strict=True):
+        set_names = set_names or tuple(map(str, range(int(numbers.max(initial=-1)) + 1)))
+        place = np.array([names.setdefault(text, len(names)) for text in set_names] + [-1])
         merged.append(place[numbers])
     return np.concatenate(merged), tuple(names)

@@ -80,9 +80,9 @@ def as_classes(
         if not np.all(values == np.floor(values)):
             raise ValueError(
                 message(
-                    "the labels are numbers that are not whole.",
+                    "the labels are not whole numbers.",
                     where,
-                    "Labels name classes; a value to be predicted is no class.",
+                    "Labels name classes; a value to be predicted is not a class.",
                     "Leave labels out, and pass the values to fit(targets=...) of a trainer with "
                     "loss='mean_square'.",
                 )
@@ -93,12 +93,12 @@ def as_classes(
     if not names:
         if whole and (not values.size or values.min() == 0):
             return values.astype(np.int64), ()
-        found, numbers = _distinct(values)
-        return numbers, tuple(map(_text, found))
+        distinct, numbers = _distinct(values)
+        return numbers, tuple(map(_text, distinct))
     number = {name: k for k, name in enumerate(names)}
-    found, places = _distinct(values)
-    classes = np.empty(len(found), dtype=np.int64)
-    for k, label in enumerate(found):
+    distinct, places = _distinct(values)
+    classes = np.empty(len(distinct), dtype=np.int64)
+    for k, label in enumerate(distinct):
         if _text(label) in number:
             classes[k] = number[_text(label)]
         elif whole and 0 <= int(label) < len(names):
@@ -116,13 +116,13 @@ def as_classes(
 
 
 def _distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """The distinct values in their order, by their texts if they cannot be compared; and which is where."""
+    """The distinct values, sorted (by text if they cannot be compared), and the place of each value."""
     try:
-        found = sorted(set(values.tolist()))
+        distinct = sorted(set(values.tolist()))
     except TypeError:
-        found = sorted(set(values.tolist()), key=_text)
-    place = {value: k for k, value in enumerate(found)}
-    return found, np.array([place[value] for value in values.tolist()], dtype=np.int64)
+        distinct = sorted(set(values.tolist()), key=_text)
+    place = {value: k for k, value in enumerate(distinct)}
+    return distinct, np.array([place[value] for value in values.tolist()], dtype=np.int64)
 
 
 def _text(label: Any) -> str:

@@ -1,4 +1,4 @@
-"""What lists, arrays and pairs of a user hold: times in seconds, and one array a trial."""
+"""Lists, arrays and pairs of a user as times in seconds, and as one array a trial."""
 
 from __future__ import annotations
 
@@ -142,10 +142,10 @@ def dense_trials(array: Any, where: str) -> list[np.ndarray]:
         or any(trial.ndim != 2 or 0 in trial.shape for trial in trials)
         or len(shapes) > 1
     ):
-        found = sorted({trial.shape for trial in trials})
+        trial_shapes = sorted({trial.shape for trial in trials})
         raise ValueError(
             message(
-                f"the trials have the shapes {', '.join(map(str, found[:4])) or '(none)'}.",
+                f"the trials have the shapes {', '.join(map(str, trial_shapes[:4])) or '(none)'}.",
                 where,
                 "A trial is an array (steps, channels); all have the same channels.",
                 "Reorder its axes, and give every trial a step.",

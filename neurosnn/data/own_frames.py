@@ -1,4 +1,4 @@
-"""Frame trials of a user's own arrays and pairs."""
+"""Frame trials of a user's arrays and pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["OwnFrames"]
 
 
 class OwnFrames:
-    """How FrameTrials are made of what people have."""
+    """How FrameTrials are made of a user's arrays and pairs."""
 
     __slots__ = ()
 

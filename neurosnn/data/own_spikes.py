@@ -1,4 +1,4 @@
-"""Spike trials of a user's own lists, arrays, monitors and pairs."""
+"""Spike trials of a user's lists, arrays, monitors and pairs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["OwnSpikes"]
 
 
 class OwnSpikes:
-    """How SpikeTrials are made of what people have."""
+    """How SpikeTrials are made of a user's lists, arrays, monitors and pairs."""
 
     __slots__ = ()
 
@@ -85,12 +85,12 @@ class OwnSpikes:
         ('left', 'right')
         """
         where = name or "from_lists"
-        parts, channels, found, with_unit = _spikes_of_lists(times, units, sort, where)
+        parts, channels, channels_used, with_unit = _spikes_of_lists(times, units, sort, where)
         return cls._from_parts(
             parts,
             channels,
             labels,
-            n_channels or found,
+            n_channels or channels_used,
             duration,
             class_names,
             name,

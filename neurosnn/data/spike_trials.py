@@ -171,10 +171,10 @@ class SpikeTrials(OwnSpikes, TrialSet):
                 f"trial cannot end before it starts. Use np.append(0, np.cumsum(spikes_per_trial))."
             )
         n_trials = len(offsets) - 1
-        given, class_names = self.labels, self.class_names
-        if np.asarray(given).dtype.kind in "USO" and len(given):
-            given, class_names = as_classes(given, class_names, where=where, n=n_trials)
-        labels = integers(given, "labels", where=where, length=n_trials)
+        labels, class_names = self.labels, self.class_names
+        if np.asarray(labels).dtype.kind in "USO" and len(labels):
+            labels, class_names = as_classes(labels, class_names, where=where, n=n_trials)
+        labels = integers(labels, "labels", where=where, length=n_trials)
         n_channels = positive_int(self.n_channels, "n_channels", where=where)
         class_names = plain_names(class_names, "class_names", where=where)
         check_plain_text(self.name, field="name", where=type(self).__name__, longest=1000)
@@ -252,7 +252,7 @@ class SpikeTrials(OwnSpikes, TrialSet):
     def _strata(self):
         return self.labels
 
-    def _one(self, k):
+    def _trial(self, k):
         a, b = self.offsets[k], self.offsets[k + 1]
         times = Quantity(self.times[a:b], dim=second.dim)
         return Trial(times, self.units[a:b], int(self.labels[k]))

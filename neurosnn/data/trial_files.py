@@ -124,11 +124,11 @@ def read_trials(path: str | os.PathLike[str], *, labels: Any = None) -> SpikeTri
         raise FileNotFoundError(
             message("there is no such file.", str(path), "", "Check its name and folder.")
         )
-    kind = path.suffix.lower()
+    suffix = path.suffix.lower()
     try:
-        if kind == ".npz":
+        if suffix == ".npz":
             return _read_npz(path)
-        if kind in (".h5", ".hdf5"):
+        if suffix in (".h5", ".hdf5"):
             return _read_h5(path)
         return _read_neo(path, labels)
     except (TypeError, ValueError, KeyError) as error:

@@ -125,7 +125,7 @@ def sort_spikes(row, times, units, n_channels):
 class TrialSet:
     """Slicing verbs of SpikeTrials, FrameTrials and Images.
 
-    A sub-class gives ``__len__``, ``_one(k)``, ``_take(index)`` and ``_strata()``.
+    A sub-class gives ``__len__``, ``_trial(k)``, ``_take(index)`` and ``_strata()``.
     """
 
     __slots__ = ()
@@ -139,11 +139,11 @@ class TrialSet:
     def __getitem__(self, index: Any) -> Any:
         """One item for an integer; a container of the same type for anything else."""
         if isinstance(index, numbers.Integral) and not isinstance(index, bool | np.bool_):
-            return self._one(int(resolve_index([index], len(self), where=self._label())[0]))
+            return self._trial(int(resolve_index([index], len(self), where=self._label())[0]))
         return self._take(resolve_index(index, len(self), where=self._label()))
 
     def __iter__(self) -> Iterator[Any]:
-        return (self._one(k) for k in range(len(self)))
+        return (self._trial(k) for k in range(len(self)))
 
     def _label(self):
         name = getattr(self, "name", "")

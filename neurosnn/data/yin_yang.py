@@ -131,10 +131,10 @@ def yin_yang(
 
 def _points(label: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """Points of one class, evenly from its area: those of the square that belong to it."""
-    kept, found = [np.zeros((0, 2))], 0
-    while found < n:
+    kept, n_kept = [np.zeros((0, 2))], 0
+    while n_kept < n:
         drawn = rng.random((BLOCK, 2))
         inside = np.hypot(*(drawn - RADIUS).T) <= RADIUS
         kept.append(drawn[inside & (yin_yang_classes(*drawn.T) == label)])
-        found += len(kept[-1])
+        n_kept += len(kept[-1])
     return np.concatenate(kept)[:n]

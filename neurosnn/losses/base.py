@@ -1,4 +1,4 @@
-"""The base of the losses: what a trainer, the engine and a Brian2 simulation need to know of one."""
+"""The base of the losses: what a trainer, the engine and a Brian2 simulation need from a loss."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StepError(NamedTuple):
 
 
 class Loss:
-    """Base of the losses: what the trainer and its backends need to know of one."""
+    """Base of the losses: what the trainer and its backends need from a loss."""
 
     #: Short name: ``Trainer(loss=...)`` takes it, and it is an identifier of the generated code.
     name: ClassVar[str]

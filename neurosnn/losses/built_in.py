@@ -82,12 +82,12 @@ def as_loss(loss: Loss | str) -> Loss:
         fix = "Write for example loss='cross_entropy' or loss=CrossEntropy(readout='last')."
         if isinstance(loss, type) and issubclass(loss, Loss):
             fix = f"Write {loss.__name__}()."
-        what = (
+        loss_text = (
             loss.__name__ if isinstance(loss, type) else f"an object of type {type(loss).__name__}"
         )
         raise TypeError(
             message(
-                f"loss must be a loss or its name, got {what}.",
+                f"loss must be a loss or its name, got {loss_text}.",
                 "Trainer",
                 "Backends know those of neurosnn.losses.",
                 fix,

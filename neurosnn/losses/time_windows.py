@@ -16,7 +16,7 @@ _ROUNDING = 1e-3
 
 
 def check_time(name: str, value, where: str, *, negative: bool = False) -> None:
-    """Refuse what is not one time; a negative one counts from the end of the trial."""
+    """Refuse anything but a single time; a negative time counts from the end of the trial."""
     if value is None:
         return
     if get_dimensions(value) is second.dim and np.ndim(value) == 0 and negative:
@@ -61,5 +61,5 @@ def steps_inside(loss, lengths, trial, step, dt) -> np.ndarray:
 
 def window_repr(loss, **others) -> str:
     values = {**others, "start": loss.start, "stop": loss.stop}
-    given = ", ".join(f"{name}={value!r}" for name, value in values.items() if value is not None)
-    return f"{type(loss).__name__}({given})"
+    settings = ", ".join(f"{name}={value!r}" for name, value in values.items() if value is not None)
+    return f"{type(loss).__name__}({settings})"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from brian2.core.network import Network
 
     from neurosnn.model import NeuronModel
-    from neurosnn.network.simulation import Schedule
+    from neurosnn.network.simulation import TrialTimes
 
 __all__ = [
     "Connection",
@@ -399,7 +399,7 @@ class SpikingNetwork:
 
     # -- use --------------------------------------------------------------------------------
 
-    def schedule(self, inputs: Any = None) -> Schedule:
+    def trial_times(self, inputs: Any = None) -> TrialTimes:
         """When the trials of `inputs` run within one simulation of all of them.
 
         Parameters
@@ -409,12 +409,12 @@ class SpikingNetwork:
 
         Returns
         -------
-        Schedule
+        TrialTimes
             With the ``duration`` to simulate; ``locate(t)`` finds trial and step of a spike time.
         """
         from neurosnn.network.simulation import read_inputs
 
-        return read_inputs(self, inputs).schedule
+        return read_inputs(self, inputs).trial_times
 
     def brian2(
         self, inputs: Any = None, *, record: Iterable[str] = (), dtype: Any = None
@@ -426,7 +426,7 @@ class SpikingNetwork:
         inputs : trial or trials, optional
             A trial or a set of trials of `neurosnn.data`, or, for real-valued input, an array
             (n_steps, n_channels). Several trials run one after the other, and each starts from the
-            initial state: simulate for ``net.schedule(inputs).duration``.
+            initial state: simulate for ``net.trial_times(inputs).duration``.
         record : iterable of str, optional
             "spikes", names of states, and "output" for the readout's output.
         dtype : dtype, optional

@@ -41,7 +41,7 @@ class Place(NamedTuple):
     step: np.ndarray
 
 
-class Schedule(NamedTuple):
+class TrialTimes(NamedTuple):
     """When trials run within one simulation.
 
     Trial k starts at step ``k * period``. After the longest trial come as many idle steps as the
@@ -70,7 +70,7 @@ class Schedule(NamedTuple):
 class Inputs(NamedTuple):
     """Trials on the time grid of a simulation: events, or values for each step and channel."""
 
-    schedule: Schedule
+    trial_times: TrialTimes
     step: np.ndarray
     channel: np.ndarray
     values: np.ndarray | None
@@ -81,8 +81,8 @@ def read_inputs(net: SpikingNetwork, inputs: Any, *, idle: int = 0) -> Inputs:
     n = net.input.n
     none = np.zeros(0, dtype=np.int64)
     if inputs is None:
-        schedule = _schedule(net, np.ones(1, dtype=np.int64), idle)
-        return Inputs(schedule, none, none, np.zeros((1, n)) if net.input.real_valued else None)
+        trial_times = _trial_times(net, np.ones(1, dtype=np.int64), idle)
+        return Inputs(trial_times, none, none, np.zeros((1, n)) if net.input.real_valued else None)
     if net.input.real_valued:
         return _read_values(net, inputs, idle)
     trials = inputs
@@ -112,9 +112,9 @@ def read_inputs(net: SpikingNetwork, inputs: Any, *, idle: int = 0) -> Inputs:
     n_trials = len(offsets) - 1
     _check_number(n_trials)
     n_steps = np.broadcast_to(np.asarray(trials.n_steps(net.dt), dtype=np.int64), (n_trials,))
-    schedule = _schedule(net, n_steps, idle)
-    start = np.repeat(np.arange(n_trials) * schedule.period, np.diff(offsets))
-    return Inputs(schedule, step + start, np.asarray(channel), None)
+    trial_times = _trial_times(net, n_steps, idle)
+    start = np.repeat(np.arange(n_trials) * trial_times.period, np.diff(offsets))
+    return Inputs(trial_times, step + start, np.asarray(channel), None)
 
 
 def _read_values(net: SpikingNetwork, inputs: Any, idle: int) -> Inputs:
@@ -134,18 +134,18 @@ def _read_values(net: SpikingNetwork, inputs: Any, idle: int) -> Inputs:
     _check_channels(features.shape[1], net.input.n)
     offsets = np.asarray(getattr(inputs, "offsets", [0, len(features)]))
     _check_number(len(offsets) - 1)
-    schedule = _schedule(net, np.diff(offsets), idle)
+    trial_times = _trial_times(net, np.diff(offsets), idle)
     # The last row is zero because a TimedArray keeps its last row for ever.
-    values = np.zeros((len(schedule.n_steps) * schedule.period + 1, features.shape[1]))
+    values = np.zeros((len(trial_times.n_steps) * trial_times.period + 1, features.shape[1]))
     for k, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
-        values[k * schedule.period :][: end - begin] = features[begin:end]
+        values[k * trial_times.period :][: end - begin] = features[begin:end]
     none = np.zeros(0, dtype=np.int64)
-    return Inputs(schedule, none, none, values)
+    return Inputs(trial_times, none, none, values)
 
 
-def _schedule(net: SpikingNetwork, n_steps: np.ndarray, idle: int) -> Schedule:
+def _trial_times(net: SpikingNetwork, n_steps: np.ndarray, idle: int) -> TrialTimes:
     gap = max(idle, net.max_delay if len(n_steps) > 1 else 0)
-    return Schedule(np.array(n_steps, dtype=np.int64), int(np.max(n_steps)) + gap, net.dt)
+    return TrialTimes(np.array(n_steps, dtype=np.int64), int(np.max(n_steps)) + gap, net.dt)
 
 
 def _check_channels(found: int, wanted: int) -> None:
@@ -186,7 +186,7 @@ def build(
 def _build(net: SpikingNetwork, inputs: Any, record: Iterable[str], dtype: Any) -> Network:
     record = (record,) if isinstance(record, str) else tuple(record)
     given = read_inputs(net, inputs)
-    schedule = given.schedule
+    trial_times = given.trial_times
     models = {layer.name: (net.model(layer.name), layer.n) for layer in net.layers}
     models["readout"] = (with_output(net), net.readout.n)
     own = {
@@ -198,14 +198,14 @@ def _build(net: SpikingNetwork, inputs: Any, record: Iterable[str], dtype: Any) 
     dt = own_dt(net)
     groups = {"input": input_group(net, given, dt, dtype)}
     for name, (model, n) in models.items():
-        if len(schedule.n_steps) == 1:
+        if len(trial_times.n_steps) == 1:
             groups[name] = model.group(n, name=name, dtype=dtype, dt=dt)
             continue
-        restarted, code = restarting(model, schedule)
+        restarted, code = restarting(model, trial_times)
         groups[name] = restarted.group(n, name=name, dtype=dtype, dt=dt)
         remember(groups[name], model)
         groups[name].run_regularly(
-            code, dt=schedule.period * net.dt, when="start", order=-1, name=f"{name}_restart"
+            code, dt=trial_times.period * net.dt, when="start", order=-1, name=f"{name}_restart"
         )
     objects = list(groups.values())
     for order, connection in enumerate(net.connections.values()):
@@ -256,7 +256,7 @@ def with_output(net: SpikingNetwork) -> NeuronModel:
     )
 
 
-def restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, str]:
+def restarting(model: NeuronModel, trial_times: TrialTimes) -> tuple[NeuronModel, str]:
     """The model without spikes between trials, and the code that sets its initial state."""
     strings = [model.equations, model.threshold, model.reset, model.step, str(model.refractory)]
     text = "\n".join(map(without_comments, strings)).replace("t - lastspike", "lastspike")
@@ -291,9 +291,9 @@ def restarting(model: NeuronModel, schedule: Schedule) -> tuple[NeuronModel, str
     # Brian2 has computed these for the step already, from what the last trial has left
     code += [f"{name} = {model.brian_equations[name].expr.code}" for name in model.held]
     threshold = model.threshold
-    longest = int(schedule.n_steps.max())
-    if threshold and schedule.period > longest:
-        threshold = f"({threshold}) and timestep(t, dt) % {schedule.period} < {longest}"
+    longest = int(trial_times.n_steps.max())
+    if threshold and trial_times.period > longest:
+        threshold = f"({threshold}) and timestep(t, dt) % {trial_times.period} < {longest}"
     changed = dataclasses.replace(
         model,
         equations="\n".join([model.equations, *declared]),

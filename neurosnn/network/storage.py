@@ -56,11 +56,16 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
             parts["delay_steps"] = connection.fixed_delay
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
     version = STACK if net.is_stack else GRAPH
-    information = {"format": FORMAT, "version": version, "versions": versions(), **describe(net)}
+    information = {
+        "format": FORMAT,
+        "version": version,
+        "versions": versions(),
+        **network_description(net),
+    }
     write_arrays(path, arrays, information)
 
 
-def describe(net: SpikingNetwork) -> dict:
+def network_description(net: SpikingNetwork) -> dict:
     """All of a network except its arrays, as plain strings and numbers."""
     return {
         "dt": to_plain(net.dt),

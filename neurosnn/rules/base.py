@@ -1,4 +1,4 @@
-"""The type of a learning rule: what the trainer, the engine and the analysis may ask of one."""
+"""The type of a learning rule: what the trainer, the engine and the analysis may ask of it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Rule(ABC):
     def _repr_html_(self) -> str:
         rows: list[tuple[str, Any]] = []
         if dataclasses.is_dataclass(self):
-            rows = [(one.name, getattr(self, one.name)) for one in dataclasses.fields(self)]
+            rows = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
         parts = [html.table(("setting", "value"), rows)] if rows else []
         said = (type(self).__doc__ or "").strip().partition("\n")[0].replace("``", "")
         return html.block(
@@ -150,7 +150,7 @@ def no_online_form(rule: Any, *, where: str) -> ValueError:
 
 
 def as_rule(rule: Any, *, where: str) -> Rule:
-    """The rule itself, or an error that says what else was given.
+    """The rule itself, or an error that says what was passed instead.
 
     Parameters
     ----------
@@ -204,7 +204,9 @@ def _rule_of_that_name(name: str) -> str:
     from neurosnn.rules import NAMED
 
     plain = re.sub(r"[\W_]", "", name.lower())
-    known = {re.sub(r"[\W_]", "", key): f"{kind.__name__}()" for key, kind in NAMED.items()}
+    known = {
+        re.sub(r"[\W_]", "", key): f"{rule_type.__name__}()" for key, rule_type in NAMED.items()
+    }
     known |= {key.lower().replace("_", ""): f"equations.{key}()" for key in equations.__all__}
     close = difflib.get_close_matches(plain, known, n=1)
     return f"Write {known[close[0]]}." if close else "Write for example EProp()."

@@ -1,4 +1,4 @@
-"""Brian2 objects of the user's own as the source of an exported program."""
+"""The user's Brian2 objects as the source of an exported program."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _output(obj: Any, variable: str, meaning: str, columns: int = 0) -> Output:
 
 
 def plain_source(make: Callable[[], Any], duration: Quantity) -> Source:
-    """Whatever a function makes of Brian2 objects."""
+    """The Brian2 objects that a function makes."""
     network = make()
     if not isinstance(network, Network):
         raise TypeError(

@@ -17,8 +17,8 @@ BACKEND = "devices.cuda_standalone.cuda_backend"
 
 def settings(arch: str) -> dict[str, Any]:
     """Preferences of Brian2 that name a GPU instead of looking for one."""
-    found = re.fullmatch(r"sm_(\d+)(\d)", str(arch))
-    if not found:
+    match = re.fullmatch(r"sm_(\d+)(\d)", str(arch))
+    if not match:
         raise ValueError(
             message(
                 f"arch must be an architecture such as 'sm_80', got {arch!r}.",
@@ -31,7 +31,7 @@ def settings(arch: str) -> dict[str, Any]:
         f"{BACKEND}.detect_gpus": False,
         f"{BACKEND}.detect_cuda": False,
         f"{BACKEND}.gpu_id": 0,
-        f"{BACKEND}.compute_capability": float(f"{found[1]}.{found[2]}"),
+        f"{BACKEND}.compute_capability": float(f"{match[1]}.{match[2]}"),
         f"{BACKEND}.cuda_path": "/usr/local/cuda",
         f"{BACKEND}.cuda_runtime_version": 12.0,
         f"{BACKEND}.extra_compile_args_nvcc": ["-w"],
@@ -40,7 +40,7 @@ def settings(arch: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def cuda_device() -> Iterator[Any]:
-    """A new device of brian2cuda, which forgets afterwards what it was told about GPUs."""
+    """A new device of brian2cuda; its settings about GPUs are reset afterwards."""
     try:
         module = importlib.import_module("brian2cuda.device")
         tools = importlib.import_module("brian2cuda.utils.gputools")

@@ -24,11 +24,11 @@ from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.losses import as_loss
 from neurosnn.network import SpikingNetwork
-from neurosnn.network.simulation import Schedule, read_inputs
-from neurosnn.network.storage import describe
+from neurosnn.network.simulation import TrialTimes, read_inputs
+from neurosnn.network.storage import network_description
 from neurosnn.standalone.brian2_objects import plain_arrays, plain_source
 from neurosnn.standalone.cuda import cuda_device, settings
-from neurosnn.standalone.inputs import describe_learning, write_inputs
+from neurosnn.standalone.inputs import learning_description, write_inputs
 from neurosnn.standalone.project import finish
 from neurosnn.standalone.results import MANIFEST, Results, read_results
 from neurosnn.standalone.sources import (
@@ -188,23 +188,23 @@ def _parts_of_project(
 ) -> tuple:
     """A function that makes the objects, the input files, the manifest's entries, and a text."""
     if isinstance(net, SpikingNetwork):
-        described = None if learning is None else describe_learning(learning)
-        description = {"network": describe(net), "learning": described}
+        described = None if learning is None else learning_description(learning)
+        description = {"network": network_description(net), "learning": described}
         title = " - ".join(layer.model.name for layer in net.layers)
         if learning is not None:
-            period = read_inputs(net, inputs, idle=1).schedule.period
+            period = read_inputs(net, inputs, idle=1).trial_times.period
             return (
                 lambda: learning_source(net, inputs, learning, targets),
                 data_arrays(net, inputs, period, learning, targets),
                 description,
                 f"{title}, learning with {learning.rule!r} and {learning.optimizer!r}\n{net!r}",
             )
-        schedule = _schedule(net, inputs, duration)
-        several = len(schedule.n_steps) > 1
-        arrays = data_arrays(net, inputs, schedule.period if several else 0)
+        trial_times = _trial_times(net, inputs, duration)
+        several = len(trial_times.n_steps) > 1
+        arrays = data_arrays(net, inputs, trial_times.period if several else 0)
         if not several:
-            arrays = for_duration(arrays, schedule.period)
-        make = functools.partial(network_source, net, inputs, schedule)
+            arrays = for_duration(arrays, trial_times.period)
+        make = functools.partial(network_source, net, inputs, trial_times)
         return make, arrays, description, f"{title}\n{net!r}"
     if not callable(net) or isinstance(net, type):
         raise TypeError(
@@ -315,8 +315,8 @@ def _move(folder: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
-def _schedule(net: SpikingNetwork, inputs: Any, duration: Quantity | None) -> Schedule:
-    schedule = net.schedule(inputs)
+def _trial_times(net: SpikingNetwork, inputs: Any, duration: Quantity | None) -> TrialTimes:
+    trial_times = net.trial_times(inputs)
     if duration is None:
         if inputs is None:
             raise ValueError(
@@ -327,18 +327,18 @@ def _schedule(net: SpikingNetwork, inputs: Any, duration: Quantity | None) -> Sc
                     "Pass inputs=test[:10], or duration=1*second.",
                 )
             )
-        return schedule
-    if len(schedule.n_steps) > 1:
+        return trial_times
+    if len(trial_times.n_steps) > 1:
         raise ValueError(
             message(
-                f"a duration is given with {len(schedule.n_steps)} trials.",
+                f"a duration is given with {len(trial_times.n_steps)} trials.",
                 "export",
                 "Trials have their own length.",
                 "Leave duration out, or export a single trial.",
             )
         )
     steps = net.steps(duration)
-    return Schedule(np.array([steps]), steps, net.dt)
+    return TrialTimes(np.array([steps]), steps, net.dt)
 
 
 @contextlib.contextmanager

@@ -20,10 +20,10 @@ from neurosnn.rules.eprop import EProp
 from neurosnn.standalone.results import MANIFEST, RESULT, VERSION
 from neurosnn.standalone.sources import Learning, data_arrays, network_like
 
-__all__ = ["describe_learning", "write_inputs"]
+__all__ = ["learning_description", "write_inputs"]
 
 
-def describe_learning(learning: Learning) -> dict[str, Any]:
+def learning_description(learning: Learning) -> dict[str, Any]:
     """How a program learns, as plain strings and numbers."""
     fields = {
         field.name: to_plain(getattr(learning.loss, field.name))

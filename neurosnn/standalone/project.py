@@ -125,9 +125,9 @@ def _table(entries: list[dict]) -> str:
     lines = []
     for entry in entries:
         shape = ", ".join("n" if n is None else str(n) for n in entry["shape"])
-        kind = f"{np.dtype(entry['dtype']).name} ({shape})"
+        type_and_shape = f"{np.dtype(entry['dtype']).name} ({shape})"
         lines.append(
-            f"    {entry['file']:<28} {kind:<22} {entry['unit']:<8} {entry['meaning']}".rstrip()
+            f"    {entry['file']:<28} {type_and_shape:<22} {entry['unit']:<8} {entry['meaning']}".rstrip()
         )
     return "\n".join(lines) or "    none"
 
@@ -211,7 +211,7 @@ def harden(folder: Path, wanted: set[str]) -> None:
         flags=re.DOTALL | re.MULTILINE,
     )
     text = path.read_text(encoding="utf-8")
-    _write(path, block.sub(lambda found: found[0] if found[1] in wanted else "", text))
+    _write(path, block.sub(lambda match: match[0] if match[1] in wanted else "", text))
 
 
 def read_from_files(folder: Path, source: Any, timed: list[Any]) -> None:
@@ -240,7 +240,7 @@ def read_from_files(folder: Path, source: Any, timed: list[Any]) -> None:
     code = [*folder.glob("code_objects/*.c*")]
     for array in timed:
         body = rf"(static inline \w+ {array.name}\(const double t.*?\n    \}})"
-        found = 0
+        n_places = 0
         for path in code:
             text = path.read_text(encoding="utf-8")
             if not re.search(body, text, flags=re.DOTALL):
@@ -256,9 +256,9 @@ def read_from_files(folder: Path, source: Any, timed: list[Any]) -> None:
                 text,
                 flags=re.DOTALL,
             )
-            found += text.count(rows) // 2
+            n_places += text.count(rows) // 2
             _write(path, text)
-        if not found:
+        if not n_places:
             raise RuntimeError(
                 message(
                     f"the number of rows of {array.name} is not in the program.",
@@ -270,7 +270,7 @@ def read_from_files(folder: Path, source: Any, timed: list[Any]) -> None:
 
 
 def count_delays_by_own_clock(folder: Path) -> None:
-    """Let CUDA synapses wait for their delay by the clock of their own steps.
+    """Let CUDA synapses count their delay in steps of their own clock.
 
     brian2cuda always asks the default clock, which may be absent, stand still or go faster.
     """
@@ -278,8 +278,8 @@ def count_delays_by_own_clock(folder: Path) -> None:
         text = path.read_text(encoding="utf-8")
         if "defaultclock.timestep[0] >= " in text:
             clock = re.search(r"bid_offset,\s*(\w+)\.timestep\[0\],", text)[1]
-            own = rf"{clock}.timestep[0] >= \1"
-            _substitute(path, [(r"defaultclock\.timestep\[0\] >= (\w+_delay\b)", own)])
+            condition = rf"{clock}.timestep[0] >= \1"
+            _substitute(path, [(r"defaultclock\.timestep\[0\] >= (\w+_delay\b)", condition)])
 
 
 def meet_clocks(folder: Path, source: Any) -> None:
@@ -335,16 +335,16 @@ def _program(folder: Path, timed: list[Any], cuda: bool) -> str:
 
 def _includes(folder: Path, code: list[Path]) -> list[str]:
     """Everything that the code objects include and that may stand outside of their namespaces."""
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for path in code:
         for line in re.findall(
             r"^#include *[<\"][^>\"]+[>\"]", path.read_text(encoding="utf-8"), flags=re.MULTILINE
         ):
             name = re.split(r"[<>\"]", line)[1]
-            own = folder / name
-            guarded = not own.exists() or re.search(
-                r"^#(ifndef|pragma once)", own.read_text(encoding="utf-8"), flags=re.MULTILINE
+            included = folder / name
+            guarded = not included.exists() or re.search(
+                r"^#(ifndef|pragma once)", included.read_text(encoding="utf-8"), flags=re.MULTILINE
             )
             if guarded and not name.startswith("code_objects/"):
-                found[line] = None
-    return list(found)
+                lines[line] = None
+    return list(lines)

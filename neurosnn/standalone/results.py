@@ -14,7 +14,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_or_create
 
 from neurosnn.core.files import UNREADABLE, read_npy_file
 from neurosnn.core.messages import message
-from neurosnn.network.simulation import Schedule
+from neurosnn.network.simulation import TrialTimes
 
 __all__ = ["MANIFEST", "VERSION", "Results", "TrialSpikes", "read_results"]
 
@@ -115,7 +115,7 @@ def _results(manifest: dict, settings: dict, arrays: dict[str, Any]) -> Results:
     if n_steps.ndim != 1 or not len(n_steps) or n_steps.min() < 1:
         raise ValueError("trials.npy has no trials")
     period = trials["period"] or int(n_steps[0])
-    schedule = Schedule(n_steps, period, manifest["dt"] * second)
+    trial_times = TrialTimes(n_steps, period, manifest["dt"] * second)
     network = manifest["network"]
     if manifest["learning"] is not None:
         loss = np.asarray(arrays["readout_trials.loss"])
@@ -127,7 +127,7 @@ def _results(manifest: dict, settings: dict, arrays: dict[str, Any]) -> Results:
         parameters = {name: np.array(arrays[name]) for name in learned}
         return Results({}, [], parameters, loss[1:].sum(axis=1), arrays, settings)
     names = [layer["name"] for layer in network["layers"]]
-    spikes = {name: _split_spikes(arrays, name, schedule) for name in names}
+    spikes = {name: _split_spikes(arrays, name, trial_times) for name in names}
     output = arrays["readout_states.output"]
     if len(output) != len(n_steps) * period:
         raise ValueError("readout_states.output.npy has another number of steps than the trials")
@@ -142,7 +142,7 @@ def _read(folder: Path, entry: dict) -> Any:
         raise ValueError(f"{name!r} is not a file of results")
     values = read_npy_file(folder / name)
     fits = values.ndim == len(shape) and all(
-        n is None or n == found for n, found in zip(shape, values.shape, strict=True)
+        n is None or n == size for n, size in zip(shape, values.shape, strict=True)
     )
     if values.dtype != dtype or not fits:
         raise ValueError(f"{name} has the type {values.dtype} and the shape {values.shape}")
@@ -150,12 +150,12 @@ def _read(folder: Path, entry: dict) -> Any:
     return values if dimensions is DIMENSIONLESS else Quantity(values, dim=dimensions)
 
 
-def _split_spikes(arrays: dict, name: str, schedule: Schedule) -> list[TrialSpikes]:
+def _split_spikes(arrays: dict, name: str, trial_times: TrialTimes) -> list[TrialSpikes]:
     i, t = arrays[f"{name}_spikes.i"], arrays[f"{name}_spikes.t"]
     if len(i) != len(t):
         raise ValueError(f"the files of the spikes of {name} hold {len(i)} and {len(t)} spikes")
-    place = schedule.locate(t)
+    place = trial_times.locate(t)
     return [
-        TrialSpikes(place.step[place.trial == k] * schedule.dt, i[place.trial == k])
-        for k in range(len(schedule.n_steps))
+        TrialSpikes(place.step[place.trial == k] * trial_times.dt, i[place.trial == k])
+        for k in range(len(trial_times.n_steps))
     ]

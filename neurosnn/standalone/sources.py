@@ -15,7 +15,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.engine.batches import read_batch
-from neurosnn.network.simulation import Schedule, build, read_inputs, weight_name
+from neurosnn.network.simulation import TrialTimes, build, read_inputs, weight_name
 from neurosnn.rules.eprop.backend import per_step_errors
 from neurosnn.rules.eprop.network import times_of_trials
 from neurosnn.standalone.tables import Output, Value, limits_of
@@ -94,7 +94,7 @@ class Source:
 # -- networks ---------------------------------------------------------------------------------
 
 
-def network_source(net: Any, inputs: Any, schedule: Schedule) -> Source:
+def network_source(net: Any, inputs: Any, trial_times: TrialTimes) -> Source:
     """A network that runs trials and does not learn."""
     network = build(net, inputs, record=("spikes", "output"))
     groups = {name: network[name] for name in ("input", *(layer.name for layer in net.layers))}
@@ -113,11 +113,11 @@ def network_source(net: Any, inputs: Any, schedule: Schedule) -> Source:
         name: [network[s] for s in _names(connection) if s in network]
         for name, connection in net.connections.items()
     }
-    several = len(schedule.n_steps) > 1
+    several = len(trial_times.n_steps) > 1
     trials = {
-        "n_steps": [int(n) for n in schedule.n_steps],
-        "period": int(schedule.period) if several else 0,
-        "longest": int(schedule.n_steps.max()) if several else 0,
+        "n_steps": [int(n) for n in trial_times.n_steps],
+        "period": int(trial_times.period) if several else 0,
+        "longest": int(trial_times.n_steps.max()) if several else 0,
         "extra": 0,
         "several": several,
     }
@@ -126,7 +126,7 @@ def network_source(net: Any, inputs: Any, schedule: Schedule) -> Source:
     values.append(Value(groups["readout"], "b", "readout.b"))
     return Source(
         network=network,
-        duration=schedule.duration,
+        duration=trial_times.duration,
         dt=net.dt,
         values=values,
         outputs=outputs,
@@ -147,8 +147,8 @@ def learning_source(net: Any, inputs: Any, learning: Learning, targets: Any) -> 
         batch_size=learning.batch_size,
         targets=targets,
     )
-    schedule, readout = training.schedule, training.groups["readout"]
-    several = len(schedule.n_steps) > 1
+    trial_times, readout = training.trial_times, training.groups["readout"]
+    several = len(trial_times.n_steps) > 1
     values = list(_parameters(net, training.groups, [layer.name for layer in net.layers]))
     names = training.names
     values += _weights(net, training.synapses, lambda _: names("w"), saved=True)
@@ -178,9 +178,9 @@ def learning_source(net: Any, inputs: Any, learning: Learning, targets: Any) -> 
         values=values,
         outputs=outputs,
         trials={
-            "n_steps": [int(n) for n in schedule.n_steps],
-            "period": int(schedule.period),
-            "longest": int(schedule.n_steps.max()),
+            "n_steps": [int(n) for n in trial_times.n_steps],
+            "period": int(trial_times.period),
+            "longest": int(trial_times.n_steps.max()),
             "extra": 1,
             "several": several,
         },
@@ -205,38 +205,38 @@ def data_arrays(
 
     `net` needs only sizes, dt and the longest delay.
     """
-    given = read_inputs(net, inputs, idle=0 if learning is None else 1)
-    n_steps = given.schedule.n_steps
-    schedule = Schedule(n_steps, period or given.schedule.period, net.dt)
+    trial_inputs = read_inputs(net, inputs, idle=0 if learning is None else 1)
+    n_steps = trial_inputs.trial_times.n_steps
+    trial_times = TrialTimes(n_steps, period or trial_inputs.trial_times.period, net.dt)
     arrays = {"trials": np.asarray(n_steps, dtype="<i8")}
-    if given.values is None:
-        place = given.schedule.locate(given.step)
-        step = place.trial * schedule.period + place.step
-        arrays["input.i"] = np.asarray(given.channel, dtype="<i4")
+    if trial_inputs.values is None:
+        place = trial_inputs.trial_times.locate(trial_inputs.step)
+        step = place.trial * trial_times.period + place.step
+        arrays["input.i"] = np.asarray(trial_inputs.channel, dtype="<i4")
         arrays["input.t"] = np.asarray(step * net.dt / second, dtype="<f8")
     else:
-        values = np.zeros((len(n_steps) * schedule.period + 1, net.input.n))
+        values = np.zeros((len(n_steps) * trial_times.period + 1, net.input.n))
         for k, n in enumerate(n_steps):
-            own = given.values[k * given.schedule.period :][:n]
-            values[k * schedule.period :][:n] = own
+            values_of_trial = trial_inputs.values[k * trial_inputs.trial_times.period :][:n]
+            values[k * trial_times.period :][:n] = values_of_trial
         arrays["input_values"] = values
     if learning is None:
         return arrays
     batch = read_batch(net, inputs, learning.loss, targets)
-    errors = per_step_errors(learning.loss, batch, schedule, net.readout.n)
+    errors = per_step_errors(learning.loss, batch, trial_times, net.readout.n)
     arrays |= {"step_weight": errors.weight, "target": errors.target}
-    arrays |= times_of_trials(schedule)
+    arrays |= times_of_trials(trial_times)
     arrays |= times_of_batches(batch.n_trials, learning.batch_size)
     return arrays
 
 
 def for_duration(arrays: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
-    """The arrays of one trial that is simulated for so many steps."""
+    """The arrays of one trial that is simulated for this number of steps."""
     arrays = {**arrays, "trials": np.array([steps], dtype="<i8")}
     if "input_values" in arrays:
         values = np.zeros((steps + 1, arrays["input_values"].shape[1]))
-        own = arrays["input_values"][:steps]
-        values[: len(own)] = own
+        present = arrays["input_values"][:steps]
+        values[: len(present)] = present
         arrays["input_values"] = values
     return arrays
 
@@ -280,10 +280,10 @@ def _weights(
     saved: bool = False,
 ) -> Iterator[Value]:
     for name, connection in net.connections.items():
-        for one in synapses[name]:
+        for group in synapses[name]:
             yield Value(
-                one,
-                weight(one),
+                group,
+                weight(group),
                 f"{name}.w",
                 matrix=connection.shape,
                 sign=connection.sign,

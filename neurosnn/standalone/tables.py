@@ -100,12 +100,12 @@ def _upload(name: str, dynamic: bool, cuda: bool) -> str:
     """Copy an array to the GPU."""
     if not cuda:
         return "[] {}"
-    own = name.removeprefix("brian::")
+    plain_name = name.removeprefix("brian::")
     if dynamic:
-        return f"[] {{ brian::dev{own} = {name}; }}"
-    size = f"sizeof({name}[0])*brian::_num_{own}"
+        return f"[] {{ brian::dev{plain_name} = {name}; }}"
+    size = f"sizeof({name}[0])*brian::_num_{plain_name}"
     return (
-        f"[] {{ CUDA_SAFE_CALL(cudaMemcpy(brian::dev{own}, {name}, {size}, "
+        f"[] {{ CUDA_SAFE_CALL(cudaMemcpy(brian::dev{plain_name}, {name}, {size}, "
         "cudaMemcpyHostToDevice)); }"
     )
 
@@ -258,7 +258,7 @@ def cpp_tables(source: Any, device: Any, title: str, cuda: bool) -> str:
         f"const Project project = {{{', '.join(project)}}};",
         *signs,
     ]
-    for kind, name, constant, items in (
+    for cpp_type, name, constant, items in (
         ("Variable", "variables", "", entries),
         ("Generator", "generators", "const ", generators),
         ("Timed", "timed_arrays", "const ", timed),
@@ -266,8 +266,8 @@ def cpp_tables(source: Any, device: Any, title: str, cuda: bool) -> str:
     ):
         body = ",\n        ".join(items)
         parts.append(
-            f"{constant}std::vector<{kind}>& {name}() {{\n"
-            f"    static {constant}std::vector<{kind}> list = {{\n        {body}\n    }};\n"
+            f"{constant}std::vector<{cpp_type}>& {name}() {{\n"
+            f"    static {constant}std::vector<{cpp_type}> list = {{\n        {body}\n    }};\n"
             "    return list;\n}"
         )
     return "\n".join([*parts, "}  // namespace neurosnn"]) + "\n"
@@ -303,8 +303,8 @@ def manifest_tables(source: Any) -> dict[str, list[dict]]:
             _entry(f"{group.name}.t", "<f8", [None], time, "time of each of these spikes")
         )
     for file, array in source.timed.items():
-        kind, extra = source.rows_of(file)
-        every = {0: "row", 1: "trial", 2: "step"}[kind]
+        when, extra = source.rows_of(file)
+        every = {0: "row", 1: "trial", 2: "step"}[when]
         shape = [None, *array.values.shape[1:]]
         meaning = f"a value for each {every}" + (", and one at the end" if extra else "")
         inputs.append(_entry(file, "<f8", shape, array.dim, meaning))

@@ -35,7 +35,7 @@ def search(
     """Search for the best parameters, each choice drawing on the results of those before.
 
     The tree-structured Parzen estimator of Optuna proposes a point; a :class:`Study` computes it with
-    each seed, and the mean of the result is told. Every point is a file of the folder: after a kill the
+    each seed, and Optuna gets the mean of the result. Every point is a file of the folder: after a kill the
     same call goes through the same proposals, finds their files, and goes on.
 
     Parameters
@@ -96,11 +96,11 @@ def search(
                 "Write 'maximize' or 'minimize'.",
             )
         )
-    for name, one in parameters.items():
-        if not isinstance(one, Uniform | LogUniform | Choice):
+    for name, choices in parameters.items():
+        if not isinstance(choices, Uniform | LogUniform | Choice):
             raise ValueError(
                 message(
-                    f"'{name}' is a {type(one).__name__}.",
+                    f"'{name}' is a {type(choices).__name__}.",
                     _WHERE,
                     "Values are proposed between limits or from a choice.",
                     "Pass Uniform(low, high), LogUniform(low, high) or Choice(...).",
@@ -117,11 +117,11 @@ def search(
                 "pip install 'neurosnn[search]', or draw at random: Study(..., n_samples=50).",
             )
         ) from error
-    kinds = {
+    makers = {
         "float": optuna.distributions.FloatDistribution,
         "choice": optuna.distributions.CategoricalDistribution,
     }
-    asked = {name: _distribution(one, kinds) for name, one in parameters.items()}
+    asked = {name: _distribution(choices, makers) for name, choices in parameters.items()}
     quiet = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -131,33 +131,35 @@ def search(
         study = None
         for _ in range(n_points):
             trial = proposals.ask(asked)
-            values = {name: _value(one, trial.params[name]) for name, one in parameters.items()}
+            values = {
+                name: _value(choices, trial.params[name]) for name, choices in parameters.items()
+            }
             study = Study(folder, function, {n: [v] for n, v in values.items()}, seeds=seeds)
             points += study.points
             table = study.run(client, workers=None if client else workers, progress=False)
-            found = _mean(table, best)
-            if found is None:
+            mean = _mean(table, best)
+            if mean is None:
                 proposals.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
-                proposals.tell(trial, found)
+                proposals.tell(trial, mean)
     finally:
         optuna.logging.set_verbosity(quiet)
     assert study is not None
     return StudyTable.of(list({point.key: point for point in points}.values()), study.files)
 
 
-def _distribution(one: Any, kinds: Mapping[str, Any]) -> Any:
+def _distribution(choices: Any, makers: Mapping[str, Any]) -> Any:
     """As Optuna knows it; quantities by their SI numbers, choices by their places."""
-    if isinstance(one, Choice):
-        return kinds["choice"](list(range(len(one.values))))
-    low, high = float(np.asarray(one.low)), float(np.asarray(one.high))
-    return kinds["float"](low, high, log=isinstance(one, LogUniform))
+    if isinstance(choices, Choice):
+        return makers["choice"](list(range(len(choices.values))))
+    low, high = float(np.asarray(choices.low)), float(np.asarray(choices.high))
+    return makers["float"](low, high, log=isinstance(choices, LogUniform))
 
 
-def _value(one: Any, proposed: Any) -> Any:
-    if isinstance(one, Choice):
-        return one.values[proposed]
-    dimensions = get_dimensions(one.low)
+def _value(choices: Any, proposed: Any) -> Any:
+    if isinstance(choices, Choice):
+        return choices.values[proposed]
+    dimensions = get_dimensions(choices.low)
     return proposed if dimensions is DIMENSIONLESS else Quantity(proposed, dim=dimensions)
 
 

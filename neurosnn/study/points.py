@@ -111,7 +111,7 @@ class PointFiles:
         (self.folder / _RESERVE).unlink(missing_ok=True)
 
     def rescue(self, records: Mapping[str, Mapping[str, Any]], reason: OSError) -> OSError:
-        """Keep finished points although the folder cannot be written; returns the error to raise."""
+        """Keep finished points when the folder cannot be written; returns the error to raise."""
         self.release()
         left = {}
         for key, record in records.items():
@@ -120,20 +120,20 @@ class PointFiles:
             except OSError:
                 left[key] = record
         where = "All finished points are in it."
-        what = "Make room"
+        advice = "Make room"
         if left:
             other = PointFiles(Path(tempfile.mkdtemp(prefix="neurosnn-study-")))
             for key, record in left.items():
                 other.write(key, record)
             where = f"{len(left)} finished points are in {other.folder / 'points'} instead."
-            what = f"Make room, move those files to {self.folder / 'points'}"
+            advice = f"Make room, move those files to {self.folder / 'points'}"
         return OSError(
             reason.errno or errno.EIO,
             message(
                 f"a result cannot be written ({reason.strerror or reason}).",
                 str(self.folder),
                 where,
-                f"{what} and make the same call again: it goes on with the other points.",
+                f"{advice} and make the same call again: it goes on with the other points.",
             ),
         )
 
@@ -163,5 +163,5 @@ def decode(entry: Any) -> Any:
     if isinstance(entry, dict):
         return from_plain(entry)
     if isinstance(entry, list):
-        return [decode(one) for one in entry]
+        return [decode(item) for item in entry]
     return entry

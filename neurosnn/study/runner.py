@@ -254,8 +254,8 @@ def _client(client: Any, workers: int | None) -> Iterator[Any]:
         dashboard_address=":0",
         silence_logs=40,
     ) as cluster:
-        with Client(cluster) as own:
-            yield own
+        with Client(cluster) as local_client:
+            yield local_client
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Studies: one function of parameters and a seed, over a grid or at random, on many processes.
 
-Every finished point is a file of its own, so that neither a kill, nor a lost worker, nor a full disk
+Every finished point is a separate file, so that neither a kill, nor a lost worker, nor a full disk
 costs more than the points that were running.
 """
 
@@ -243,11 +243,13 @@ class Study:
             In the order of the points.
         """
         done = self.files.known()
-        found = [point for point in self.points if point.key not in done]
+        missing = [point for point in self.points if point.key not in done]
         if retry_failed:
             failed = {key for key, status in self.files.status().items() if status != "done"}
-            found = [point for point in self.points if point.key not in done or point.key in failed]
-        return found
+            missing = [
+                point for point in self.points if point.key not in done or point.key in failed
+            ]
+        return missing
 
     # -- the points -------------------------------------------------------------------------
 
@@ -256,8 +258,12 @@ class Study:
             raise ValueError(
                 message("'seed' is a parameter.", _WHERE, "", "Pass seeds=[...] instead.")
             )
-        drawn = {name: one for name, one in self.parameters.items() if hasattr(one, "sample")}
-        grid = {name: list(one) for name, one in self.parameters.items() if name not in drawn}
+        drawn = {
+            name: choices for name, choices in self.parameters.items() if hasattr(choices, "sample")
+        }
+        grid = {
+            name: list(choices) for name, choices in self.parameters.items() if name not in drawn
+        }
         if bool(drawn) != (n_samples is not None):
             raise ValueError(
                 message(
@@ -272,7 +278,7 @@ class Study:
         for combination in itertools.product(*grid.values()):
             for _ in range(n_samples or 1):
                 values = dict(zip(grid, combination, strict=True))
-                values |= {name: one.sample(rng) for name, one in drawn.items()}
+                values |= {name: choices.sample(rng) for name, choices in drawn.items()}
                 # In the order in which they were given.
                 result.append({name: values[name] for name in self.parameters})
         for name in self.parameters:

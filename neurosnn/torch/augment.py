@@ -12,7 +12,7 @@ __all__ = ["moved"]
 def moved(
     x: torch.Tensor, pixels: int = 0, *, degrees: float = 0.0, zoom: float = 0.0
 ) -> torch.Tensor:
-    """Images or frames, each trial shifted, turned and scaled by an amount of its own.
+    """Images or frames, each trial shifted, turned and scaled by its own random amount.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""torch.compile for the loops over time steps, of which eager torch runs every operation by itself."""
+"""torch.compile for the loops over time steps, which eager torch runs one operation at a time."""
 
 from __future__ import annotations
 

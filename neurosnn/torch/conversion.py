@@ -225,12 +225,12 @@ def _recurrent(module: SequenceNetwork, pieces: Pieces) -> Converted:
     for name, part in parts:
         layers.append(Layer(part.neuron.trained_model(), part.size, name=name))
         weights = torch.eye(part.size) if part.weights is None else part.weights.weight
-        given = dense(weights, keep_zeros=part.weights is not None)
+        synapses = dense(weights, keep_zeros=part.weights is not None)
         if part.norm is not None:
             scale, shift = norm_of(part.norm)
-            given = given.scaled(scale)
+            synapses = synapses.scaled(scale)
             biases[len(layers) - 1] = shift
-        pieces.add(source, name, given)
+        pieces.add(source, name, synapses)
         if part.recurrent is not None:
             pieces.add(name, name, dense(part.recurrent.weight))
         source = name
@@ -250,8 +250,10 @@ def _converted(layers, readout, pieces, biases, n_channels, repeats, output_bias
         _connect(connections, source, target, synapses, models, sizes)
     for number, place in enumerate(starts):
         values, target = biases[place], layers[place].name
-        one = dense(torch.from_numpy(values[:, None]))
-        moved = dataclasses.replace(one, pre=one.pre + n_channels + number)
+        synapses_of_bias = dense(torch.from_numpy(values[:, None]))
+        moved = dataclasses.replace(
+            synapses_of_bias, pre=synapses_of_bias.pre + n_channels + number
+        )
         _connect(connections, "input", target, moved, models, sizes, "bias")
     net = SpikingNetwork(
         Input(sizes["input"], real_valued=True),
@@ -268,14 +270,14 @@ def _converted(layers, readout, pieces, biases, n_channels, repeats, output_bias
     return Converted(net, lag, n_channels, starts, repeats)
 
 
-def _connect(connections, source, target, synapses, models, sizes, kind="from") -> None:
+def _connect(connections, source, target, synapses, models, sizes, prefix="from") -> None:
     """One connection for each input variable; the targets lie one variable after the other."""
     inputs = models[target].inputs
     n_post = synapses.n_post // len(inputs)
     for channel, variable in enumerate(inputs):
         chosen = (synapses.post >= channel * n_post) & (synapses.post < (channel + 1) * n_post)
         order = np.lexsort((synapses.post[chosen], synapses.pre[chosen]))
-        name = f"{target}_{kind}_{source}" + (f"_{variable}" if len(inputs) > 1 else "")
+        name = f"{target}_{prefix}_{source}" + (f"_{variable}" if len(inputs) > 1 else "")
         connections[name] = Connection(
             name=name,
             source=source,

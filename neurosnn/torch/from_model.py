@@ -117,5 +117,5 @@ def to_torch(
         elif isinstance(transform, str):
             transform = named(transform, dt=float(dt), where="to_torch")
         transforms[name] = transform
-    kind = dtype or torch.get_default_dtype()
-    return TorchNeuron(model, transforms, dt, kind, tuple(changing))
+    real = dtype or torch.get_default_dtype()
+    return TorchNeuron(model, transforms, dt, real, tuple(changing))

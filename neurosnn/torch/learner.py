@@ -14,11 +14,11 @@ from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.training.checkpoint import (
     TrainingState,
     check_random_state,
-    describe,
     fingerprint,
     overwrite,
     package_versions,
     refuse_damaged,
+    setting_text,
 )
 from neurosnn.training.history import History
 from neurosnn.training.learner import Batch, Learner
@@ -244,7 +244,7 @@ class TorchLearner(Learner):
         """What must stay the same in a training that goes on; device and threads change rounding."""
         shapes = {name: [str(t.dtype), *t.shape] for name, t in self._states()}
         return {
-            "network": fingerprint(describe(self.net), shapes),
+            "network": fingerprint(setting_text(self.net), shapes),
             "batch_size": str(self.batch_size),
             "learning_rate": str(self.start_rate),
             "clip": str(self.clip),
@@ -270,7 +270,7 @@ class TorchLearner(Learner):
             if not isinstance(value, torch.Tensor | None):
                 raise TypeError(
                     message(
-                        f"the state {name!r} of the module is no tensor.",
+                        f"the state {name!r} of the module is not a tensor.",
                         self.where,
                         "The best weights and checkpoints keep arrays only.",
                         "Keep it in a buffer, or outside of get_extra_state.",
@@ -281,7 +281,7 @@ class TorchLearner(Learner):
 def checked_norm(
     optimizer: torch.optim.Optimizer, loss: torch.Tensor, place: str, *, where: str
 ) -> torch.Tensor:
-    """Backpropagate a loss; the norm of the gradient, or an error if one of both is not finite."""
+    """Backpropagate a loss; the norm of the gradient, or an error if either is not finite."""
     if not torch.isfinite(loss):
         raise FloatingPointError(
             message(

@@ -60,20 +60,20 @@ def count_multiplications(
         sent = net.activity(x)
         gates = 1 if net.kind == "conventional" else 2
         count["encoder"] = x.shape[-1] + non_zero(sent[0])
-        for below, own in zip(sent, sent[1:], strict=False):
+        for below, spikes in zip(sent, sent[1:], strict=False):
             count["forward"] += gates * size * non_zero(below)
             if net.kind == "v2":
-                before = torch.zeros_like(own)
-                before[1:] = own[:-1]
+                before = torch.zeros_like(spikes)
+                before[1:] = spikes[:-1]
                 count["recurrent"] += gates * size * non_zero(before)
-            count["elementwise"] += gates * size + size + non_zero(own)
+            count["elementwise"] += gates * size + size + non_zero(spikes)
     else:
         gates = 4 if net.kind == "LSTM" else 3
         sent = _of_layers(net, x)
-        for below, own in zip(sent, sent[1:], strict=False):
+        for below, spikes in zip(sent, sent[1:], strict=False):
             count["forward"] += gates * size * non_zero(below)
-            before = torch.zeros_like(own)
-            before[1:] = own[:-1]
+            before = torch.zeros_like(spikes)
+            before[1:] = spikes[:-1]
             count["recurrent"] += gates * size * non_zero(before)
             count["elementwise"] += 3 * size
     count["readout"] = net.readout.out_features * non_zero(sent[-1])
@@ -84,12 +84,12 @@ def _of_layers(net: SequenceNetwork, x: torch.Tensor) -> list[torch.Tensor]:
     """What each layer of torch's LSTM or GRU sends."""
     sent = [x]
     for k in range(net.body.num_layers):
-        one = type(net.body)(sent[-1].shape[-1], net.size)
-        own = {
+        single_layer = type(net.body)(sent[-1].shape[-1], net.size)
+        parameters = {
             name.replace(f"_l{k}", "_l0"): p
             for name, p in net.body.named_parameters()
             if name.endswith(f"_l{k}")
         }
-        one.load_state_dict(own)
-        sent.append(one(sent[-1])[0])
+        single_layer.load_state_dict(parameters)
+        sent.append(single_layer(sent[-1])[0])
     return sent

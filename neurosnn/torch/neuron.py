@@ -166,8 +166,8 @@ class TorchNeuron(torch.nn.Module):
         """The present value in SI units: a tensor if learned or per neuron, else a number."""
         if name in self.transforms:
             return self.transforms[name].value(getattr(self, f"free_{name}"))
-        given = getattr(self, f"given_{name}", None)
-        return float(self.model.parameters[name]) if given is None else given
+        tensor = getattr(self, f"given_{name}", None)
+        return float(self.model.parameters[name]) if tensor is None else tensor
 
     def learned(self) -> dict[str, Quantity | float | np.ndarray]:
         """Present values of the learned parameters with their units."""
@@ -180,12 +180,12 @@ class TorchNeuron(torch.nn.Module):
 
     def trained_model(self) -> NeuronModel:
         """The model with the present values of all parameters."""
-        given = {
+        unlearned = {
             name: self._quantity(name, getattr(self, f"given_{name}"))
             for name in self.model.parameters
             if hasattr(self, f"given_{name}")
         }
-        return self.model.with_parameters(**given, **self.learned())
+        return self.model.with_parameters(**unlearned, **self.learned())
 
     def extra_repr(self) -> str:
         learned = ", ".join(f"{name}={value}" for name, value in self.learned().items())
@@ -291,10 +291,10 @@ class TorchNeuron(torch.nn.Module):
         """The first half of a step: state update, step code and threshold; `receive` ends it."""
         values, model = dict(state.values), self.model
         since = None if state.since is None else state.since + 1
-        kind = values[model.states[0]].dtype
+        dtype = values[model.states[0]].dtype
         environment = constants | values
         environment |= {name: self.parameter(name) for name in self.changing}
-        environment[TYPE], environment["t"] = kind, state.step * float(self.dt)
+        environment[TYPE], environment["t"] = dtype, state.step * float(self.dt)
         if self._numbered:
             environment |= _numbering(values[model.states[0]])
         if since is not None:
@@ -325,15 +325,17 @@ class TorchNeuron(torch.nn.Module):
         if since is not None:
             since = torch.where(fired, 0, since)
             self._note_spikes(environment, since)
-        sent = fired.to(kind)
+        sent = fired.to(dtype)
         if model.transmits:
-            sent = torch.where(fired, values[model.transmits], torch.zeros((), dtype=kind)).detach()
+            sent = torch.where(
+                fired, values[model.transmits], torch.zeros((), dtype=dtype)
+            ).detach()
         if torch.is_grad_enabled():
             margin = self._margin(environment)
             if margin.requires_grad:
                 with torch.no_grad():
                     psi = self._psi(environment)
-                    psi = torch.as_tensor(psi, dtype=kind, device=sent.device)
+                    psi = torch.as_tensor(psi, dtype=dtype, device=sent.device)
                 sent = _Spike.apply(margin, sent, psi.expand_as(sent))
         return sent, (values, free, since, state.step, fired)
 

@@ -124,13 +124,15 @@ def score(
     dict of str to float
         "frame_accuracy", "greedy_per" and "bigram_per", as shares.
     """
-    found, labels = log_posteriors(net, trials), _labels(trials)
-    right = sum(int((p.argmax(1) == y)[y >= 0].sum()) for p, y in zip(found, labels, strict=True))
+    posteriors, labels = log_posteriors(net, trials), _labels(trials)
+    right = sum(
+        int((p.argmax(1) == y)[y >= 0].sum()) for p, y in zip(posteriors, labels, strict=True)
+    )
     references = [collapse(y, silence=silence) for y in labels]
 
     def rate(decode: Callable) -> float:
         # frames that are not scored in the reference are not in the hypothesis either
-        paths = [np.where(y < 0, -1, decode(p)) for p, y in zip(found, labels, strict=True)]
+        paths = [np.where(y < 0, -1, decode(p)) for p, y in zip(posteriors, labels, strict=True)]
         return phone_error_rate(references, [collapse(path, silence=silence) for path in paths])
 
     result = {
@@ -274,7 +276,7 @@ class _Sequences(TorchLearner):
     # -- an epoch ---------------------------------------------------------------------------
 
     def pieces(self, epoch: int) -> FrameTrials:
-        """The trials as they are cut after so many epochs."""
+        """The trials as they are cut after ``epoch`` epochs."""
         longest = self.curriculum[min(epoch + 1, len(self.curriculum)) - 1]
         if self._cut[0] != longest:
             self._cut = longest, cut(self.train, longest)
@@ -305,8 +307,8 @@ class _Sequences(TorchLearner):
     def validate(self) -> dict[str, float]:
         """Loss and accuracy of the scored frames of the trials held out."""
         loss, right, scored = 0.0, 0, 0
-        found = log_posteriors(self.net, self.held_out)
-        for posteriors, labels in zip(found, _labels(self.held_out), strict=True):
+        all_posteriors = log_posteriors(self.net, self.held_out)
+        for posteriors, labels in zip(all_posteriors, _labels(self.held_out), strict=True):
             kept = np.flatnonzero(labels >= 0)
             loss -= float(posteriors[kept, labels[kept]].sum(dtype=np.float64))
             right += int((posteriors.argmax(1)[kept] == labels[kept]).sum())
@@ -314,7 +316,7 @@ class _Sequences(TorchLearner):
         return {"loss": loss / max(scored, 1), "accuracy": right / max(scored, 1)}
 
     def end_epoch(self, totals: Mapping[str, Any], row: Mapping[str, float]) -> None:
-        """Halve the learning rate where the validation no longer gets better."""
+        """Halve the learning rate when the validation no longer improves."""
         if not self.validates:
             return
         error = 1 - row["validation_accuracy"]

@@ -18,7 +18,7 @@ from neurosnn.core.values import Range, check_value
 from neurosnn.torch.learner import Judged, TorchLearner, as_array
 from neurosnn.training.base import hold_out
 from neurosnn.training.callbacks import Callback, EarlyStopping, as_callbacks
-from neurosnn.training.checkpoint import TrainingState, describe, fingerprint, refuse_damaged
+from neurosnn.training.checkpoint import TrainingState, fingerprint, refuse_damaged, setting_text
 from neurosnn.training.history import History
 from neurosnn.training.loop import Fit
 
@@ -225,7 +225,7 @@ class _Classifier(TorchLearner):
                 message(
                     f"{len(self.labels)} trials for a batch of {batch_size}.",
                     "fit",
-                    "Incomplete batches are left out, so that there would be none.",
+                    "Incomplete batches are left out, so that none is left.",
                     "Pass a smaller batch_size=.",
                 )
             )
@@ -304,9 +304,9 @@ class _Classifier(TorchLearner):
         trained, held = self._fingerprints
         return {
             **super().settings(),
-            "loss": describe(self.loss),
+            "loss": setting_text(self.loss),
             "half_period": str(self.half_period),
-            "augment": describe(self.augment),
+            "augment": setting_text(self.augment),
             "trials": trained,
             "validation": held,
         }

@@ -36,7 +36,7 @@ class Answers:
         """Trials and targets that fit, or an error."""
 
     def scores(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
-        """Scores of the outputs: the weighted outputs of which the largest is the answer.
+        """Scores of the outputs: the weighted outputs, whose largest is the answer.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class Answers:
         if not (self.loss.decides_trials or self.loss.decides_steps):
             raise ValueError(
                 message(
-                    f"the loss {self.loss.name!r} decides between no classes.",
+                    f"the loss {self.loss.name!r} does not decide between classes.",
                     where,
                     "It compares outputs with values.",
                     "See 'mse' and 'r2' of trainer.evaluate(trials, targets=...).",
@@ -197,11 +197,11 @@ class Answers:
         return confusion_matrix(labels, predicted, names)
 
     def _inputs(self, trials: Any, where: str) -> TrialSource:
-        """Trials of which only the input matters."""
+        """Trials whose labels do not matter."""
         return TrialSource.check(trials, None, net=self.net, loss=None, where=where)
 
     def _simulator(self) -> Engine:
-        """The engine of the backend, or one of its own."""
+        """The engine of the backend, or a new one."""
         if isinstance(self.backend, Engine):
             return self.backend
         if self._engine is None:

@@ -1,4 +1,4 @@
-"""What runs a batch of trials: the engine, stock Brian2, or an object of the user's own."""
+"""What runs a batch of trials: the engine, stock Brian2, or the user's object."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ BACKENDS: dict[str, Callable[[Any, Rule, Loss, Settings], Backend]] = {
 def make_backend(
     backend: Any, net: Any, rule: Any, loss: Loss, dtype: str, threads: int | None
 ) -> Any:
-    """The object that runs batches: one that is made by name, or the one that was given."""
+    """The object that runs batches: made by its name, or the user's object."""
     if not isinstance(backend, str):
         if not callable(getattr(backend, "run", None)):
             raise TypeError(
@@ -119,7 +119,7 @@ def _choose(net: Any, rule: Rule) -> str:
 
 
 def summary(results: Sequence[tuple[Any, int]]) -> dict[str, float]:
-    """Mean loss, and accuracy if anything was to be classified, of results of so many trials."""
+    """Mean loss, and accuracy if anything was classified, of the results of ``n_trials`` trials."""
     trials = sum(n for _, n in results)
     values = {"loss": float(sum(result.loss * n for result, n in results) / trials)}
     total = sum(result.total for result, _ in results)

@@ -22,7 +22,7 @@ def steps_of(trials: Any, dt: Quantity) -> np.ndarray:
 
 
 def check_classes(trials: Any, learned: Sequence[str], *, where: str) -> None:
-    """Refuse trials of which a label means another class than in those that were learned from."""
+    """Refuse trials in which a label means another class than in the trials learned from."""
     names = tuple(getattr(trials, "class_names", ()))
     labels = getattr(trials, "labels", None)
     if labels is None or numbered(names) or numbered(learned):

@@ -1,4 +1,4 @@
-"""What a training does besides learning: callbacks, and stopping when it no longer gets better."""
+"""What a training does besides learning: callbacks, and early stopping."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ class Checkpoint:
     path : str or path
         The npz file.
     every_batches : int, optional
-        Also after so many batches of an epoch.
+        Also each time after this number of batches of an epoch.
     every_seconds : float or None, optional
-        Also when so many seconds have passed since the last time.
+        Also when this number of seconds has passed since the last checkpoint.
 
     Raises
     ------
@@ -190,13 +190,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TrainingState:
 
 
 def check_random_state(random: np.random.Generator, state: Any) -> None:
-    """Raise what the generator would if it took over the state of a file; it is left as it is."""
+    """Refuse a random state that the generator cannot take; the generator does not change."""
     type(random.bit_generator)().state = state
 
 
 @contextlib.contextmanager
 def refuse_damaged(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What a damaged file makes the reading of it raise, as one error with the file's name."""
+    """Turn the errors of reading a damaged file into one error with the file's name."""
     try:
         yield
     except UNREADABLE as error:
@@ -231,7 +231,7 @@ def check_same_training(
             message(
                 f"this training had another {name}: {was}, now it is {is_now}.",
                 str(path),
-                "Its end would be that of neither.",
+                "The result would belong to neither training.",
                 "Go on with the same settings, name another file, or pass resume=False to start anew.",
             )
         )
@@ -247,7 +247,7 @@ def check_same_training(
         )
 
 
-def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], path, what: str):
+def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], path, role: str):
     """Copy arrays into those in use, if all names and shapes agree."""
     shapes = {name: array.shape for name, array in target.items()}
     saved = {name: array.shape for name, array in values.items()}
@@ -255,7 +255,7 @@ def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
         name = sorted(n for n in set(shapes) | set(saved) if shapes.get(n) != saved.get(n))[0]
         raise ValueError(
             message(
-                f"{what} '{name}' has shape {saved.get(name)} in the file and {shapes.get(name)} here.",
+                f"{role} '{name}' has shape {saved.get(name)} in the file and {shapes.get(name)} here.",
                 str(path),
                 "The file belongs to another network or optimizer.",
                 "Build the same, name another file, or pass resume=False to start anew.",
@@ -266,7 +266,7 @@ def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
         if not fits or not np.all(np.isfinite(array) | (array == target[name])):
             raise ValueError(
                 message(
-                    f"{what} '{name}' holds values of another kind, or that are not finite.",
+                    f"{role} '{name}' holds values of another kind, or that are not finite.",
                     str(path),
                     "The file is damaged, or the training had failed.",
                     "Name another file, or pass resume=False to start anew.",
@@ -276,21 +276,21 @@ def overwrite(target: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
         np.copyto(target[name], array)
 
 
-def describe(thing: Any) -> str:
+def setting_text(setting: Any) -> str:
     """A text that is the same in every process for equal settings."""
-    if isinstance(thing, list | tuple):
-        return "[" + ", ".join(describe(one) for one in thing) + "]"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+    if isinstance(setting, list | tuple):
+        return "[" + ", ".join(setting_text(item) for item in setting) + "]"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(setting))
 
 
-def fingerprint(*things: Any) -> str:
+def fingerprint(*values: Any) -> str:
     """A short text that differs, practically always, if an array or a JSON value differs."""
     checksum = 0
-    for thing in things:
-        if isinstance(thing, np.ndarray):
-            data = thing.tobytes()
+    for value in values:
+        if isinstance(value, np.ndarray):
+            data = value.tobytes()
         else:
-            data = json.dumps(thing, sort_keys=True, default=str).encode()
+            data = json.dumps(value, sort_keys=True, default=str).encode()
         checksum = zlib.crc32(data, checksum)
     return f"{checksum:08x}"
 

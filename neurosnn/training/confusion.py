@@ -92,23 +92,23 @@ def confusion_matrix(labels: Any, predicted: Any, class_names: Sequence[str] = (
     right          1    100.0%  -
     all            3     66.7%
     """
-    true, found = np.asarray(labels), np.asarray(predicted)
-    if true.ndim != 1 or true.shape != found.shape:
+    true, predicted = np.asarray(labels), np.asarray(predicted)
+    if true.ndim != 1 or true.shape != predicted.shape:
         raise ValueError(
             message(
-                f"labels have shape {true.shape}, predictions {found.shape}.",
+                f"labels have shape {true.shape}, predictions {predicted.shape}.",
                 "confusion_matrix",
                 "Each decision has a true and a predicted class.",
                 "Pass trials.labels and trainer.predict(trials).",
             )
         )
     counted = true >= 0
-    true, found = true[counted].astype(np.int64), found[counted].astype(np.int64)
-    largest = int(max(true.max(initial=-1), found.max(initial=-1)))
-    if found.min(initial=0) < 0 or (class_names and largest >= len(class_names)):
+    true, predicted = true[counted].astype(np.int64), predicted[counted].astype(np.int64)
+    largest = int(max(true.max(initial=-1), predicted.max(initial=-1)))
+    if predicted.min(initial=0) < 0 or (class_names and largest >= len(class_names)):
         raise ValueError(
             message(
-                f"there is a class {largest if largest >= len(class_names) else int(found.min())}, but "
+                f"there is a class {largest if largest >= len(class_names) else int(predicted.min())}, but "
                 f"{len(class_names)} class_names.",
                 "confusion_matrix",
                 "Classes are numbered from 0.",
@@ -117,5 +117,5 @@ def confusion_matrix(labels: Any, predicted: Any, class_names: Sequence[str] = (
         )
     names = tuple(map(str, class_names)) or tuple(map(str, range(largest + 1)))
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(counts, (true, found), 1)
+    np.add.at(counts, (true, predicted), 1)
     return Confusion(counts, names)

@@ -115,7 +115,7 @@ class Constraints:
 
 
 class _Other:
-    """A learned array that is no weight, and its limits."""
+    """A learned array that is not a weight, and its limits."""
 
     mask = sign = None
 

@@ -110,8 +110,8 @@ class DeviceUpdates(Updates):
         return self._there
 
     def _keys(self, name: str) -> list[str]:
-        kinds = ("velocity", "mean", "square")
-        return [f"{name}/{kind}" for kind in kinds if f"{name}/{kind}" in self._state]
+        moments = ("velocity", "mean", "square")
+        return [f"{name}/{moment}" for moment in moments if f"{name}/{moment}" in self._state]
 
 
 def updates_for(backend: Any, optimizer: Any, constraints: Constraints) -> type[Updates]:

@@ -11,7 +11,7 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine, EquilibriumResult
-from neurosnn.training.checkpoint import describe, fingerprint
+from neurosnn.training.checkpoint import fingerprint, setting_text
 from neurosnn.training.image_trainer import Augmentation, ImageTrainer, Settled
 from neurosnn.training.optimizers import Optimizer
 
@@ -91,7 +91,7 @@ class EquilibriumTrainer(ImageTrainer):
                 message(
                     f"sign must be one of {', '.join(SIGNS)}, got {sign!r}.",
                     _WHERE,
-                    "A nudge of one sign lets what is not the gradient add up over the batches.",
+                    "With a nudge of one sign the error of the estimate adds up over the batches.",
                     "Use 'trial' unless you study that.",
                 )
             )
@@ -175,7 +175,7 @@ class EquilibriumTrainer(ImageTrainer):
         times = [float(net.dt), net.free_steps, net.nudged_steps]
         return {
             **super()._settings(),
-            **{name: describe(getattr(self, name)) for name in names},
+            **{name: setting_text(getattr(self, name)) for name in names},
             "network": fingerprint(models, rules, times),
             "dtype": self.engine.dtype.name,
         }

@@ -1,4 +1,4 @@
-"""A guard against what is not finite: a loss, a gradient, or a gradient that explodes."""
+"""A guard against losses and gradients that are not finite, and gradients that explode."""
 
 from __future__ import annotations
 
@@ -109,15 +109,15 @@ class Guard:
         usual = self.largest.get(name, 0.0)
         beside = f" ({self.places[name]})" if name in self.places else ""
         if np.isfinite(norm):
-            what = f"has exploded in {place}: its norm is {norm:.3g}, it was {usual:.3g} at most"
+            fault = f"has exploded in {place}: its norm is {norm:.3g}, it was {usual:.3g} at most"
         elif np.all(np.isfinite(block)):
-            what = f"has exploded in {place}: the square of its norm is not finite"
+            fault = f"has exploded in {place}: the square of its norm is not finite"
         else:
             wrong = int(np.count_nonzero(~np.isfinite(block)))
-            what = f"is not finite in {place} ({wrong} of {block.size} values)"
+            fault = f"is not finite in {place} ({wrong} of {block.size} values)"
         raise FloatingPointError(
             message(
-                f"the gradient of '{name}'{beside} {what}.",
+                f"the gradient of '{name}'{beside} {fault}.",
                 self.where,
                 "It would destroy the network; the weights are those before this batch.",
                 self.cure,

@@ -1,4 +1,4 @@
-"""Signs that a training goes wrong although nothing is an error: said once, with what to do."""
+"""Warnings of a training that goes wrong without an error: each once, with what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Health"]
 
 #: Mean share of the steps with a spike from which a layer is saturated.
 _SATURATED = 0.5
-#: A loss so many times that of the first batch, within so many updates, has exploded.
+#: A loss this many times that of the first batch, within this many updates, has exploded.
 _EXPLODED, _EARLY = 10.0, 10
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_whole
 from neurosnn.training.base import ArrayLearner, BaseTrainer, hold_out
-from neurosnn.training.checkpoint import describe, fingerprint
+from neurosnn.training.checkpoint import fingerprint, setting_text
 from neurosnn.training.guard import quick_norm
 from neurosnn.training.history import History
 from neurosnn.training.learner import Batch
@@ -274,9 +274,9 @@ class ImageTrainer(BaseTrainer):
     def _settings(self) -> dict[str, str]:
         """What must stay the same in a training that goes on."""
         return {
-            "optimizer": describe(self.optimizer),
-            "schedule": describe(self._updates.schedule),
-            "augment": describe(self.augment),
+            "optimizer": setting_text(self.optimizer),
+            "schedule": setting_text(self._updates.schedule),
+            "augment": setting_text(self.augment),
             "seed": str(self.seed),
         }
 

@@ -1,4 +1,4 @@
-"""What the loop needs of a thing that learns."""
+"""What the loop needs from whatever learns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class Learner(ABC):
-    """A thing that learns, with the trials of one ``fit``: all that the loop knows of it.
+    """Whatever learns, with the trials of one ``fit``: all that the loop knows of it.
 
     In each epoch the loop draws :meth:`batches`. For each of them it asks for the :meth:`gradient`,
     in which an interruption or an error leaves everything as it was, and then for the :meth:`update`,
@@ -57,7 +57,7 @@ class Learner(ABC):
 
     @abstractmethod
     def n_trials(self, epoch: int) -> int:
-        """Of how many trials :meth:`batches` would draw after so many epochs."""
+        """How many trials :meth:`batches` would draw after ``epoch`` epochs."""
 
     @abstractmethod
     def batches(self) -> list[np.ndarray]:

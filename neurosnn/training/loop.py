@@ -18,10 +18,10 @@ from neurosnn.training.checkpoint import (
     TrainingState,
     as_checkpoint,
     check_same_training,
-    describe,
     load_checkpoint,
     refuse_damaged,
     save_checkpoint,
+    setting_text,
 )
 from neurosnn.training.history import History
 from neurosnn.training.learner import Learner
@@ -103,7 +103,7 @@ class Fit:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or there is no point in going on."""
+        """Whether all epochs are done, or the training has been stopped early."""
         patience = self.early_stopping.patience if self.early_stopping else None
         done = self.trainer.epoch - self.first
         stale = patience is not None and self.stale >= patience
@@ -174,7 +174,7 @@ class Fit:
             self.whole = True
 
     def _watch(self, row: Mapping[str, float]) -> None:
-        """Keep the weights if the validation is better than ever."""
+        """Keep the weights if the validation is the best so far."""
         if self.early_stopping is None:
             return
         monitor = self.early_stopping.monitor
@@ -253,7 +253,7 @@ class Fit:
     def _read_batches(
         self, state: TrainingState, fit: Mapping[str, Any]
     ) -> list[np.ndarray] | None:
-        """The order of a running epoch, which must be one of the trials that there are."""
+        """The order of a running epoch, checked against the number of trials."""
         order, size = state.order, int(state.settings["batch_size"])
         if not len(order):
             return None
@@ -269,7 +269,7 @@ class Fit:
         return np.split(order, np.cumsum(sizes)[:-1])
 
     def _settings(self) -> dict[str, str]:
-        return {**self.learner.settings(), "early_stopping": describe(self.early_stopping)}
+        return {**self.learner.settings(), "early_stopping": setting_text(self.early_stopping)}
 
 
 def _as_early_stopping(
@@ -308,7 +308,7 @@ def _plain(totals: Any) -> Any:
 
 
 def _arrays(totals: Any) -> Any:
-    """Totals from what :func:`_plain` made of them; what is not a number is an error."""
+    """Totals from what :func:`_plain` made of them; refused if they are not numbers."""
     if isinstance(totals, Mapping):
         return {str(name): _arrays(value) for name, value in totals.items()}
     array = np.asarray(totals)

@@ -117,8 +117,8 @@ class OnlineTraining:
         self.optimizer = as_optimizer(optimizer, where="OnlineTraining")
         batch = read_batch(net, trials, loss, targets)
         trial_inputs = read_inputs(net, trials, idle=1)
-        self.schedule = trial_inputs.schedule
-        errors = per_step_errors(loss, batch, trial_inputs.schedule, net.readout.n)
+        self.trial_times = trial_inputs.trial_times
+        errors = per_step_errors(loss, batch, trial_inputs.trial_times, net.readout.n)
         self._decisions = int(np.count_nonzero(errors.target.any(axis=1) & (errors.weight > 0)))
         learned = [
             f"{name}.w" for name, connection in net.connections.items() if connection.plastic
@@ -173,7 +173,7 @@ class OnlineTraining:
         self._learning.at_trials(obj, statements, UPDATE, "update")
 
     def run(self) -> None:
-        """Simulate all trials; not needed where the network is run by other means."""
+        """Simulate all trials; not needed if the network is run in another way."""
         self.network.run(self.duration, namespace={})
 
     @property
@@ -253,8 +253,8 @@ class _Updates:
 
 def _bias_statements(optimizer: Any, readout: Any, names: Any) -> str:
     """Updates of the bias, whose gradient G_b is in SI values."""
-    own = update_variables(optimizer, "_b")
-    add_variables(readout, dict.fromkeys(map(names, own), DIMENSIONLESS))
+    moments = update_variables(optimizer, "_b")
+    add_variables(readout, dict.fromkeys(map(names, moments), DIMENSIONLESS))
     dimensions = readout.variables["b"].dim
     unit = unit_text(dimensions)
     gradient = "G_b" if unit == "1" else f"G_b/({unit})"

@@ -96,13 +96,13 @@ def update_statements(
     """
     rate = repr(float(optimizer.learning_rate * optimizer._factor(name)))
     unit = "" if dimensions is DIMENSIONLESS else f"*{unit_text(dimensions)}"
-    one = f"({float(scale)!r}{unit})"
-    lines = [f"slope = {gradient}*{one}*batch_share(t)"]
+    unit_of_weight = f"({float(scale)!r}{unit})"
+    lines = [f"slope = {gradient}*{unit_of_weight}*batch_share(t)"]
     decay = float(optimizer.weight_decay) if name.endswith(".w") else 0.0
     if decay and optimizer.decoupled:
         lines.append(f"{weight} *= (1 - now*{rate}*{decay!r})")
     elif decay:
-        lines.append(f"slope += now*{decay!r}*{weight}/{one}")
+        lines.append(f"slope += now*{decay!r}*{weight}/{unit_of_weight}")
     if _base_of(optimizer) is Adam:
         first, second = float(optimizer.beta_1), float(optimizer.beta_2)
         mean, square = update_variables(optimizer, suffix)
@@ -121,4 +121,4 @@ def update_statements(
         ]
     else:
         lines.append("change = slope")
-    return "\n".join([*lines, f"{weight} -= now*{rate}*change*{one}"])
+    return "\n".join([*lines, f"{weight} -= now*{rate}*change*{unit_of_weight}"])

@@ -58,7 +58,7 @@ class Optimizer(Protocol):
 
 
 def _check_numbers(optimizer, **allowed: Range) -> None:
-    """Refuse a number out of its range, and what is not a factor."""
+    """Refuse numbers and factors out of their range."""
     where = type(optimizer).__name__
     for name, limits in allowed.items():
         check_value(name, getattr(optimizer, name), limits, where=where)

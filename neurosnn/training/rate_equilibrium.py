@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from neurosnn.core.values import Range, check_value
-from neurosnn.training.checkpoint import describe
+from neurosnn.training.checkpoint import setting_text
 from neurosnn.training.image_trainer import Augmentation, ImageTrainer, Settled
 from neurosnn.training.optimizers import SGD, Optimizer
 
@@ -164,4 +164,7 @@ class RateEquilibrium(ImageTrainer):
 
     def _settings(self) -> dict[str, str]:
         names = ("sizes", "free_steps", "nudged_steps", "epsilon", "beta")
-        return {**super()._settings(), **{name: describe(getattr(self, name)) for name in names}}
+        return {
+            **super()._settings(),
+            **{name: setting_text(getattr(self, name)) for name in names},
+        }

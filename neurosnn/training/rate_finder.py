@@ -20,7 +20,7 @@ __all__ = ["LearningRates", "find_learning_rate"]
 
 #: Weight of the past in the smoothed loss.
 _MEMORY = 0.8
-#: A smoothed loss so many times the best one ends the search.
+#: A smoothed loss this many times the best one ends the search.
 _DIVERGED = 4.0
 
 
@@ -93,7 +93,7 @@ def find_learning_rate(
     trainer : Trainer
         Who trains; schedules play no part.
     train : SpikeTrials or FrameTrials
-        The trials; in an order of their own, again and again.
+        The trials; drawn in a random order, again and again.
     targets : array, optional
         As for ``fit``.
     lowest, highest : float, optional

@@ -17,7 +17,7 @@ _WHERE = "Trainer.record"
 
 
 class Recording(NamedTuple):
-    """What :meth:`Trainer.record` found; what was not asked for is None or empty.
+    """Result of :meth:`Trainer.record`; what was not asked for is None or empty.
 
     Attributes
     ----------
@@ -48,31 +48,35 @@ class Recording(NamedTuple):
 
 def simulate_outputs(engine: Any, source: Any, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Readout (n_trials, longest, n_out) of the trials of a ``source``, and the length of each."""
-    found = [engine.simulate(part.trials) for part in source.batches(batch_size)]
-    n_steps = np.concatenate([one.n_steps for one in found])
-    return _joined([one.output for one in found], n_steps), n_steps
+    results = [engine.simulate(part.trials) for part in source.batches(batch_size)]
+    n_steps = np.concatenate([result.n_steps for result in results])
+    return _joined([result.output for result in results], n_steps), n_steps
 
 
 def record_trials(engine: Any, net: Any, source: Any, what: Any, batch_size: int) -> Recording:
     """See :meth:`Trainer.record`."""
     spikes, output, states = _read_names(net, what)
-    found = [engine.simulate(part.trials, record=states) for part in source.batches(batch_size)]
-    n_steps = np.concatenate([one.n_steps for one in found])
+    results = [engine.simulate(part.trials, record=states) for part in source.batches(batch_size)]
+    n_steps = np.concatenate([result.n_steps for result in results])
     models = {layer.name: layer.model for layer in net.layers} | {"readout": net.readout.model}
     dt = float(net.dt)
     return Recording(
         t=np.arange(int(n_steps.max())) * dt * second,
         n_steps=n_steps,
-        output=_joined([one.output for one in found], n_steps) if output else None,
+        output=_joined([result.output for result in results], n_steps) if output else None,
         spikes={
             name: _as_trials(
-                [pair for one in found for pair in one.spikes[name]], net, name, n_steps, source
+                [pair for result in results for pair in result.spikes[name]],
+                net,
+                name,
+                n_steps,
+                source,
             )
             for name in spikes
         },
         states={
             f"{layer}.{variable}": Quantity(
-                _joined([one.states[layer, variable] for one in found], n_steps),
+                _joined([result.states[layer, variable] for result in results], n_steps),
                 dim=models[layer].dimensions[variable],
             )
             for layer, variable in states
@@ -123,16 +127,16 @@ def _read_names(net: Any, what: Any) -> tuple[list[str], bool, tuple[tuple[str, 
                 message(
                     f"there is nothing called {str(name)[:60]!r} to record.",
                     _WHERE,
-                    "Spikes, the output and the states of the layers are.",
+                    "Spikes, the output and the states of the layers can be recorded.",
                     did_you_mean(str(name)[:60], known),
                 )
             )
         layer, _, variable = name.rpartition(".")
         chosen = [layer] if layer else list(models)
         if variable == "spikes":
-            spikes += [one for one in chosen if one in layers]
+            spikes += [layer for layer in chosen if layer in layers]
         elif name == "output":
             output = True
         else:
-            states += [(one, variable) for one in chosen if variable in models[one].states]
+            states += [(layer, variable) for layer in chosen if variable in models[layer].states]
     return list(dict.fromkeys(spikes)), output, tuple(dict.fromkeys(states))

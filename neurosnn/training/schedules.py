@@ -70,7 +70,7 @@ class Exponential:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Steps:
-    """Multiplied by a factor every so many epochs: ``factor ** floor(epoch / every)``.
+    """Multiplied by a factor every ``every`` epochs: ``factor ** floor(epoch / every)``.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from neurosnn.training.answers import Answers
 from neurosnn.training.backends import make_backend, summary
 from neurosnn.training.base import BaseTrainer
 from neurosnn.training.batches import TrialSource, check_classes, numbered, steps_of
-from neurosnn.training.checkpoint import describe, network_fingerprint
+from neurosnn.training.checkpoint import network_fingerprint, setting_text
 from neurosnn.training.constraints import Constraints
 from neurosnn.training.device_updates import DeviceUpdates, updates_for
 from neurosnn.training.loop import Fit
@@ -89,7 +89,7 @@ class Trainer(Answers, BaseTrainer):
     ValueError
         For an unknown loss, backend or dtype, or settings out of their range.
     TypeError
-        For what is not an optimizer, a schedule or an augmentation.
+        For an optimizer, a schedule or an augmentation of the wrong type.
 
     Notes
     -----
@@ -152,10 +152,10 @@ class Trainer(Answers, BaseTrainer):
         self.seed, self.dtype = int(seed), dtype_name(dtype, where=_WHERE)
         self._threads = threads
         self.backend = make_backend(backend, net, rule, self.loss, self.dtype, threads)
-        own = getattr(self.backend, "parameters", None)
+        learned = getattr(self.backend, "parameters", None)
         self._constraints = Constraints(net, weight_bounds)
         updates = updates_for(self.backend, optimizer, self._constraints)(
-            {**net.parameters, **(own if isinstance(own, Mapping) else {})},
+            {**net.parameters, **(learned if isinstance(learned, Mapping) else {})},
             optimizer,
             where=_WHERE,
             schedule=schedule,
@@ -284,7 +284,7 @@ class Trainer(Answers, BaseTrainer):
         return {**values, **self._rates(spikes, seconds)}
 
     def _rates(self, spikes: Mapping[str, float], seconds: float) -> dict[str, float]:
-        """Firing rates [Hz] of the layers from the numbers of ``spikes`` in so many ``seconds``."""
+        """Firing rates [Hz] of the layers from their numbers of ``spikes`` in ``seconds``."""
         sizes = {layer.name: layer.n for layer in self.net.layers}
         return {f"rate.{name}": count / (sizes[name] * seconds) for name, count in spikes.items()}
 
@@ -370,13 +370,13 @@ class Trainer(Answers, BaseTrainer):
         """What must stay the same in a training that goes on."""
         return {
             "network": network_fingerprint(self.net),
-            "rule": describe(self.rule),
-            "loss": describe(self.loss),
-            "optimizer": describe(self.optimizer),
-            "schedule": describe(self._updates.schedule),
-            "weight_bounds": describe(self._constraints.bounds),
-            "clip_gradient": describe(self._updates.clip),
-            "augment": describe(self.augment),
+            "rule": setting_text(self.rule),
+            "loss": setting_text(self.loss),
+            "optimizer": setting_text(self.optimizer),
+            "schedule": setting_text(self._updates.schedule),
+            "weight_bounds": setting_text(self._constraints.bounds),
+            "clip_gradient": setting_text(self._updates.clip),
+            "augment": setting_text(self.augment),
             "seed": str(self.seed),
             "dtype": self.dtype,
             "backend": type(self.backend).__name__,
@@ -389,7 +389,7 @@ class Trainer(Answers, BaseTrainer):
         return source
 
     def _learns_from(self, source: TrialSource) -> None:
-        """Keep what the labels mean, the first time."""
+        """Remember what the labels mean at the first training."""
         names = tuple(getattr(source.trials, "class_names", ()))
         if source.targets is None and not self.net.class_names and not numbered(names):
             self.net.class_names = names

@@ -157,7 +157,7 @@ def test_labels_of_any_kind_become_classes(labels, names, numbers, found):
     [
         (["maybe"], ("no", "yes"), "label 'maybe' is none of the 2 classes.*no, yes"),
         ([2], ("no", "yes"), "label '2' is none"),
-        ([0.5, 1.0], (), "numbers that are not whole.*targets"),
+        ([0.5, 1.0], (), "labels are not whole numbers.*targets"),
         ([[0, 1], [1, 0]], (), "shape.*argmax"),
     ],
 )

@@ -84,7 +84,7 @@ def network(model=None, *, layers=1, readout=None, **settings):
 
 def simulate(net, inputs, **settings):
     simulation = net.brian2(inputs, record=("spikes", "output"), **settings)
-    simulation.run(net.schedule(inputs).duration, namespace={})
+    simulation.run(net.trial_times(inputs).duration, namespace={})
     return simulation
 
 

@@ -70,10 +70,10 @@ def decode_aedat3(data, path):
     while at < len(data):
         if at + 28 > len(data):
             raise bad_file(path, "ends inside a packet header", "The file is truncated.", _AGAIN)
-        kind = int.from_bytes(data[at : at + 2], "little")
+        event_type = int.from_bytes(data[at : at + 2], "little")
         size, _, overflow, capacity, number, _ = np.frombuffer(data, "<u4", 6, at + 4).tolist()
         end = at + 28 + size * capacity
-        if number > capacity or (kind == _POLARITY_EVENT and size != 8):
+        if number > capacity or (event_type == _POLARITY_EVENT and size != 8):
             raise bad_file(
                 path,
                 f"has a packet of {number} events of {size} bytes in a space of {capacity}",
@@ -87,7 +87,7 @@ def decode_aedat3(data, path):
                 "The file is truncated.",
                 _AGAIN,
             )
-        if kind == _POLARITY_EVENT:
+        if event_type == _POLARITY_EVENT:
             raw = np.frombuffer(data, "<u4", 2 * number, at + 28).astype(np.int64).reshape(-1, 2)
             raw = raw[raw[:, 0] & 1 == 1]
             parts.append(np.column_stack([raw[:, 0], raw[:, 1] + (overflow << 31)]))
@@ -121,7 +121,10 @@ def decode_aedat4(path, *, where):
         packets = [p["events"] for p in aedat.Decoder(path) if "events" in p]
     except Exception as error:  # the package has its own, undocumented exception types
         raise bad_file(
-            path, f"cannot be read ({error})", "It is no AEDAT 4 file, or damaged.", _AGAIN
+            path,
+            f"cannot be read ({error})",
+            "It is not an AEDAT 4 file, or it is damaged.",
+            _AGAIN,
         ) from error
     if not packets:
         raise bad_file(path, "holds no events", "The recording has no event stream.", _AGAIN)

@@ -84,19 +84,21 @@ def read_librispeech(
             rows[part].append((utterance, match[1], name, aligned))
         read = {
             part: [
-                _read_one(sounds, row, window, hop, n_mfcc, where) for row in rows[part] if row[3]
+                _read_recording(sounds, row, window, hop, n_mfcc, where)
+                for row in rows[part]
+                if row[3]
             ]
             for part in parts
         }
     for part in parts:
         if not read[part]:
-            what = (
+            lacking = (
                 f"none of the {len(rows[part])} recordings of {part} has an alignment in {beside}"
                 if rows[part]
                 else f"no recording of {part} is in {path}"
             )
             raise FileNotFoundError(
-                f"{where}: {what}. Each of the three parts needs labelled frames. {_HOW}"
+                f"{where}: {lacking}. Each of the three parts needs labelled frames. {_HOW}"
             )
     phones = tuple(sorted({p for part in parts for r in read[part] for p in r[1] if p is not None}))
     speakers = tuple(sorted({r[2] for part in parts for r in read[part]}, key=int))
@@ -123,7 +125,7 @@ class _Intervals:
         return self.lines.get(utterance)
 
 
-def _read_one(folder, row, window, hop, n_mfcc, where):
+def _read_recording(folder, row, window, hop, n_mfcc, where):
     utterance, speaker, name, intervals = row
     path = folder.full(name)
     samples, rate = read_wave(folder.read(name), path, where=where)

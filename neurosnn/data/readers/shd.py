@@ -137,7 +137,7 @@ def _read_file(h5py, path, n_classes, limit, sort):
         raise bad_file(
             path,
             f"cannot be opened ({error})",
-            "It is no HDF5 file, or the download is incomplete.",
+            "It is not an HDF5 file, or the download is incomplete.",
             "Unpack the .h5 from its archive, or get it again.",
         ) from error
     with file:

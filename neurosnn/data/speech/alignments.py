@@ -43,11 +43,11 @@ def parse_textgrid(data: bytes, path: str, *, tier: str = "phones") -> list:
             raise IndexError
         position, n_tiers = 5, int(tokens[4])
         for _ in range(n_tiers):
-            kind, name, _, _, n = tokens[position : position + 5]
-            width = 3 if kind == "IntervalTier" else 2
+            tier_class, name, _, _, n = tokens[position : position + 5]
+            width = 3 if tier_class == "IntervalTier" else 2
             begin, position = position + 5, position + 5 + width * int(n)
             names.append(name)
-            if name == tier and kind == "IntervalTier":
+            if name == tier and tier_class == "IntervalTier":
                 rows = [tuple(tokens[k : k + 3]) for k in range(begin, position, 3)]
                 if rows and len(rows[-1]) < 3:
                     raise IndexError
@@ -56,7 +56,7 @@ def parse_textgrid(data: bytes, path: str, *, tier: str = "phones") -> list:
         raise bad_file(
             path,
             "is no whole TextGrid",
-            "It starts with ooTextFile and TextGrid, and every tier has as many intervals as it says.",
+            "It starts with ooTextFile and TextGrid, and every tier holds as many intervals as it declares.",
             "Get the file again, or align anew.",
         ) from error
     raise bad_file(

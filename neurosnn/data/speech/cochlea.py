@@ -107,9 +107,9 @@ def encode_cochlea(
     held = int(round(seconds(refractory, "refractory", where=where, zero_ok=True) / dt))
     if isinstance(sound, FrameTrials):
         if sample_rate is not None or mel:
-            given = ", ".join([*(["sample_rate"] if sample_rate is not None else []), *mel])
+            settings = ", ".join([*(["sample_rate"] if sample_rate is not None else []), *mel])
             raise ValueError(
-                f"{where}: {given} given together with frames. Frames are past the sound already. "
+                f"{where}: {settings} given together with frames. Frames are past the sound already. "
                 f"Leave it out, or give it to log_mel."
             )
         frames = sound
@@ -189,7 +189,7 @@ def _group_spikes(values, frame_offsets, counts, trials, ratio, v_th, leak, held
     barrier = np.repeat(v_th.astype(np.float32)[:, None], v.shape[1], axis=1)
     recent = [np.empty(0, dtype=np.int64)] * max(held, 1)
     alive = counts[trials]
-    found_cell, found_step = [], []
+    spike_cells, spike_steps = [], []
     for t in range(n_steps):
         frame, part = divmod(t / ratio, 1)
         frame = int(frame)
@@ -205,12 +205,12 @@ def _group_spikes(values, frame_offsets, counts, trials, ratio, v_th, leak, held
         flat[cells] = 0
         recent[t % len(recent)] = cells
         if len(cells):
-            found_cell.append(cells)
-            found_step.append(t)
-    if not found_cell:
+            spike_cells.append(cells)
+            spike_steps.append(t)
+    if not spike_cells:
         return (np.empty(0, np.int64),) * 3
-    cell = np.concatenate(found_cell)
-    step = np.repeat(found_step, [len(c) for c in found_cell])
+    cell = np.concatenate(spike_cells)
+    step = np.repeat(spike_steps, [len(c) for c in spike_cells])
     k, rest = np.divmod(cell, len(trials) * n_bands)
     row, band = np.divmod(rest, n_bands)
     inside = step < alive[row]

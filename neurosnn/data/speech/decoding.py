@@ -34,8 +34,8 @@ def collapse(labels: ArrayLike, *, silence: int | None = None) -> list[int]:
     [3, 0, 3]
     """
     kept = [int(label) for label in np.asarray(labels) if label >= 0]
-    phones = [one for k, one in enumerate(kept) if k == 0 or one != kept[k - 1]]
-    return [one for one in phones if one != silence]
+    phones = [phone for k, phone in enumerate(kept) if k == 0 or phone != kept[k - 1]]
+    return [phone for phone in phones if phone != silence]
 
 
 def fold(labels: ArrayLike, names: Sequence[str], folded: Sequence[str]) -> np.ndarray:
@@ -68,7 +68,7 @@ def fold(labels: ArrayLike, names: Sequence[str], folded: Sequence[str]) -> np.n
             message(
                 f"'{unknown[0]}' is not one of TIMIT's 61 phones.",
                 "fold",
-                "Only for those the folding to 39 classes is defined.",
+                "The folding to 39 classes is defined for those only.",
                 "Fold with your own table.",
             )
         )

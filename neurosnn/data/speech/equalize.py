@@ -1,4 +1,4 @@
-"""Equalization: what a voice or a microphone adds to every frame of a recording, taken off."""
+"""Equalization: removes what a voice or a microphone adds to every frame of a recording."""
 
 import numpy as np
 

@@ -12,7 +12,7 @@ from brian2.monitors.statemonitor import StateMonitor
 from neurosnn.core.messages import message
 from neurosnn.engine.backend import BatchResult
 from neurosnn.engine.batches import BatchInput, read_batch
-from neurosnn.network.simulation import Inputs, Schedule, read_inputs
+from neurosnn.network.simulation import Inputs, TrialTimes, read_inputs
 from neurosnn.rules.base import no_online_form
 from neurosnn.rules.eprop.network import GIVEN, Errors, LearningNetwork
 from neurosnn.rules.eprop.traces import GRADIENT
@@ -111,18 +111,18 @@ class OnlineBackend:
         in_one_pass = gradient and not self.loss.decides_trials
         learning = None
         if in_one_pass:
-            given = read_inputs(self.net, trials, idle=1)
-            errors = per_step_errors(self.loss, batch, given.schedule, self.net.readout.n)
-            learning, outputs, spikes = self._learn(given, errors)
+            inputs = read_inputs(self.net, trials, idle=1)
+            errors = per_step_errors(self.loss, batch, inputs.trial_times, self.net.readout.n)
+            learning, outputs, spikes = self._learn(inputs, errors)
         else:
             outputs, spikes = self._simulate(trials)
         loss, scores, correct, total, error = _evaluate(self.loss, batch, outputs)
         if gradient and not in_one_pass:
-            given = read_inputs(self.net, trials, idle=1)
-            schedule = given.schedule
-            weight = np.zeros(_length(schedule))
-            signal = _on_grid(schedule, error)
-            learning, *_ = self._learn(given, Errors(GIVEN, weight, signal))
+            inputs = read_inputs(self.net, trials, idle=1)
+            trial_times = inputs.trial_times
+            weight = np.zeros(_length(trial_times))
+            signal = _on_grid(trial_times, error)
+            learning, *_ = self._learn(inputs, Errors(GIVEN, weight, signal))
         return BatchResult(
             gradient={} if learning is None else self._gradient(learning, batch.n_trials),
             loss=loss,
@@ -133,20 +133,20 @@ class OnlineBackend:
         )
 
     def _simulate(self, trials: Any) -> tuple[list[np.ndarray], dict[str, int]]:
-        schedule = self.net.schedule(trials)
+        trial_times = self.net.trial_times(trials)
         simulation = self.net.brian2(trials, record=("spikes", "output"))
-        simulation.run(schedule.duration, namespace={})
+        simulation.run(trial_times.duration, namespace={})
         monitors = {layer.name: simulation[f"{layer.name}_spikes"] for layer in self.net.layers}
-        return _results(schedule, simulation["readout_states"], monitors)
+        return _results(trial_times, simulation["readout_states"], monitors)
 
-    def _learn(self, given: Inputs, errors: Errors):
-        learning = LearningNetwork(self.net, self.rule, given, errors, feedback=self.feedback)
+    def _learn(self, inputs: Inputs, errors: Errors):
+        learning = LearningNetwork(self.net, self.rule, inputs, errors, feedback=self.feedback)
         groups = learning.groups
         outputs = StateMonitor(groups["readout"], "output", record=True, when="end")
         monitors = {layer.name: SpikeMonitor(groups[layer.name]) for layer in self.net.layers}
         learning.network.add(outputs, *monitors.values())
         learning.network.run(learning.duration, namespace={})
-        return learning, *_results(given.schedule, outputs, monitors)
+        return learning, *_results(inputs.trial_times, outputs, monitors)
 
     def _gradient(self, learning: LearningNetwork, n_trials: int) -> dict[str, np.ndarray]:
         gradient = {}
@@ -181,7 +181,9 @@ def feedback_of(net: Any, rule: Any) -> dict[str, np.ndarray]:
     return rule.feedback_weights({layer.name: layer.n for layer in net.layers}, net.readout.n)
 
 
-def per_step_errors(loss: Any, batch: BatchInput, schedule: Schedule, n_outputs: int) -> Errors:
+def per_step_errors(
+    loss: Any, batch: BatchInput, trial_times: TrialTimes, n_outputs: int
+) -> Errors:
     """Weights and targets of a loss whose error is known in each step."""
     targets = batch.arrays.get("targets")
     if targets is None:
@@ -191,13 +193,13 @@ def per_step_errors(loss: Any, batch: BatchInput, schedule: Schedule, n_outputs:
         targets[counted, labels[counted]] = 1
     return Errors(
         loss.brian2,
-        _on_grid(schedule, _split(batch, batch.arrays["step_weight"])),
-        _on_grid(schedule, _split(batch, targets)),
+        _on_grid(trial_times, _split(batch, batch.arrays["step_weight"])),
+        _on_grid(trial_times, _split(batch, targets)),
     )
 
 
-def _length(schedule: Schedule) -> int:
-    return len(schedule.n_steps) * schedule.period + 1
+def _length(trial_times: TrialTimes) -> int:
+    return len(trial_times.n_steps) * trial_times.period + 1
 
 
 def _split(batch: BatchInput, values: np.ndarray) -> list[np.ndarray]:
@@ -205,24 +207,25 @@ def _split(batch: BatchInput, values: np.ndarray) -> list[np.ndarray]:
     return np.split(values, batch.arrays["frame_offset"][1:-1])
 
 
-def _on_grid(schedule: Schedule, parts: list[np.ndarray]) -> np.ndarray:
+def _on_grid(trial_times: TrialTimes, parts: list[np.ndarray]) -> np.ndarray:
     """Values of the steps of each trial at the steps of the simulation, zero in between."""
-    values = np.zeros((_length(schedule), *parts[0].shape[1:]))
+    values = np.zeros((_length(trial_times), *parts[0].shape[1:]))
     for k, part in enumerate(parts):
-        values[k * schedule.period :][: len(part)] = part
+        values[k * trial_times.period :][: len(part)] = part
     return values
 
 
 def _results(
-    schedule: Schedule, outputs: Any, monitors: dict[str, Any]
+    trial_times: TrialTimes, outputs: Any, monitors: dict[str, Any]
 ) -> tuple[list[np.ndarray], dict[str, int]]:
     """Outputs of each trial (n_steps, n_outputs), and spikes of each layer within the trials."""
     values = np.array(outputs.output_).T
     parts = [
-        values[k * schedule.period :][:steps] for k, steps in enumerate(schedule.n_steps.tolist())
+        values[k * trial_times.period :][:steps]
+        for k, steps in enumerate(trial_times.n_steps.tolist())
     ]
     spikes = {
-        name: int(np.count_nonzero(schedule.locate(monitor.t[:]).trial >= 0))
+        name: int(np.count_nonzero(trial_times.locate(monitor.t[:]).trial >= 0))
         for name, monitor in monitors.items()
     }
     return parts, spikes

@@ -22,7 +22,7 @@ from neurosnn.model import NeuronModel
 from neurosnn.network.compiling import ToldNetwork
 from neurosnn.network.simulation import (
     Inputs,
-    Schedule,
+    TrialTimes,
     input_group,
     own_dt,
     restarting,
@@ -54,7 +54,7 @@ GIVEN = StepError("err = target(t, i)")
 
 
 class Errors(NamedTuple):
-    """What the readout is told in each step of the simulation.
+    """Weight and target of the readout's error in each step of the simulation.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Errors(NamedTuple):
 
 
 def network_names(net: Any) -> FreeNames:
-    """Names of what online e-prop adds to a network, which no model of it has."""
+    """Names for the variables that online e-prop adds to a network, taken by none of its models."""
     taken = set(net.readout.model.brian_equations.names)
     for (
         layer
@@ -125,7 +125,7 @@ class LearningNetwork:
         self,
         net: Any,
         rule: Any,
-        given: Inputs,
+        inputs: Inputs,
         errors: Errors,
         *,
         feedback: Mapping[str, np.ndarray],
@@ -134,18 +134,18 @@ class LearningNetwork:
         dtype: Any = None,
     ):
         self.net, self.rule, self.dtype = net, rule, dtype
-        self.schedule, self.feedback = given.schedule, feedback
+        self.trial_times, self.feedback = inputs.trial_times, feedback
         self.names = network_names(net)
         self.filter = model_filter(net.readout.model, net.dt)
         self.dt = own_dt(net)
-        self.trial_clock = Clock(self.schedule.period * net.dt, name="trial_clock*")
-        self.duration = self.schedule.duration + net.dt
+        self.trial_clock = Clock(self.trial_times.period * net.dt, name="trial_clock*")
+        self.duration = self.trial_times.duration + net.dt
         steps = {"within_trial": net.dt, "trial_seconds": self.trial_clock.dt}
         self.times = {
             name: TimedArray(values, dt=steps[name], name=f"{name}*")
-            for name, values in times_of_trials(self.schedule).items()
+            for name, values in times_of_trials(self.trial_times).items()
         }
-        self.groups: dict[str, Any] = {"input": input_group(net, given, self.dt, dtype)}
+        self.groups: dict[str, Any] = {"input": input_group(net, inputs, self.dt, dtype)}
         for layer in net.layers:
             group = self._group(layer.model, layer.n, layer.name)
             threshold, known = group.events["spike"], group.variables
@@ -182,8 +182,8 @@ class LearningNetwork:
     def _group(self, model: NeuronModel, n: int, name: str) -> NeuronGroup:
         """A group that starts anew with each trial, as `simulation.build` makes it."""
         code = ""
-        if len(self.schedule.n_steps) > 1:
-            model, code = restarting(model, self.schedule)
+        if len(self.trial_times.n_steps) > 1:
+            model, code = restarting(model, self.trial_times)
         group = model.group(n, name=name, dtype=self.dtype, dt=self.dt)
         if code:
             self.at_trials(group, code, RESTART, "restart")
@@ -226,7 +226,7 @@ class LearningNetwork:
         if errors.error.compares_outputs:
             names += ("denominator", "n_larger")
         add_variables(readout, dict.fromkeys(map(self.names, names), DIMENSIONLESS))
-        dt = self.schedule.dt
+        dt = self.trial_times.dt
         for name, values in (("step_weight", errors.weight), ("target", errors.target)):
             readout.namespace[self.names(name)] = TimedArray(values, dt=dt, name=f"{name}*")
         made: list[Any] = []
@@ -357,15 +357,15 @@ class LearningNetwork:
         return made
 
 
-def times_of_trials(schedule: Schedule) -> dict[str, np.ndarray]:
+def times_of_trials(trial_times: TrialTimes) -> dict[str, np.ndarray]:
     """1 in each step of a trial and 0 between trials; and the length of each trial in seconds.
 
     Both have one row more than the trials, because a TimedArray keeps its last row for ever.
     """
-    within = np.zeros((len(schedule.n_steps), schedule.period))
-    for row, steps in zip(within, schedule.n_steps, strict=True):
+    within = np.zeros((len(trial_times.n_steps), trial_times.period))
+    for row, steps in zip(within, trial_times.n_steps, strict=True):
         row[:steps] = 1
-    seconds = schedule.n_steps * float(schedule.dt)
+    seconds = trial_times.n_steps * float(trial_times.dt)
     return {
         "within_trial": np.append(within, 0.0),
         "trial_seconds": np.append(seconds[:1], seconds),

@@ -169,11 +169,11 @@ def online_equations(
 
 
 def eprop_names(model: NeuronModel, taken: Iterable[str] = ()) -> FreeNames:
-    """Names of the variables of e-prop that no variable of the model has."""
-    own = set(model.brian_equations.names)
-    if LEARNING_SIGNAL in own and _is_signal(model):
-        own.remove(LEARNING_SIGNAL)
-    return FreeNames(own | set(taken))
+    """Names for the variables of e-prop, taken by no variable of the model."""
+    taken_by_model = set(model.brian_equations.names)
+    if LEARNING_SIGNAL in taken_by_model and _is_signal(model):
+        taken_by_model.remove(LEARNING_SIGNAL)
+    return FreeNames(taken_by_model | set(taken))
 
 
 def _is_signal(model: NeuronModel) -> bool:
@@ -190,17 +190,17 @@ def _is_signal(model: NeuronModel) -> bool:
 class _Writer:
     """Collects the variables and statements of one neuron model."""
 
-    def __init__(self, model, slopes: StepMap, threshold: str | None, known, own: FreeNames):
-        self.own = own
+    def __init__(self, model, slopes: StepMap, threshold: str | None, known, free_name: FreeNames):
+        self.free_name = free_name
         self.model, self.slopes, self.code = model, slopes, model_code(model)
         self.threshold = self.code.threshold if threshold is None else threshold
         inside = set(model.parameters) if known is None else set(known)
         self.shared = {p for p in model.parameters if p in inside and not model.per_neuron(p)}
         self.fixed = {p for p in model.parameters if p in inside}
         self.names = model.namespace
-        self.flag, self.psi = own(FLAG), own(SURROGATE)
+        self.flag, self.psi = free_name(FLAG), free_name(SURROGATE)
         self.variables: dict[str, Any] = {
-            own(LEARNING_SIGNAL): DIMENSIONLESS,
+            free_name(LEARNING_SIGNAL): DIMENSIONLESS,
             self.flag: DIMENSIONLESS,
         }
         #: What the names of the step map become in the neurons.
@@ -279,14 +279,14 @@ class _Writer:
     def synapse_part(
         self, channel, jacobian, margin, start, readout_filter, amplitude, rate, at_reset
     ) -> OnlineEquations:
-        model, own = self.model, self.own
-        arrived_name, gradient, summed = own(ARRIVED), own(GRADIENT), own(SUM)
-        trace_name, signal = own(TRACE), own(LEARNING_SIGNAL)
+        model, free_name = self.model, self.free_name
+        arrived_name, gradient, summed = free_name(ARRIVED), free_name(GRADIENT), free_name(SUM)
+        trace_name, signal = free_name(TRACE), free_name(LEARNING_SIGNAL)
         w_dim = model.dimensions[channel]
         alive = _reachable(set(start), {(col, row) for row, col in jacobian})
         alive &= _reachable(set(margin), set(jacobian))
         rows = [row for row in self.slopes.states if row in alive]
-        eps = {row: own(f"eps_{row}") for row in rows}
+        eps = {row: free_name(f"eps_{row}") for row in rows}
         expressions, depends = {}, {}
         for row in rows:
             terms = {col: jacobian[row, col] for col in rows if (row, col) in jacobian}
@@ -303,23 +303,23 @@ class _Writer:
         trace = to_string(
             sum(margin[row].in_synapse * symbol(eps[row]) for row in rows if row in margin)
         )
-        filtered = own(FILTERED)
+        filtered = free_name(FILTERED)
         step = [f"{gradient} += {signal}_post*{filtered if readout_filter else trace_name}"]
-        step += [in_place(expressions, depends, own), f"{arrived_name} = 0"]
+        step += [in_place(expressions, depends, free_name), f"{arrived_name} = 0"]
         trace = trace if trace.isidentifier() else f"({trace})"
         e_unit = unit_text(DIMENSIONLESS / w_dim)
         trace = f"{self.psi}_post*{trace}" if rows else f"0*{e_unit}"  # no way to the threshold
         step += [f"{trace_name} = {trace}"]
-        declared = [f"{own('w')} : {unit_text(w_dim)}", f"{arrived_name} : 1"]
+        declared = [f"{free_name('w')} : {unit_text(w_dim)}", f"{arrived_name} : 1"]
         declared += [f"{eps[row]} : {unit_text(self.ratio(row, channel))}" for row in rows]
         declared += [f"{trace_name} : {e_unit}"]
         constants = {}
         if readout_filter:
-            names = readout_filter.variables(FILTERED, own)
+            names = readout_filter.variables(FILTERED, free_name)
             declared += [f"{name} : {e_unit}" for name in names.values()]
-            step += [readout_filter.update(FILTERED, trace_name, own)]
+            step += [readout_filter.update(FILTERED, trace_name, free_name)]
             for key, name in readout_filter.factors.items():
-                constants[own(name)] = readout_filter.transition[key]
+                constants[free_name(name)] = readout_filter.transition[key]
             declared += [f"{name} : 1 (shared, constant)" for name in constants]
         declared += [f"{gradient} : {e_unit}"]
         if rate:
@@ -334,11 +334,11 @@ class _Writer:
             after_thresholds="\n".join(self.after),
             before_resets=at_reset,
             synapse="\n".join(declared),
-            on_pre=f"{channel}_post += {own('w')}{sent}\n{arrived_name} += {arrived}",
+            on_pre=f"{channel}_post += {free_name('w')}{sent}\n{arrived_name} += {arrived}",
             step="\n".join(step),
             eligibility=tuple(eps.values()),
             constants=MappingProxyType(constants),
-            names=own,
+            names=free_name,
         )
 
     def ratio(self, row: str, channel: str) -> Any:
@@ -368,18 +368,18 @@ class _Writer:
         """Values that only the coefficients of a step read: local variables of the statements."""
         for name, text in values:
             written = self.with_units(text)
-            self.local[name] = own = self.own(f"neurosnn_{name.removeprefix(MARK)}")
+            self.local[name] = variable = self.free_name(f"neurosnn_{name.removeprefix(MARK)}")
             dimensions = self.names.dimensions_of(
                 word_substitute(written, {OPEN: "1"}), field="trace"
             )
-            self.names = self.names.with_variables({own: dimensions})
-            self.before.append(f"{own} = {self.at_start_of_step(written)}")
+            self.names = self.names.with_variables({variable: dimensions})
+            self.before.append(f"{variable} = {self.at_start_of_step(written)}")
 
     def new_variable(self, name: str, dimensions: Any) -> str:
-        """A variable of the neurons that nothing else has the name of."""
-        name = self.own(name)
+        """A variable of the neurons, under a name that nothing else has."""
+        name = self.free_name(name)
         while name in self.variables:  # states a, a_b, b and b_c make a_b_c twice
-            name = self.own(f"neurosnn_{name}")
+            name = self.free_name(f"neurosnn_{name}")
         self.variables[name] = dimensions
         return name
 
@@ -401,8 +401,8 @@ class _Coefficient:
 
 def _reachable(start: set[str], edges: set[tuple[str, str]]) -> set[str]:
     """All nodes that can be reached along edges (from, to)."""
-    found, new = set(start), set(start)
+    reached, new = set(start), set(start)
     while new:
-        new = {b for a, b in edges if a in new} - found
-        found |= new
-    return found
+        new = {b for a, b in edges if a in new} - reached
+        reached |= new
+    return reached

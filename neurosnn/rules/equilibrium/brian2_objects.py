@@ -52,11 +52,11 @@ def build(
     made: list[Any] = list(groups.values())
     synapses: list[Synapses] = []
     for name in (name for name in groups if name != "input"):
-        one = net.bias_model.group(1, name=f"one_{name}", dt=net.dt)
-        one.x = 1
-        made.append(one)
+        source = net.bias_model.group(1, name=f"one_{name}", dt=net.dt)
+        source.x = 1
+        made.append(source)
         rule = _with_rate(net.bias_rule, learning_rate)
-        bias = rule.synapses(one, groups[name], target="I", name=f"one_{name}_synapses")
+        bias = rule.synapses(source, groups[name], target="I", name=f"one_{name}_synapses")
         bias.w = net.parameters[f"{name}.b"]
         synapses.append(bias)
     for connection in net.connections:

@@ -169,8 +169,8 @@ class EquilibriumEngine:
         if record:
             for name, layer in self._layers.items():
                 trains[name] = [self._program.spikes(k, layer.index) for k in range(n)]
-        for kind in (free, nudged):
-            kind.pop("input", None)
+        for rates in (free, nudged):
+            rates.pop("input", None)
         return EquilibriumResult(gradient, free, nudged if steps else {}, count, trains)
 
     # -- the structure handed to C++ --------------------------------------------------------

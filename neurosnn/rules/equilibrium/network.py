@@ -122,14 +122,16 @@ class EquilibriumNetwork:
         }
         trial = free + nudged
 
-        def rule(kind: str) -> PlasticityRule:
+        def rule(rule_variant: str) -> PlasticityRule:
             tau_w = hidden.parameters["tau_2"]
-            return EqSpike(variant=kind, f_max=1 / t_ref, tau_w=tau_w, trial=trial, eta=1.0)
+            return EqSpike(variant=rule_variant, f_max=1 / t_ref, tau_w=tau_w, trial=trial, eta=1.0)
 
-        kinds = ["constant_input" if input == "constant" else input_variant] + [variant] * n_hidden
+        variants = ["constant_input" if input == "constant" else input_variant] + [
+            variant
+        ] * n_hidden
         self.connections = [
-            SymmetricConnection(f"{pre}_{post}", pre, post, rule(kind), pre != "input")
-            for pre, post, kind in zip(names, names[1:], kinds, strict=False)
+            SymmetricConnection(f"{pre}_{post}", pre, post, rule(rule_variant), pre != "input")
+            for pre, post, rule_variant in zip(names, names[1:], variants, strict=False)
         ]
         self.bias_rule, self.bias_model = rule("constant_input"), ConstantInput(t_ref=t_ref)
         random = np.random.default_rng(seed)

@@ -163,7 +163,7 @@ def _through_initial_values(translator: Translator, transition: dict, learn: tup
 
 
 def refuse_learned_delays(net: Any, rule: str) -> None:
-    """An error if a network learns a delay, which acts through the time of a spike."""
+    """Refuse a network that learns a delay, which acts through the time of a spike."""
     for name in net.learned:
         if name.endswith(".delay"):
             raise ValueError(

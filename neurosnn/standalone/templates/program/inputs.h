@@ -19,7 +19,7 @@ struct Options {
 
 struct Inputs {
     fs::path folder, standard;
-    std::set<std::string> given;  // names of the files of `folder`, without .npy
+    std::set<std::string> in_folder;  // names of the files of `folder`, without .npy
     std::vector<size_t> n_steps;
     double duration = 0;
     size_t steps = 0;
@@ -157,13 +157,13 @@ inline Inputs find_inputs(const Options& options, const fs::path& here) {
         const std::string name = entry.path().stem().string();
         if (!known.count(name))
             fail(entry.path().string() + ": the program has no input of this name" + did_you_mean(name, known));
-        inputs.given.insert(name);
+        inputs.in_folder.insert(name);
     }
-    if (options.has_input && inputs.given.empty())
+    if (options.has_input && inputs.in_folder.empty())
         fail(inputs.folder.string() + " holds no .npy file: nothing would be read from it");
     std::string first, missing;
     for (const std::string& name : data) {
-        if (inputs.given.count(name)) first = first.empty() ? name : first;
+        if (inputs.in_folder.count(name)) first = first.empty() ? name : first;
         else missing = missing.empty() ? name : missing;
     }
     if (!missing.empty() && (!first.empty() || !options.has_input))
@@ -173,7 +173,7 @@ inline Inputs find_inputs(const Options& options, const fs::path& here) {
 }
 
 inline fs::path path_of(const Inputs& inputs, const std::string& name) {
-    return (inputs.given.count(name) ? inputs.folder : inputs.standard) / (name + ".npy");
+    return (inputs.in_folder.count(name) ? inputs.folder : inputs.standard) / (name + ".npy");
 }
 
 inline void read_trials(Inputs& inputs) {
@@ -315,7 +315,7 @@ inline void read_inputs(Inputs& inputs, const Options& options) {
     std::set<std::string> files;
     for (const Variable& v : variables()) files.insert(v.file);
     for (const std::string& file : files)
-        if (inputs.given.count(file) || fs::exists(path_of(inputs, file))) {
+        if (inputs.in_folder.count(file) || fs::exists(path_of(inputs, file))) {
             for (const Variable& v : variables())
                 if (file == v.file && options.set.count(v.name))
                     fail("--set " + std::string(v.name) + ": " + file + ".npy gives these values already");

@@ -109,11 +109,11 @@ inline Array read_npy(const fs::path& path) {
     }
     const std::streamoff begin = file.tellg();
     file.seekg(0, std::ios::end);
-    const size_t found = static_cast<size_t>(file.tellg() - begin), wanted = total * item;
-    if (found < wanted)
-        fail(name + " is truncated: it holds " + std::to_string(found) + " bytes of values, not "
+    const size_t present = static_cast<size_t>(file.tellg() - begin), wanted = total * item;
+    if (present < wanted)
+        fail(name + " is truncated: it holds " + std::to_string(present) + " bytes of values, not "
              + std::to_string(wanted));
-    if (found > wanted) fail(name + " holds more bytes than its header says");
+    if (present > wanted) fail(name + " holds more bytes than its header says");
     file.seekg(begin);
     std::vector<char> bytes(wanted);
     file.read(bytes.data(), static_cast<std::streamsize>(wanted));

@@ -59,10 +59,10 @@ inline std::map<std::string, std::vector<size_t>> places;
 inline void note_places() {
     for (const Variable& v : variables()) {
         if (!v.raw || !v.rows) continue;
-        std::vector<size_t>& own = places[v.raw];
-        own.resize(v.size());
-        for (size_t k = 0; k < own.size(); k++)
-            own[k] = static_cast<size_t>(v.row(k)) * v.columns + static_cast<size_t>(v.column(k));
+        std::vector<size_t>& place_of = places[v.raw];
+        place_of.resize(v.size());
+        for (size_t k = 0; k < place_of.size(); k++)
+            place_of[k] = static_cast<size_t>(v.row(k)) * v.columns + static_cast<size_t>(v.column(k));
     }
 }
 

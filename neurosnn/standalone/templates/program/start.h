@@ -101,8 +101,8 @@ inline void parse(int argc, char** argv) {
             throw Failure("unknown argument '" + argument + "'" + did_you_mean(argument, known), 2);
         const std::string value = k + 1 < argc ? argv[k + 1] : "";
         if (value.empty() || value.compare(0, 2, "--") == 0) {
-            const char* what = argument == "--set" ? " needs NAME=VALUE, for example hidden.tau_m=0.025" : " needs a folder";
-            throw Failure(argument + what, 2);
+            const char* lacking = argument == "--set" ? " needs NAME=VALUE, for example hidden.tau_m=0.025" : " needs a folder";
+            throw Failure(argument + lacking, 2);
         }
         k++;
         if (argument == "--input") {
