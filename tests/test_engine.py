@@ -38,9 +38,10 @@ def network(model, name="", *, n=20, layers=2, delays=True, connectivity=1.0, dt
     return net
 
 
-def brian_spikes(net, trials):
+def brian_spikes(net, trials, draws=None):
     """(trial, step, neuron) of every spike, and the output, of the stock Brian2 network."""
-    simulation, schedule = net.brian2(trials, record=("spikes", "output")), net.schedule(trials)
+    simulation = net.brian2(trials, record=("spikes", "output"), draws=draws)
+    schedule = net.schedule(trials)
     simulation.run(schedule.duration, namespace={})
     spikes = {}
     for layer in net.layers:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from neurosnn.core import draws
 from neurosnn.losses import Loss
 
 __all__ = ["ConnectionCode", "LayerCode", "network_source", "render"]
@@ -19,6 +20,7 @@ class LayerCode:
 
     Lists of pairs hold (name, expression); ``stored_...`` are the names of coefficients that vary
     and are kept for every step and neuron. With ``keeps_worth`` what an input is worth is kept as well.
+    ``draws`` and ``reset_draws`` hold (name, whether it is normal, number) of what is random.
     """
 
     index: int
@@ -37,6 +39,8 @@ class LayerCode:
     units: list = field(default_factory=list)
     update: list = field(default_factory=list)
     reset: list = field(default_factory=list)
+    draws: list = field(default_factory=list)
+    reset_draws: list = field(default_factory=list)
     scalars: list = field(default_factory=list)
     arrays: list = field(default_factory=list)
     scalar_type: dict = field(default_factory=dict)
@@ -184,6 +188,7 @@ def network_source(
         templates,
         layers=layers,
         readout=layers[-1],
+        noisy=any(layer.draws or layer.reset_draws for layer in layers),
         connections=connections,
         fields=fields,
         losses=losses,
@@ -206,4 +211,4 @@ def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(**{"device": False, **values})
+    return environment.get_template(template).render(**{"device": False, "draws": draws, **values})
