@@ -231,9 +231,8 @@ def test_names_of_the_model_do_not_clash_with_those_of_the_engine():
     [
         ({"surrogate": ""}, "no surrogate"),
         ({"threshold": "v > 1 and v < 2"}, "margin of one comparison"),
-        ({"equations": "dv/dt = -v/tau_m + xi*tau_m**-0.5 : 1", "method": "euler"}, "noise"),
         ({"method": "gsl"}, "taken by the GSL library"),
-        ({"equations": "dv/dt = -v/tau_m + rand()/tau_m : 1", "method": "euler"}, "random"),
+        ({"equations": "dv/dt = -v/tau_m + poisson(1)/tau_m : 1", "method": "euler"}, "random"),
     ],
 )
 def test_what_has_no_gradient_is_refused(change, reason):

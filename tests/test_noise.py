@@ -4,18 +4,21 @@ import dataclasses
 
 import numpy as np
 import pytest
-from brian2 import Hz, ms
+from brian2 import ms
 from engine_cases import raster, spike_trials
 from scipy import stats
 from test_engine import brian_spikes
 
-from neurosnn import BPTT, Adam, EProp, EventProp, NeuronModel, Trainer
+from neurosnn import BPTT, Adam, EProp, EventProp, NeuronModel, Trainer, equations
+from neurosnn.calculus.step import model_code
 from neurosnn.core.draws import DRAWS_OF_A_LAYER, Draws, normal, philox4x32, uniform
 from neurosnn.cuda import CudaEngine
 from neurosnn.cuda.machines import Processor
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy, MeanSquareError
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn.rules.equilibrium.engine import EquilibriumEngine
+from neurosnn.rules.equilibrium.network import EquilibriumNetwork
 
 # one call of each kind in each place: held value, equations of two noises, step code, threshold,
 # refractory period, reset
@@ -115,7 +118,7 @@ MIRROR = NeuronModel(  # states that are the draws themselves
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_engine_draws_the_numbers_of_numpy(dtype):
-    """float64: the same bits. float32: the numbers rounded, those of rand() down so that they stay below 1."""
+    """float64: the same bits. float32: rounded, those of rand() down so that they stay below 1."""
     net, trials = network(MIRROR, 3, 33), spike_trials(5, n_steps=20)
     states = tuple(("hidden2", name) for name in "xzy")
     engine = Engine(net, dtype=dtype, threads=2)
@@ -152,13 +155,25 @@ def test_spikes_equal_stock_brian2_with_the_same_draws():
             for step, neuron in zip(steps, neurons, strict=True)
         )
         assert ours == expected[layer.name]
-        assert (result.counts[layer.name].sum(axis=0) > 3).all()
+        assert (result.counts[layer.name].sum(axis=0) > 0).all()
     for k, y in enumerate(result.output):
         np.testing.assert_allclose(
             y, output[k * period : k * period + len(y)], rtol=1e-12, atol=1e-12
         )
     other = Engine(net, dtype="float64").simulate(trials)
     assert other.counts["hidden1"].tolist() != result.counts["hidden1"].tolist()
+
+
+def test_noises_are_numbered_by_their_names():
+    """Brian2 has them in a set, whose order is another in each process."""
+    names = [f"xi_{k}" for k in "qwertyasdf"]
+    noise = " + ".join(f"{name}*tau**-0.5" for name in names)
+    model = NeuronModel(
+        equations=f"dv/dt = -v/tau + {noise} : 1", method="euler", parameters={"tau": 10 * ms}
+    )
+    lines = model_code(model).update.split("\n")[: len(names)]
+    assert [line.split()[0] for line in lines] == sorted(names)
+    assert [line.split()[-1] for line in lines] == [f"___draw_{k}" for k in range(len(names))]
 
 
 def test_the_mean_and_the_variance_are_those_of_the_process():
@@ -184,7 +199,7 @@ def held_draws(net, steps):
     """The draws of NEURON and NOISY_READOUT in trial 0 of the first presentation."""
     key, t = Draws().key(net.seed), np.arange(steps)[:, None]
     hidden, out = np.arange(net.layers[0].n), np.arange(3)
-    kinds = (normal, normal, normal, uniform)
+    kinds = (normal, normal, normal, uniform)  # xi_a, xi_m, threshold, reset
     drawn = [f(key, 0, t, number(0, k), hidden) for k, f in enumerate(kinds)]
     return [*drawn, normal(key, 0, t, number(1, 0), out)]
 
@@ -192,10 +207,10 @@ def held_draws(net, steps):
 def simulated(weights, x, draws, target, path=None, cut=False):
     """Loss and path of the test's network, written by hand.
 
-    A spike is z = H(g); on a given path it is the linear function z + psi (g - g') around it, so that the loss
-    has derivatives. With `cut` neurons see the spikes of the path of each other, as in e-prop.
+    A spike is z = H(g); on a given path it is the linear function z + psi (g - g') around it, so that
+    the loss has derivatives. With `cut` neurons see the spikes of the path of each other, as in e-prop.
     """
-    xi_m, xi_a, threshold, reset, xi_out = draws
+    xi_a, xi_m, threshold, reset, xi_out = draws
     dt, tau, tau_out = 1e-3, 10e-3, 15e-3
     root = np.sqrt(dt / tau)
     sigma, W_in, W_rec, W_out, b = (weights[k] for k in ("sigma", "in", "rec", "out", "b"))
@@ -204,12 +219,7 @@ def simulated(weights, x, draws, target, path=None, cut=False):
     for t in range(len(x)):
         # Heun's method for noise: the predictor goes along the noise only, one for each noise
         first = v + sigma * v * xi_m[t] * root
-        v = (
-            v
-            - dt / tau * v
-            + 0.5 * sigma * (v + first) * xi_m[t] * root
-            + 0.1 * xi_a[t] * root
-        )
+        v = v - dt / tau * v + 0.5 * sigma * (v + first) * xi_m[t] * root + 0.1 * xi_a[t] * root
         g = v - 1 - 0.1 * threshold[t]
         psi = 0.4 * np.clip(1 - np.abs(v - 1), 0, 1)
         z = np.where(g > 0, 1.0, 0.0)
@@ -239,7 +249,7 @@ def test_gradient_equals_central_differences_with_the_draws_held(rule):
     loss, path = simulated(weights, x, draws, target)
     assert loss == pytest.approx(result.loss, rel=1e-12)
     z = np.array([step[0] for step in path])
-    assert (z.sum(axis=0) >= 3).all()
+    assert (z.sum(axis=0) >= 2).all()
     assert int(z.sum()) == result.spikes["hidden"]
     for key, name in names.items():
         flat, differences = weights[key].reshape(-1), np.zeros(weights[key].size)
@@ -257,3 +267,111 @@ def test_gradient_equals_central_differences_with_the_draws_held(rule):
         np.testing.assert_allclose(
             gradient, differences, rtol=0, atol=1e-6 * np.abs(differences).max()
         )
+
+
+# -- other machines and rules -------------------------------------------------------------------------
+
+
+def test_many_threads_of_a_block_draw_the_same_numbers():
+    net, trials = network(NEURON, 13, recurrent=True), spike_trials(3, n_steps=60, rate=60)
+    engines = [
+        Engine(net, BPTT(), CrossEntropy(), dtype="float64"),
+        CudaEngine(
+            net, BPTT(), CrossEntropy(), dtype="float64", device=Processor(threads=4, lanes=2)
+        ),
+    ]
+    ours, theirs = (
+        engine.run(trials, gradient=True, draws=Draws(3, first_trial=4)) for engine in engines
+    )
+    assert ours.spikes == theirs.spikes
+    assert ours.spikes["hidden"] > 20
+    for name, gradient in ours.gradient.items():
+        assert np.abs(gradient).max() > 0
+        np.testing.assert_array_equal(theirs.gradient[name], gradient)
+
+
+def test_training_has_new_noise_in_each_update_and_evaluation_the_same():
+    def trainer():
+        net = network(NEURON, 6, n_in=12)
+        return Trainer(net, EProp(), optimizer=Adam(1e-3), dtype="float64")
+
+    trials = spike_trials(6, 12, 60, rate=100.0)
+    first = trainer()
+    values = first.evaluate(trials, batch_size=2)
+    assert values == pytest.approx(first.evaluate(trials), rel=1e-12)
+    assert values["rate.hidden"] > 5
+    scores = first.scores(trials, batch_size=4)
+    assert np.array_equal(scores, first.scores(trials))
+    record = first.record(trials, ["output"], batch_size=4)
+    assert np.allclose(np.nanmean(record.output, axis=1), scores, rtol=1e-9)
+    # two presentations of one batch, with the same weights
+    before = first.gradient(trials)["input.w"]
+    assert np.array_equal(before, first.gradient(trials)["input.w"])
+    weights = {name: w.copy() for name, w in first.net.parameters.items()}
+    first.step(trials)
+    first.net.set_parameters(weights)
+    after = first.gradient(trials)["input.w"]
+    assert np.abs(after - before).max() > 0.05 * np.abs(before).max()
+    # a training that goes on is the one that was not interrupted
+    whole, part, rest = trainer(), trainer(), trainer()
+    whole.fit(trials, epochs=2, batch_size=4, progress=False)
+    part.fit(trials, epochs=1, batch_size=4, progress=False)
+    rest._restore(part._state(), "memory")
+    rest.fit(trials, epochs=1, batch_size=4, progress=False)
+    for name, w in whole.net.parameters.items():
+        np.testing.assert_array_equal(rest.net.parameters[name], w)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda net: Engine(net, EventProp(), CrossEntropy()), "noise: rand, randn, xi_a, xi_m"),
+        (lambda net: Trainer(net, EProp(), backend="brian2"), "do not see the draws"),
+        (lambda net: EProp().equations(NEURON), "do not see the draws"),
+        (
+            lambda net: Engine(network(dataclasses.replace(NEURON, reset="v = 0.1*poisson(2)"), 2)),
+            "poisson",
+        ),
+        (
+            lambda net: Engine(
+                network(dataclasses.replace(NEURON, surrogate="rand()"), 2), BPTT(), CrossEntropy()
+            ),
+            "surrogate is random",
+        ),
+        (
+            lambda net: network(dataclasses.replace(NEURON, initial={"v": "rand()"}), 2).brian2(
+                draws=Draws()
+            ),
+            "initial value of v is random",
+        ),
+        (
+            lambda net: dataclasses.replace(
+                NEURON, equations=f"{NEURON.equations}\nk = rand() : 1"
+            ),
+            "subexpression 'k' is random",
+        ),
+        (
+            lambda net: dataclasses.replace(NEURON, reset="v = rand() - rand()"),
+            "more than one call of rand",
+        ),
+        (
+            lambda net: dataclasses.replace(
+                NEURON, equations="dv/dt = (v*rand() + rand())/tau + sigma*xi/tau**0.5 : 1"
+            ),
+            "calls a random function twice",
+        ),
+        (
+            lambda net: EquilibriumEngine(
+                EquilibriumNetwork(
+                    (4, 3, 2),
+                    neuron=dataclasses.replace(equations.EqSpikeLIF(), reset="v = 0.1*rand()"),
+                )
+            ),
+            "phases of a trial",
+        ),
+        (lambda net: Draws(presentation=-1), "presentation must be a whole number"),
+    ],
+)
+def test_what_cannot_be_random_is_refused(make, reason):
+    with pytest.raises(ValueError, match=reason):
+        make(network(NEURON, 2))

@@ -59,7 +59,7 @@ from neurosnn.core.symbolic import (
 )
 from neurosnn.model import NeuronModel
 
-__all__ = ["Draw", "StepMap", "name_draws", "step_map"]
+__all__ = ["Draw", "StepMap", "name_draws", "step_map", "with_noise_in_order"]
 
 #: Neuron-wise flags of the previous step: it spiked; it let synaptic input in.
 SPIKED, OPEN = f"{MARK}spiked", f"{MARK}accepted_input"
@@ -86,6 +86,17 @@ class Draw(NamedTuple):
     name: str
     is_normal: bool
     at_reset: bool
+
+
+def with_noise_in_order(code: str) -> str:
+    """A step of Brian2's, whose noises come in the order of a set: here in that of their names.
+
+    Otherwise it would depend on the process which of two noises gets which numbers.
+    """
+    lines = split_statements(code)
+    noise = [one for one in lines if one.variable == "xi" or one.variable.startswith("xi_")]
+    rest = [one for one in lines if one not in noise]
+    return "\n".join(map(str, [*sorted(noise), *rest]))
 
 
 def name_draws(code: str, draws: list[Draw], *, at_reset: bool = False) -> str:
@@ -254,7 +265,7 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     return Code(
         start=name_draws("\n".join(start), draws),
         refractory=name_draws(refractory, draws),
-        update=name_draws(expand(update, subexpressions), draws),
+        update=name_draws(expand(with_noise_in_order(update), subexpressions), draws),
         step=name_draws(expand(_with_integers(model, model.step), subexpressions), draws),
         threshold=name_draws(threshold, draws),
         reset=name_draws(

@@ -15,7 +15,7 @@ from brian2.input.timedarray import TimedArray
 from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
-from neurosnn.calculus.step import Draw, model_code, name_draws
+from neurosnn.calculus.step import Draw, model_code, name_draws, with_noise_in_order
 from neurosnn.core.draws import DRAWS_OF_A_LAYER, Draws, normal, uniform
 from neurosnn.core.messages import message
 from neurosnn.core.names import FreeNames
@@ -112,7 +112,7 @@ class Replay:
             code = StateUpdateMethod.apply_stateupdater(
                 equations, variables, model.method, method_options=options
             )
-            return word_substitute(name_draws(code, list(before)), calls)
+            return word_substitute(name_draws(with_noise_in_order(code), list(before)), calls)
 
         strings = GroupStrings(
             equations=_with_expressions(model.brian_equations, held),

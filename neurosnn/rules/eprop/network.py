@@ -15,7 +15,6 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus.filters import model_filter
-from neurosnn.calculus.step import refuse_noise
 from neurosnn.core.names import FreeNames
 from neurosnn.core.units import unit_text
 from neurosnn.losses import StepError
@@ -137,10 +136,6 @@ class LearningNetwork:
         self.net, self.rule, self.dtype = net, rule, dtype
         self.schedule, self.feedback = given.schedule, feedback
         self.names = network_names(net)
-        refuse_noise(
-            net.readout.model,
-            why="Its draws in Brian2 are not those of the engine, so that nothing could be compared.",
-        )
         self.filter = model_filter(net.readout.model, net.dt)
         self.dt = own_dt(net)
         self.trial_clock = Clock(self.schedule.period * net.dt, name="trial_clock*")
