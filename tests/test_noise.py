@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import Hz, NeuronGroup, PoissonGroup, Synapses, ms
 from engine_cases import raster, spike_trials
 from scipy import stats
 from test_engine import brian_spikes
@@ -190,6 +190,30 @@ def test_the_mean_and_the_variance_are_those_of_the_process():
     v = Engine(net).simulate(trials, record=(("hidden", "v"),)).states["hidden", "v"][:, 100:]
     assert abs(v.mean() - 0.7) < 0.005
     assert abs(v.var() - 0.16 / (2 - 0.1)) < 0.003
+
+
+def test_a_poisson_group_of_a_script_becomes_a_population_that_draws():
+    rates = np.array([50.0, 100.0, 200.0, 10.0])
+    noise = PoissonGroup(4, rates * Hz, dt=1 * ms, name="noise")
+    cells = NeuronGroup(
+        8, "dv/dt = -v/(10*ms) : 1", threshold="v > 1", reset="v = 0", name="cells", dt=1 * ms
+    )
+    synapses = Synapses(noise, cells, on_pre="v += 0.4", delay=2 * ms, dt=1 * ms)
+    synapses.connect(condition="i != j")
+    net = SpikingNetwork.from_brian2((noise, cells, synapses), readout=Readout(3), inputs=[])
+    trials = spike_trials(4, 1, 500, rate=1e-9)
+    expected, _, _ = brian_spikes(net, trials, draws=Draws())
+    result = Engine(net, dtype="float64").simulate(trials)
+    for name, spikes in expected.items():
+        ours = [
+            (k, step, neuron)
+            for k, (steps, neurons) in enumerate(result.spikes[name])
+            for step, neuron in zip(steps, neurons, strict=True)
+        ]
+        assert sorted(ours) == spikes
+        assert len(spikes) > 100
+    counts = result.counts["noise"].sum(axis=0)
+    assert (np.abs(counts - 2 * rates) < 4 * np.sqrt(2 * rates)).all()
 
 
 # -- gradients --------------------------------------------------------------------------------------

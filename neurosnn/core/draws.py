@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosnn.core.messages import message
 from neurosnn.core.values import check_whole
 
 __all__ = ["FIRST_DRAWS", "Draws", "normal", "philox4x32", "uniform"]
@@ -63,13 +64,11 @@ class Draws:
     Raises
     ------
     ValueError
-        If a number is negative.
-    TypeError
-        If it is not whole.
+        If a number is negative or not whole, or there are more than 2**32 trials.
 
     Examples
     --------
-    >>> from neurosnn.core.draws import Draws
+    >>> from neurosnn import Draws
     >>> Draws(first_trial=7)
     Draws(presentation=0, first_trial=7)
     """
@@ -80,6 +79,15 @@ class Draws:
     def __post_init__(self) -> None:
         check_whole("presentation", self.presentation, 0, where="Draws")
         check_whole("first_trial", self.first_trial, 0, where="Draws")
+        if self.first_trial >= 2**32:
+            raise ValueError(
+                message(
+                    f"first_trial is {self.first_trial}.",
+                    "Draws",
+                    "A trial has a number of 32 bits.",
+                    "Give later trials another presentation.",
+                )
+            )
 
     def key(self, seed: int) -> np.ndarray:
         """The two words of the key, which numpy's SeedSequence mixes of seed and presentation."""

@@ -252,7 +252,8 @@ class SpikingNetwork:
             The readout, whose weights are drawn; or the name of a group without threshold that is one.
         inputs : sequence of str, optional
             Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup), whose neurons become
-            the channels of the trials, one source after the other; all of them, by name, if None.
+            the channels of the trials, one source after the other; all of them, by name, if None. A
+            PoissonGroup that is not among them becomes a population that draws its spikes.
         learn : sequence of str, optional
             What is learned besides the readout's weights: "synapses.w" what the Synapses of that name
             add where they read their variable w, "synapses.delay" their delays. All else stays as it is.
