@@ -1308,9 +1308,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "noise: draws of the reset in the slopes of the next step",
-        "neurosnn/calculus/step.py",
-        "*(d.name for d in code.draws)}",
-        "}",
+        ENGINE + "layer_reset.jinja",
+        "draw_of<{{ is_normal|lower }}>(key, j, step, {{ number }}); (void)",
+        "draw_of<{{ is_normal|lower }}>(key, j, step + 1, {{ number }}); (void)",
         (NOISE + "test_gradient_equals_central_differences_with_the_draws_held",),
     ),
     Mutant(
