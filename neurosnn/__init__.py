@@ -5,6 +5,7 @@ plasticity curves and plots; the names below build, train and export networks.
 """
 
 from neurosnn.core.citation import citation
+from neurosnn.core.draws import Draws
 from neurosnn.losses import (
     CrossEntropy,
     CrossEntropyPerStep,
@@ -37,6 +38,7 @@ __all__ = [
     "Connection",
     "CrossEntropy",
     "CrossEntropyPerStep",
+    "Draws",
     "EProp",
     "EventProp",
     "FirstSpike",

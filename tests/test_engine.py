@@ -38,9 +38,10 @@ def network(model, name="", *, n=20, layers=2, delays=True, connectivity=1.0, dt
     return net
 
 
-def brian_spikes(net, trials):
+def brian_spikes(net, trials, draws=None):
     """(trial, step, neuron) of every spike, and the output, of the stock Brian2 network."""
-    simulation, schedule = net.brian2(trials, record=("spikes", "output")), net.trial_times(trials)
+    simulation = net.brian2(trials, record=("spikes", "output"), draws=draws)
+    schedule = net.trial_times(trials)
     simulation.run(schedule.duration, namespace={})
     spikes = {}
     for layer in net.layers:
@@ -230,9 +231,8 @@ def test_names_of_the_model_do_not_clash_with_those_of_the_engine():
     [
         ({"surrogate": ""}, "no surrogate"),
         ({"threshold": "v > 1 and v < 2"}, "margin of one comparison"),
-        ({"equations": "dv/dt = -v/tau_m + xi*tau_m**-0.5 : 1", "method": "euler"}, "noise"),
         ({"method": "gsl"}, "taken by the GSL library"),
-        ({"equations": "dv/dt = -v/tau_m + rand()/tau_m : 1", "method": "euler"}, "random"),
+        ({"equations": "dv/dt = -v/tau_m + poisson(1)/tau_m : 1", "method": "euler"}, "random"),
     ],
 )
 def test_what_has_no_gradient_is_refused(change, reason):

@@ -51,8 +51,8 @@ def test_there_are_enough_neurons_and_all_of_them_spike(stock):
 
 
 def test_the_engine_spikes_as_stock_brian2(stock):
-    found = verdicts("engine", taken["engine"], stock)
-    assert others(found) == {}
+    compared = [name for name in taken["engine"] if name not in table.NOISY]
+    assert others(verdicts("engine", compared, stock)) == {}
     for name in set(NEURONS) - set(taken["engine"]):
         (verdict,) = verdicts("engine", [name], stock).values()
         assert verdict.kind == "refused"

@@ -23,6 +23,8 @@ class Mutant(NamedTuple):
 
 GRADIENT = "test_engine_gradient.py"
 GRAPH = "test_graph.py"
+NOISE = "test_noise.py::"
+DRAWN = NOISE + "test_the_engine_draws_the_numbers_of_numpy"
 NUMPY = GRADIENT + "::test_two_layers_with_delays_equal_online_eprop_in_numpy"
 FEEDBACK = GRADIENT + "::test_feedback_and_rate_regularization"
 BPTT = GRADIENT + "::test_bptt_equals_numpy_and_not_eprop"
@@ -1267,5 +1269,76 @@ MUTANTS: tuple[Mutant, ...] = (
         "TrialSpikes(place.step[place.trial == k] * trial_times.dt,",
         "TrialSpikes((place.step[place.trial == k] + 1) * trial_times.dt,",
         ("test_export.py::test_results_are_quantities_again",),
+    ),
+    # -- noise ------------------------------------------------------------------------------------
+    Mutant(
+        "noise: rounds of Philox",
+        "neurosnn/core/draws.py",
+        "ROUNDS = 10",
+        "ROUNDS = 9",
+        (NOISE + "test_philox_gives_the_known_answers_of_its_authors",),
+    ),
+    Mutant(
+        "noise: which of a pair of neurons gets which number",
+        ENGINE + "draws.jinja",
+        "return j % 2 ? odd : even;",
+        "return j % 2 ? even : odd;",
+        (DRAWN,),
+    ),
+    Mutant(
+        "noise: number of the trial",
+        ENGINE + "layer.jinja",
+        "uint32_t(b.first_trial + trial)",
+        "uint32_t(trial)",
+        (DRAWN,),
+    ),
+    Mutant(
+        "noise: number of the layer",
+        ENGINE + "translate.py",
+        "index * DRAWS_OF_A_LAYER + number",
+        "number",
+        (DRAWN,),
+    ),
+    Mutant(
+        "noise: rand() below 1 in single precision",
+        ENGINE + "draws.jinja",
+        "real(floor(x*16777216.0)/16777216.0)",
+        "real(x)",
+        (DRAWN,),
+    ),
+    Mutant(
+        "noise: draws of the reset in the slopes of the next step",
+        ENGINE + "layer_reset.jinja",
+        "draw_of<{{ is_normal|lower }}>(key, j, step, {{ number }}); (void)",
+        "draw_of<{{ is_normal|lower }}>(key, j, step + 1, {{ number }}); (void)",
+        (NOISE + "test_gradient_equals_central_differences_with_the_draws_held",),
+    ),
+    Mutant(
+        "noise: order of several noises",
+        "neurosnn/calculus/step.py",
+        "[*sorted(noise), *rest]",
+        "[*noise, *rest]",
+        (NOISE + "test_noises_are_numbered_by_their_names",),
+    ),
+    Mutant(
+        "noise: trials of a table for Brian2",
+        "neurosnn/network/replay.py",
+        "self.first_trial + k,",
+        "k,",
+        (NOISE + "test_spikes_equal_stock_brian2_with_the_same_draws",),
+    ),
+    Mutant(
+        "noise: new in each update",
+        "neurosnn/training/trainer.py",
+        "presentation=self.updates + 1",
+        "presentation=1",
+        (NOISE + "test_training_has_new_noise_in_each_update_and_evaluation_the_same",),
+    ),
+    Mutant(
+        "noise: the same for any size of the batches",
+        "neurosnn/training/backends.py",
+        "first_trial=number * size",
+        "first_trial=0",
+        (NOISE + "test_training_has_new_noise_in_each_update_and_evaluation_the_same",),
     ),
 )

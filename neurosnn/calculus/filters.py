@@ -11,7 +11,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus.step import step_map
+from neurosnn.calculus.step import refuse_noise, step_map
 from neurosnn.core.messages import message
 from neurosnn.core.names import FreeNames
 from neurosnn.core.symbolic import evaluate
@@ -125,6 +125,7 @@ def read_filter(
 
 def model_filter(model: NeuronModel, dt: Quantity) -> ReadoutFilter:
     """The filter of a readout's model, see :func:`read_filter`."""
+    refuse_noise(model, why="Traces are filtered as it filters spikes, and its noise is no filter.")
     slopes = step_map(model)
     if len(model.inputs) != 1:
         raise _no_filter(model, f"has the inputs {', '.join(model.inputs)}")

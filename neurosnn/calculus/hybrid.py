@@ -44,7 +44,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.calculus.chain import Chain, Statements
 from neurosnn.calculus.jumps import first_jump, settled
 from neurosnn.calculus.margin import margin_of
-from neurosnn.calculus.step import model_code, refuse_noise
+from neurosnn.calculus.step import model_code, refuse_gsl, refuse_noise
 from neurosnn.core.messages import message, shortened
 from neurosnn.core.symbolic import (
     differentiate,
@@ -189,7 +189,11 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
 
 @lru_cache(maxsize=64)
 def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
-    refuse_noise(model)
+    refuse_noise(
+        model,
+        why="EventProp differentiates a smooth flow between spikes, and noise has no derivative in time.",
+    )
+    refuse_gsl(model)
 
     def refuse(what: str, why: str, fix: str):
         raise ValueError(message(what, model.name, why, fix))

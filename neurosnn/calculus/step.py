@@ -23,9 +23,11 @@ needs:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import sympy
 from brian2.equations.equations import (
@@ -57,19 +59,77 @@ from neurosnn.core.symbolic import (
 )
 from neurosnn.model import NeuronModel
 
-__all__ = ["StepMap", "step_map"]
+__all__ = ["Draw", "StepMap", "name_draws", "step_map", "with_noise_in_order"]
 
 #: Neuron-wise flags of the previous step: it spiked; it let synaptic input in.
 SPIKED, OPEN = f"{MARK}spiked", f"{MARK}accepted_input"
 PSI = "psi"
-NOT_DIFFERENTIABLE = ("rand", "randn", "poisson")
+#: How the names of draws begin, which stand for the calls of ``rand()`` and ``randn()``.
+DRAW = f"{MARK}draw_"
+#: A call of a random function; Brian2 passes them no argument.
+_CALL = re.compile(r"\b(rand|randn)\s*\(\s*\)")
+
+
+class Draw(NamedTuple):
+    """A random number that the strings of a model ask for once a neuron and step.
+
+    Attributes
+    ----------
+    name : str
+        What stands in the strings instead of the call.
+    is_normal : bool
+        Whether it is ``randn()``, of which the state updater makes xi, and not ``rand()``.
+    at_reset : bool
+        Whether it is drawn at the reset, not at the state update or threshold.
+    """
+
+    name: str
+    is_normal: bool
+    at_reset: bool
+
+
+def with_noise_in_order(code: str) -> str:
+    """A step of Brian2's, whose noises come in the order of a set: here in that of their names.
+
+    Otherwise it would depend on the process which of two noises gets which numbers.
+    """
+    lines = split_statements(code)
+    noise = [one for one in lines if one.variable == "xi" or one.variable.startswith("xi_")]
+    rest = [one for one in lines if one not in noise]
+    return "\n".join(map(str, [*sorted(noise), *rest]))
+
+
+def name_draws(code: str, draws: list[Draw], *, at_reset: bool = False) -> str:
+    """Code with a name in place of each call of ``rand()`` and ``randn()``.
+
+    Parameters
+    ----------
+    code : str
+        Brian2 code.
+    draws : list of Draw
+        Those named so far; the new ones are added to it.
+    at_reset : bool, optional
+        Whether the code is that of the reset.
+
+    Returns
+    -------
+    str
+        The code, of which all is a function of named values.
+    """
+
+    def named(call: re.Match[str]) -> str:
+        draws.append(Draw(f"{DRAW}{len(draws)}", call[1] == "randn", at_reset))
+        return draws[-1].name
+
+    return _CALL.sub(named, code)
 
 
 @dataclass(frozen=True)
 class Code:
     """The strings of a model with subexpressions written out, as every backend executes them.
 
-    `start` computes the held variables, before ``not_refractory`` is updated.
+    `start` computes the held variables, before ``not_refractory`` is updated. What is random is in `draws`,
+    in the order of the strings, and has a name in the strings.
     """
 
     start: str
@@ -80,6 +140,7 @@ class Code:
     reset: str
     surrogate: str
     conditional: tuple[str, ...]
+    draws: tuple[Draw, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +201,7 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     Parameters
     ----------
     model : NeuronModel
-        Any model whose integration method is deterministic.
+        Any model.
     held : bool, optional
         Whether subexpressions that are constant over dt are variables, as in Brian2. False: they
         follow the state at once, as in the limit of small dt.
@@ -200,13 +261,16 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     threshold = expand(model.threshold, subexpressions)
     if threshold.strip("() ").isidentifier():
         threshold += " == True"  # a backend may keep truth values as numbers
+    draws: list[Draw] = []
     return Code(
-        start="\n".join(start),
-        refractory=refractory,
-        update=expand(update, subexpressions),
-        step=expand(_with_integers(model, model.step), subexpressions),
-        threshold=threshold,
-        reset=expand(_with_integers(model, model.reset), subexpressions),
+        start=name_draws("\n".join(start), draws),
+        refractory=name_draws(refractory, draws),
+        update=name_draws(expand(with_noise_in_order(update), subexpressions), draws),
+        step=name_draws(expand(_with_integers(model, model.step), subexpressions), draws),
+        threshold=name_draws(threshold, draws),
+        reset=name_draws(
+            expand(_with_integers(model, model.reset), subexpressions), draws, at_reset=True
+        ),
         surrogate=expand(model.surrogate, subexpressions),
         conditional=tuple(
             eq.varname
@@ -215,6 +279,7 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
             and "unless refractory" in eq.flags
             and model.refractory is not False
         ),
+        draws=tuple(draws),
     )
 
 
@@ -244,31 +309,29 @@ def refuse_unknown(model: NeuronModel, learn: Iterable[str], *, where: str = "")
             )
 
 
-def refuse_noise(model: NeuronModel) -> None:
-    """Refuse a model that is random or integrated otherwise: no gradient can be derived from it."""
-
-    def refuse(what, why, fix):
-        raise ValueError(message(what, model.name, why, fix))
-
-    if any(equation.stochastic_variables for equation in model.brian_equations.ordered):
-        refuse(
-            "the equations contain noise (xi).",
-            "A gradient belongs to one noise-free trajectory.",
-            "Simulate the model in Brian2, or remove the noise for training.",
-        )
-    strings = " ".join([model.equations, model.step, model.threshold, model.reset, model.surrogate])
-    for name in NOT_DIFFERENTIABLE:
-        if name in get_identifiers(strings):
-            refuse(
-                f"the function {name}() is random.",
-                "A gradient belongs to one noise-free trajectory.",
-                "Remove it for training.",
+def refuse_noise(model: NeuronModel, *, why: str) -> None:
+    """An error if a model is random, with the reason ``why`` its random numbers cannot be had here."""
+    if model.noise:
+        raise ValueError(
+            message(
+                f"the model has noise: {', '.join(model.noise)}.",
+                model.name,
+                why,
+                "Train it with EProp() or BPTT() and backend='engine', or remove the noise.",
             )
+        )
+
+
+def refuse_gsl(model: NeuronModel) -> None:
+    """An error if the steps of a model are not written as statements."""
     if isinstance(StateUpdateMethod.stateupdaters[model.method], GSLStateUpdater):
-        refuse(
-            f"the steps of the method '{model.method}' are taken by the GSL library.",
-            "Derivatives are taken of the statements of a step, which this method does not have.",
-            "Use method='rk4', 'exponential_euler' or another of Brian2's own.",
+        raise ValueError(
+            message(
+                f"the steps of the method '{model.method}' are taken by the GSL library.",
+                model.name,
+                "Derivatives are taken of the statements of a step, which this method does not have.",
+                "Use method='rk4', 'exponential_euler' or another of Brian2's own.",
+            )
         )
 
 
@@ -283,7 +346,25 @@ def refuse_undifferentiable(model: NeuronModel) -> None:
                 f"Give {_surrogate_by_scale(model)} or another expression, see equations.surrogates.",
             )
         )
-    refuse_noise(model)
+    if {"rand", "randn", "poisson"} & get_identifiers(model.surrogate):
+        raise ValueError(
+            message(
+                "the surrogate is random.",
+                model.name,
+                "The pseudo-derivative of a spike is a function of the state.",
+                "Remove rand() and randn() from it.",
+            )
+        )
+    if "poisson" in model.noise:
+        raise ValueError(
+            message(
+                "the function poisson() is random.",
+                model.name,
+                "A gradient belongs to a path of known draws, and those are rand(), randn() and xi.",
+                "Simulate the model in Brian2, or write its noise with them.",
+            )
+        )
+    refuse_gsl(model)
 
 
 def _surrogate_by_scale(model: NeuronModel) -> str:
@@ -387,14 +468,14 @@ def step_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> StepMap:
     Raises
     ------
     ValueError
-        If no gradient can be derived, with the reason: noise, no surrogate, a threshold that is
-        not one comparison, a method of the GSL library, a function without a known derivative.
+        If no gradient can be derived, with the reason: no surrogate, a threshold that is not one comparison,
+        a method of the GSL library, a function without a known derivative.
 
     Notes
     -----
     Every method of Brian2 that says its step as statements has a derivative, that of these statements
     (`calculus.chain`): exact, exponential_euler, euler, rk2, rk4, and heun and milstein, which without
-    noise are Euler's.
+    noise are Euler's. The gradient of a model with noise is that along the path, with its draws held fixed.
 
     Examples
     --------
@@ -436,7 +517,8 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
 
     def carried(expression: sympy.Expr, name: str) -> sympy.Expr:
         """An expression of the state before the reset, made available at the next step."""
-        moment = {*model.states, "t", "lastspike", "not_refractory"}  # another one at the next step
+        # another one at the next step
+        moment = {*model.states, "t", "lastspike", "not_refractory", *(d.name for d in code.draws)}
         if not {str(s) for s in expression.free_symbols} & moment:
             return expression
         name, text = MARK + name, to_string(expression)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosnn.calculus.step import refuse_unknown
+from neurosnn.core.draws import FIRST_DRAWS, Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.backward import Differentiates
 from neurosnn.engine.batches import BatchInput, read_batch
@@ -137,7 +138,14 @@ class Engine:
         """
         return trials.on_grid(self.net.dt) if hasattr(trials, "on_grid") else trials
 
-    def run(self, trials: Any, targets: Any = None, *, gradient: bool = False) -> BatchResult:
+    def run(
+        self,
+        trials: Any,
+        targets: Any = None,
+        *,
+        gradient: bool = False,
+        draws: Draws = FIRST_DRAWS,
+    ) -> BatchResult:
         """Loss, scores and, if asked, the gradient of a batch of trials.
 
         Parameters
@@ -148,6 +156,9 @@ class Engine:
             For a mean square error.
         gradient : bool, optional
             Whether to compute the gradient.
+        draws : Draws, optional
+            Which random numbers a network with noise gets. The gradient is that along the path, with these
+            numbers held.
 
         Returns
         -------
@@ -172,6 +183,7 @@ class Engine:
         self._call(
             batch,
             {**results, **counts, **{f"d_{key}": value for key, value in sums.items()}},
+            draws=draws,
             loss_kind=self._losses.index(type(self.loss)),
             gradient=int(gradient),
         )
@@ -196,6 +208,7 @@ class Engine:
         record: tuple[tuple[str, str], ...] = (),
         parameters: dict[tuple[str, str], np.ndarray] | None = None,
         initial: dict[tuple[str, str], np.ndarray] | None = None,
+        draws: Draws = FIRST_DRAWS,
     ) -> Simulation:
         """Simulate trials and record spikes, output and states.
 
@@ -209,6 +222,9 @@ class Engine:
             Values that differ from trial to trial, in SI units: a parameter sweep in one call.
         initial : dict of (layer, variable) to ndarray (n_trials, n), optional
             Initial values that differ from trial to trial, in SI units.
+        draws : Draws, optional
+            Which random numbers a network with noise gets; :meth:`SpikingNetwork.brian2` with the same ones
+            gives the same spikes.
 
         Returns
         -------
@@ -226,6 +242,7 @@ class Engine:
         self._call(
             batch,
             buffers,
+            draws=draws,
             loss_kind=-1,
             record_spikes=1,
             per_trial=(parameters or {}, initial or {}),
@@ -355,7 +372,10 @@ class Engine:
             synaptic=connection.synaptic,
         )
 
-    def _call(self, batch: BatchInput, buffers: dict, *, per_trial=({}, {}), **numbers) -> None:
+    def _call(
+        self, batch: BatchInput, buffers: dict, *, draws: Draws, per_trial=({}, {}), **numbers
+    ) -> None:
+        key = draws.key(self.net.seed).tolist()
         values = {
             "n_trials": batch.n_trials,
             "max_steps": int(batch.n_steps.max()),
@@ -363,6 +383,9 @@ class Engine:
             "n_threads": min(self.threads, batch.n_trials),
             "dt": float(self.net.dt),
             "max_delay": self.net.max_delay,
+            "key_0": key[0],
+            "key_1": key[1],
+            "first_trial": draws.first_trial,
             "bias": self.net.parameters.get("readout.b", np.zeros(self.net.readout.n)),
             **self._loss_constants(),
             **batch.arrays,

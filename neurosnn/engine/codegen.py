@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from neurosnn.core import draws
 from neurosnn.losses import Loss
 
 __all__ = ["ConnectionCode", "LayerCode", "network_source", "render"]
@@ -20,6 +21,7 @@ class LayerCode:
 
     Lists of pairs hold (name, expression); ``stored_...`` are the names of coefficients that vary
     and are kept for every step and neuron. With ``keeps_worth`` what an input is worth is kept as well.
+    ``draws`` and ``reset_draws`` hold (name, whether it is normal, number) of what is random.
     """
 
     index: int
@@ -38,6 +40,8 @@ class LayerCode:
     units: list = field(default_factory=list)
     update: list = field(default_factory=list)
     reset: list = field(default_factory=list)
+    draws: list = field(default_factory=list)
+    reset_draws: list = field(default_factory=list)
     scalars: list = field(default_factory=list)
     arrays: list = field(default_factory=list)
     scalar_type: dict = field(default_factory=dict)
@@ -185,6 +189,7 @@ def network_source(
         templates,
         layers=layers,
         readout=layers[-1],
+        noisy=any(layer.draws or layer.reset_draws for layer in layers),
         connections=connections,
         fields=fields,
         losses=losses,
@@ -201,7 +206,7 @@ def render(template: str, templates: Mapping[str, str], **values: Any) -> str:
     A name that a template lacks is an error. ``device`` is false for the processor's own form.
     """
     environment = _environment(tuple(sorted(templates.items())))
-    return environment.get_template(template).render(**{"device": False, **values})
+    return environment.get_template(template).render(**{"device": False, "draws": draws, **values})
 
 
 @lru_cache(maxsize=32)

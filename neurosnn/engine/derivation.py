@@ -30,6 +30,7 @@ __all__ = ["derivation_key", "determining_files", "read_derivation", "write_deri
 
 #: Modules and packages, below neurosnn, whose text determines the code that is generated.
 DETERMINES = (
+    "core/draws",
     "core/names",
     "core/statements",
     "core/symbolic",

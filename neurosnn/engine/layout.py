@@ -35,6 +35,9 @@ def batch_fields(
             "record_spikes",
             "loss_kind",
             "max_delay",
+            "key_0",
+            "key_1",
+            "first_trial",
         )
     ]
     fields.append(("dt", "double"))

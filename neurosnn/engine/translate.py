@@ -9,6 +9,7 @@ from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.step import OPEN, SPIKED, model_code
+from neurosnn.core.draws import DRAWS_OF_A_LAYER
 from neurosnn.core.symbolic import MARK, SINCE_SPIKE, statements
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type
@@ -45,6 +46,7 @@ class Translator:
         units = _units(model, code)
         self.constants: dict[str, str] = {}
         self.varying = {"t", "lastspike", *INTEGERS, *model.states}
+        self.varying |= {draw.name for draw in code.draws}
         self.hoister = Hoister(
             shared | {"dt", "N"} | set(units),
             per_neuron | {"i"},
@@ -63,6 +65,10 @@ class Translator:
             output=model.states[0],
             units=list(units.items()),
         )
+        for number, draw in enumerate(code.draws):
+            drawn = self.layer.reset_draws if draw.at_reset else self.layer.draws
+            name, place = draw.name.removeprefix(MARK), index * DRAWS_OF_A_LAYER + number
+            drawn.append((name, draw.is_normal, place))
         start = word_substitute(code.start, {"not_refractory": OPEN})
         update = "\n".join([start, code.update, code.step])
         self.layer.update = self.lines(update, code.conditional)

@@ -228,7 +228,13 @@ class Namespace:
         variables = self.resolve(plain_code(code), field=field, local=created)
         try:
             check_units_statements(plain_code(code), variables)
-        except (DimensionMismatchError, SyntaxError, TypeError, ValueError) as error:
+        except (
+            DimensionMismatchError,
+            NotImplementedError,  # two calls of rand() in one expression
+            SyntaxError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise self._inconsistent(code, field, error) from error
 
     def _inconsistent(self, code: str, field: str, error: Exception) -> ValueError:

@@ -22,16 +22,17 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 
 from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.statements import plain_code, without_comments
+from neurosnn.core.statements import without_comments
 from neurosnn.core.symbolic import expand
 from neurosnn.core.texts import check_texts
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range
 from neurosnn.model.from_group import fields_of_group
 from neurosnn.model.namespace import Namespace, parse_equations
-from neurosnn.model.neuron_checks import check_dt, check_parameters, check_strings
+from neurosnn.model.neuron_checks import check_parameters, check_strings
+from neurosnn.model.neuron_group import GroupStrings, make_group
+from neurosnn.model.noise import random_names
 from neurosnn.model.plain_data import plain_fields, read_plain_fields
-from neurosnn.model.registry import remember
 from neurosnn.model.shown import neuron_html, neuron_line
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
@@ -230,6 +231,11 @@ class NeuronModel:
         """Physical dimensions of every state, parameter and subexpression."""
         return {name: eq.dim for name, eq in self.brian_equations.items()}
 
+    @cached_property
+    def noise(self) -> tuple[str, ...]:
+        """What is random in a step: ``xi``, ``rand`` and the like, as they are called in the strings."""
+        return random_names(self)
+
     def is_real(self, name: str) -> bool:
         """Whether a state is a real number: no gradient goes through a truth value or an integer."""
         return bool(self.brian_equations[name].var_type == "float")
@@ -287,37 +293,7 @@ class NeuronModel:
             If a parameter or an initial value is an array whose length is not `n`, or for another
             `dt` than the model's.
         """
-        if dt is not None:
-            check_dt(self, dt, where=f"{self.name}.group")
-        for key, value in (*self.parameters.items(), *self.initial.items()):
-            if np.ndim(value) and np.shape(value) != (n,):
-                raise ValueError(
-                    message(
-                        f"{key} has {np.shape(value)} values for {n} neurons.",
-                        self.name,
-                        "A parameter has one value, or one for each neuron.",
-                        f"Give {key} {n} values.",
-                    )
-                )
-        group = NeuronGroup(
-            n,
-            self.brian_equations,
-            threshold=self.threshold or None,
-            reset=plain_code(self.reset) if self.threshold else None,
-            refractory=self.refractory,
-            method=self.method,
-            namespace={},
-            name=name,
-            dtype=dtype,
-            dt=self.dt if dt is None else dt,
-        )
-        if self.step.strip():
-            code = plain_code(self.step)
-            group.run_regularly(code, when="groups", order=1, name=f"{group.name}_step")
-        for key, value in (*self.parameters.items(), *self.initial.items()):
-            setattr(group, key, value)
-        remember(group, self)
-        return group
+        return make_group(self, GroupStrings.of(self), n, name=name, dtype=dtype, dt=dt)
 
     def with_parameters(self, **values) -> NeuronModel:
         """The same model with other parameter values.

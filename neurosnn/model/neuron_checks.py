@@ -23,6 +23,7 @@ from neurosnn.model.namespace import (
     check_names,
     parse_equations,
 )
+from neurosnn.model.noise import check_noise
 from neurosnn.model.subexpression_reads import check_subexpression_reads
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def check_strings(model: NeuronModel) -> None:
         names.check_statements(getattr(model, field), field=field)
         _check_writes(model, field)
         check_subexpression_reads(model, field)
+    check_noise(model)
     if isinstance(model.refractory, str):
         if names.dimensions_of(model.refractory, field="refractory") is not second.dim:
             names.check_condition(model.refractory, field="refractory")

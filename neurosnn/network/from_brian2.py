@@ -12,11 +12,12 @@ from brian2.core.network import Network
 from brian2.core.spikesource import SpikeSource
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
 from brian2.groups.neurongroup import NeuronGroup
+from brian2.input.poissongroup import PoissonGroup
 from brian2.monitors.ratemonitor import PopulationRateMonitor
 from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
 from brian2.synapses.synapses import Synapses, SynapticPathway
-from brian2.units.allunits import second
+from brian2.units.allunits import hertz, second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
 
@@ -92,7 +93,7 @@ def read_graph(
     objects = list(network.objects if isinstance(network, Network) else network)
     groups = sorted((one for one in objects if isinstance(one, NeuronGroup)), key=_name)
     synapses = [one for one in objects if isinstance(one, Synapses)]
-    sources = _sources(objects, inputs)
+    sources, drawing = _sources(objects, inputs)
     for one in objects:
         if not isinstance(one, (NeuronGroup, SpikeSource, Synapses, *WATCHERS)):
             raise _cannot(
@@ -100,7 +101,7 @@ def read_graph(
                 "A graph has populations, projections and sources of spikes; monitors are left out.",
                 "Leave it out of the network that is read.",
             )
-    dt = _time_step([*groups, *synapses])
+    dt = _time_step([*groups, *drawing, *synapses])
     for one in synapses:  # before the groups, which contain what changes in their synapses
         _check_synapses(one)
     output = _readout(groups, readout)
@@ -119,7 +120,8 @@ def read_graph(
         for group in groups
         if group is not output
     }
-    ends = {group.name: group.name for group in groups}
+    populations |= {group.name: _poisson_neurons(group) for group in drawing}
+    ends = {group.name: group.name for group in (*groups, *drawing)}
     if output is not None:
         ends[output.name] = "readout"
         model = dataclasses.replace(models[output.name], dt=None)
@@ -165,15 +167,17 @@ def _check_keys(surrogate: Mapping[str, str], groups: Iterable[str]) -> None:
 # -- groups ---------------------------------------------------------------------------------------
 
 
-def _sources(objects: list[Any], inputs: Sequence[str] | None) -> list[Any]:
-    """The sources of spikes that are not neurons, in the order in which they are named."""
+def _sources(
+    objects: list[Any], inputs: Sequence[str] | None
+) -> tuple[list[Any], list[PoissonGroup]]:
+    """The sources of spikes that are inputs, as they are named, and those that draw their own spikes."""
     found = {
         one.name: one
         for one in sorted((o for o in objects if isinstance(o, SpikeSource)), key=_name)
         if not isinstance(one, NeuronGroup) and owner_of(one) is one
     }
     if inputs is None:
-        return list(found.values())
+        return list(found.values()), []
     names = [inputs] if isinstance(inputs, str) else list(inputs)
     for name in names:
         if name not in found:
@@ -182,14 +186,34 @@ def _sources(objects: list[Any], inputs: Sequence[str] | None) -> list[Any]:
                 "Its spikes become those of the trials.",
                 did_you_mean(name, found) or "It must be in the network.",
             )
-    left = [name for name in found if name not in names]
+    rest = {name: source for name, source in found.items() if name not in names}
+    left = [name for name, source in rest.items() if not isinstance(source, PoissonGroup)]
     if left:
         raise _cannot(
             f"'{left[0]}' is not among the inputs.",
             "Its spikes would be lost.",
             f"Add '{left[0]}' to inputs, or leave it out of the network that is read.",
         )
-    return [found[name] for name in names]
+    return [found[name] for name in names], list(rest.values())
+
+
+def _poisson_neurons(group: PoissonGroup) -> Population:
+    """A PoissonGroup as neurons with Brian2's own threshold, which draws anew in each step."""
+    if isinstance(group._rates, str) or not group.active or group.when != "thresholds":
+        raise _cannot(
+            f"the PoissonGroup '{group.name}' has rates that change, or a place of its own in the schedule.",
+            "As a population it has constant rates and fires in slot 'thresholds'.",
+            f"Add '{group.name}' to inputs, and let trials have its spikes.",
+        )
+    model = NeuronModel(
+        name="Poisson neuron",
+        equations="rates : Hz",
+        threshold="rand() < rates*dt",
+        inputs=("rates",),
+        surrogate="0*rates*second",  # nothing is learned through spikes that depend on nothing
+        initial={"rates": Quantity(np.array(group.variables["rates"].get_value()), dim=hertz.dim)},
+    )
+    return Population(model, group.N)
 
 
 def _readout(groups: list[NeuronGroup], readout: Readout | str) -> NeuronGroup | None:

@@ -14,6 +14,7 @@ from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.arguments import explained
+from neurosnn.core.draws import Draws
 from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.model.neuron_checks import check_dt
@@ -251,7 +252,8 @@ class SpikingNetwork:
             The readout, whose weights are drawn; or the name of a group without threshold that is one.
         inputs : sequence of str, optional
             Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup), whose neurons become
-            the channels of the trials, one source after the other; all of them, by name, if None.
+            the channels of the trials, one source after the other; all of them, by name, if None. A
+            PoissonGroup that is not among them becomes a population that draws its spikes.
         learn : sequence of str, optional
             What is learned besides the readout's weights: "synapses.w" what the Synapses of that name
             add where they read their variable w, "synapses.delay" their delays. All else stays as it is.
@@ -337,6 +339,11 @@ class SpikingNetwork:
         )
 
     @property
+    def noisy(self) -> bool:
+        """Whether a model draws random numbers in its steps."""
+        return any(part.model.noise for part in (*self.layers, self.readout))
+
+    @property
     def is_stack(self) -> bool:
         """Whether it is a stack of layers, and no other graph."""
         return all(isinstance(layer, Layer) for layer in self.layers)
@@ -417,7 +424,12 @@ class SpikingNetwork:
         return read_inputs(self, inputs).trial_times
 
     def brian2(
-        self, inputs: Any = None, *, record: Iterable[str] = (), dtype: Any = None
+        self,
+        inputs: Any = None,
+        *,
+        record: Iterable[str] = (),
+        dtype: Any = None,
+        draws: Draws | None = None,
     ) -> Network:
         """The network as a stock Brian2 network.
 
@@ -431,6 +443,9 @@ class SpikingNetwork:
             "spikes", names of states, and "output" for the readout's output.
         dtype : dtype, optional
             Floating-point type of the states and weights, Brian2's default if None.
+        draws : Draws, optional
+            The random numbers of a network with noise: the engine's, which tables hold (8 bytes a neuron,
+            step and call). If None Brian2 draws its own, as ``brian2.seed`` says.
 
         Returns
         -------
@@ -463,7 +478,7 @@ class SpikingNetwork:
         """
         from neurosnn.network.simulation import build
 
-        return build(self, inputs, record=record, dtype=dtype)
+        return build(self, inputs, record=record, dtype=dtype, draws=draws)
 
     def save(self, path: str | Path) -> None:
         """Write the network to an npz file (no pickle); an existing file is replaced at once.

@@ -19,13 +19,16 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
+from neurosnn.core.draws import Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.names import FreeNames
 from neurosnn.core.statements import without_comments
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
+from neurosnn.model.neuron_group import GroupStrings, make_group
 from neurosnn.model.registry import remember
 from neurosnn.network.compiling import ToldNetwork, telling_of_compilation
+from neurosnn.network.replay import Replay
 
 if TYPE_CHECKING:
     from neurosnn.network.connection import Connection
@@ -176,14 +179,21 @@ def _check_number(n_trials: int) -> None:
 
 
 def build(
-    net: SpikingNetwork, inputs: Any, *, record: Iterable[str] = (), dtype: Any = None
+    net: SpikingNetwork,
+    inputs: Any,
+    *,
+    record: Iterable[str] = (),
+    dtype: Any = None,
+    draws: Draws | None = None,
 ) -> Network:
     """The objects of a network; see `SpikingNetwork.brian2`."""
     with telling_of_compilation():
-        return _build(net, inputs, record, dtype)
+        return _build(net, inputs, record, dtype, draws)
 
 
-def _build(net: SpikingNetwork, inputs: Any, record: Iterable[str], dtype: Any) -> Network:
+def _build(
+    net: SpikingNetwork, inputs: Any, record: Iterable[str], dtype: Any, draws: Draws | None
+) -> Network:
     record = (record,) if isinstance(record, str) else tuple(record)
     given = read_inputs(net, inputs)
     trial_times = given.trial_times
@@ -197,16 +207,19 @@ def _build(net: SpikingNetwork, inputs: Any, record: Iterable[str], dtype: Any) 
     _check_record(record, own)
     dt = own_dt(net)
     groups = {"input": input_group(net, given, dt, dtype)}
-    for name, (model, n) in models.items():
-        if len(trial_times.n_steps) == 1:
-            groups[name] = model.group(n, name=name, dtype=dtype, dt=dt)
-            continue
-        restarted, code = restarting(model, trial_times)
-        groups[name] = restarted.group(n, name=name, dtype=dtype, dt=dt)
+    for index, (name, (model, n)) in enumerate(models.items()):
+        several = len(trial_times.n_steps) > 1
+        started, code = restarting(model, trial_times) if several else (model, "")
+        strings = GroupStrings.of(started)
+        if draws is not None and model.noise:
+            replay = Replay(net, draws, trial_times, index, n)
+            strings, code = replay.strings(started, code)
+        groups[name] = make_group(started, strings, n, name=name, dtype=dtype, dt=dt)
         remember(groups[name], model)
-        groups[name].run_regularly(
-            code, dt=trial_times.period * net.dt, when="start", order=-1, name=f"{name}_restart"
-        )
+        if several:
+            groups[name].run_regularly(
+                code, dt=trial_times.period * net.dt, when="start", order=-1, name=f"{name}_restart"
+            )
     objects = list(groups.values())
     for order, connection in enumerate(net.connections.values()):
         objects += _synapses(net, connection, groups, order, dt, dtype)

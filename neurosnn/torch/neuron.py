@@ -108,7 +108,8 @@ class TorchNeuron(torch.nn.Module):
         changing: tuple[str, ...] = (),
     ):
         super().__init__()
-        (refuse_undifferentiable if model.spikes else refuse_noise)(model)
+        refuse_noise(model, why="A module draws no random numbers.")
+        refuse_undifferentiable(model)
         self.model, self.dt, self.transforms = model, dt, dict(transforms)
         self.changing = changing
         code = model_code(model)

@@ -12,6 +12,7 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import check_whole
 from neurosnn.engine import Engine
 from neurosnn.losses import Loss
+from neurosnn.training.backends import in_batches
 from neurosnn.training.batches import TrialSource, steps_of
 from neurosnn.training.confusion import Confusion, confusion_matrix
 from neurosnn.training.recording import Recording, record_trials, simulate_outputs
@@ -56,8 +57,8 @@ class Answers:
         source = self._check(trials, targets, "Trainer.scores")
         return np.concatenate(
             [
-                self.backend.run(part.trials, targets=part.targets).scores
-                for part in source.batches(batch_size)
+                self.backend.run(part.trials, targets=part.targets, **draws).scores
+                for part, draws in in_batches(self.net, source, batch_size)
             ]
         )
 
@@ -86,7 +87,7 @@ class Answers:
                 np.argmax(self.scores(trials, targets=targets, batch_size=batch_size), axis=-1)
             )
         source = self._inputs(trials, "Trainer.predict")
-        outputs, n_steps = simulate_outputs(self._simulator(), source, batch_size)
+        outputs, n_steps = simulate_outputs(self._simulator(), self.net, source, batch_size)
         inside = np.arange(outputs.shape[1]) < n_steps[:, None]
         if self.loss.decides_steps:
             return np.asarray(np.argmax(outputs[inside], axis=-1))
@@ -119,7 +120,7 @@ class Answers:
         """
         check_whole("batch_size", batch_size, 1, where=_WHERE)
         source = self._inputs(trials, "Trainer.outputs")
-        return simulate_outputs(self._simulator(), source, batch_size)[0]
+        return simulate_outputs(self._simulator(), self.net, source, batch_size)[0]
 
     def record(
         self, trials: Any, what: Sequence[str] | str = ("spikes",), *, batch_size: int = 256

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from neurosnn.core.draws import Draws
 from neurosnn.core.messages import did_you_mean, message, warn
 from neurosnn.cuda import CudaEngine
 from neurosnn.engine import Engine, compiler
 from neurosnn.losses import Loss
 from neurosnn.rules import Rule
 from neurosnn.rules.base import as_rule
+from neurosnn.training.batches import TrialSource
 
 __all__ = [
     "BACKENDS",
     "Backend",
     "Settings",
+    "draws_for",
+    "in_batches",
     "make_backend",
     "summary",
 ]
@@ -39,7 +43,10 @@ class Settings(NamedTuple):
 
 
 class Backend(Protocol):
-    """What runs a batch of trials."""
+    """What runs a batch of trials.
+
+    For a network with noise ``run`` is called with ``draws=`` as well, a :class:`neurosnn.core.draws.Draws`.
+    """
 
     def run(self, trials: Any, targets: Any = None, *, gradient: bool = False) -> Any:
         """Loss, decisions and, if asked, the gradient of some trials."""
@@ -116,6 +123,19 @@ def _choose(net: Any, rule: Rule) -> str:
         )
         return "brian2"
     return "engine"
+
+
+def draws_for(net: Any, **numbers: int) -> dict[str, Draws]:
+    """The argument ``draws`` of a call of a backend, if ``net`` has noise; ``numbers`` are those of Draws."""
+    return {"draws": Draws(**numbers)} if net.noisy else {}
+
+
+def in_batches(
+    net: Any, source: TrialSource, size: int
+) -> Iterator[tuple[TrialSource, dict[str, Draws]]]:
+    """The trials of a ``source`` in batches of a ``size``, each trial with the same draws in every call."""
+    for number, part in enumerate(source.batches(size)):
+        yield part, draws_for(net, first_trial=number * size)
 
 
 def summary(results: Sequence[tuple[Any, int]]) -> dict[str, float]:

@@ -154,7 +154,7 @@ def find_learning_rate(
             while len(queue) < min(batch_size, len(source)):
                 queue = np.concatenate([queue, rng.permutation(len(source))])
             part, queue = source.take(queue[:batch_size]), queue[batch_size:]
-            result = trainer.backend.run(part.trials, targets=part.targets, gradient=True)
+            result = trainer._run(part)
             loss = float(result.loss)
             mean = _MEMORY * mean + (1 - _MEMORY) * loss
             now = mean / (1 - _MEMORY ** (k + 1))

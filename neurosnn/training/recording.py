@@ -10,6 +10,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.data.spike_trials import SpikeTrials
+from neurosnn.training.backends import in_batches
 
 __all__ = ["Recording", "record_trials", "simulate_outputs"]
 
@@ -46,9 +47,13 @@ class Recording(NamedTuple):
         return f"Recording: {', '.join([*parts, *self.states])}"
 
 
-def simulate_outputs(engine: Any, source: Any, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+def simulate_outputs(
+    engine: Any, net: Any, source: Any, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Readout (n_trials, longest, n_out) of the trials of a ``source``, and the length of each."""
-    results = [engine.simulate(part.trials) for part in source.batches(batch_size)]
+    results = [
+        engine.simulate(part.trials, **draws) for part, draws in in_batches(net, source, batch_size)
+    ]
     n_steps = np.concatenate([result.n_steps for result in results])
     return _joined([result.output for result in results], n_steps), n_steps
 
@@ -56,7 +61,10 @@ def simulate_outputs(engine: Any, source: Any, batch_size: int) -> tuple[np.ndar
 def record_trials(engine: Any, net: Any, source: Any, what: Any, batch_size: int) -> Recording:
     """See :meth:`Trainer.record`."""
     spikes, output, states = _read_names(net, what)
-    results = [engine.simulate(part.trials, record=states) for part in source.batches(batch_size)]
+    results = [
+        engine.simulate(part.trials, record=states, **draws)
+        for part, draws in in_batches(net, source, batch_size)
+    ]
     n_steps = np.concatenate([result.n_steps for result in results])
     models = {layer.name: layer.model for layer in net.layers} | {"readout": net.readout.model}
     dt = float(net.dt)

@@ -13,7 +13,7 @@ from neurosnn.core.messages import described, message
 from neurosnn.core.values import check_whole, dtype_name
 from neurosnn.losses import Loss, as_loss
 from neurosnn.training.answers import Answers
-from neurosnn.training.backends import make_backend, summary
+from neurosnn.training.backends import draws_for, in_batches, make_backend, summary
 from neurosnn.training.base import BaseTrainer
 from neurosnn.training.batches import TrialSource, check_classes, numbered, steps_of
 from neurosnn.training.checkpoint import network_fingerprint, setting_text
@@ -208,8 +208,12 @@ class Trainer(Answers, BaseTrainer):
             By the names of ``net.parameters``, in SI values; not clipped.
         """
         source = self._check(batch, targets, "Trainer.gradient")
-        result = self.backend.run(source.trials, targets=source.targets, gradient=True)
-        return dict(result.gradient)
+        return dict(self._run(source).gradient)
+
+    def _run(self, source: TrialSource) -> Any:
+        """Loss and gradient of the trials of a ``source``, with the draws of the next update."""
+        draws = draws_for(self.net, presentation=self.updates + 1)
+        return self.backend.run(source.trials, targets=source.targets, gradient=True, **draws)
 
     def step(self, batch: Any, targets: Any = None) -> dict[str, float]:
         """One update from some trials, for a loop of your own.
@@ -236,7 +240,7 @@ class Trainer(Answers, BaseTrainer):
         """
         source = self._check(batch, targets, "Trainer.step")
         self._learns_from(source)
-        result = self.backend.run(source.trials, targets=source.targets, gradient=True)
+        result = self._run(source)
         place = f"update {self.updates + 1}"
         gradient = self._updates.check(result.gradient, result.loss, place)
         with uninterrupted():
@@ -249,6 +253,8 @@ class Trainer(Answers, BaseTrainer):
         self, trials: Any, *, targets: Any = None, batch_size: int = 256
     ) -> dict[str, float]:
         """Loss, accuracy and firing rates on trials; nothing is learned.
+
+        A network with noise gets the same random numbers in every call, see ``docs/noise.md``.
 
         Parameters
         ----------
@@ -272,8 +278,8 @@ class Trainer(Answers, BaseTrainer):
     def _evaluate(self, source: TrialSource, batch_size: int) -> dict[str, float]:
         """As :meth:`evaluate`, for the trials of a checked ``source`` in batches of ``batch_size``."""
         results = [
-            (self.backend.run(part.trials, targets=part.targets), len(part))
-            for part in source.batches(batch_size)
+            (self.backend.run(part.trials, targets=part.targets, **draws), len(part))
+            for part, draws in in_batches(self.net, source, batch_size)
         ]
         values = summary(results) | regression(source, results, self.loss, self.net.dt)
         seconds = float(steps_of(source.trials, self.net.dt).sum()) * float(self.net.dt)

@@ -58,7 +58,7 @@ class TrialLearner(ArrayLearner):
         """That of the rule, on the trials of the ``index`` as the augmentations change them."""
         trainer = self.trainer
         part = self._train.take(index).augmented(trainer.augment, trainer.random)
-        result = trainer.backend.run(part.trials, targets=part.targets, gradient=True)
+        result = trainer._run(part)
         return trainer._updates.check(result.gradient, result.loss, place), result, part
 
     def update(self, gradient: tuple[Gradient, Any, TrialSource], moment: float) -> Batch:

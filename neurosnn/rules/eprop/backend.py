@@ -9,6 +9,7 @@ import numpy as np
 from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.monitors.statemonitor import StateMonitor
 
+from neurosnn.calculus.step import refuse_noise
 from neurosnn.core.messages import message
 from neurosnn.engine.backend import BatchResult
 from neurosnn.engine.batches import BatchInput, read_batch
@@ -45,8 +46,8 @@ class OnlineBackend:
     Raises
     ------
     ValueError
-        If no gradient can be derived from a model, or if the outputs of the readout are not all the
-        same linear filter of spikes.
+        If no gradient can be derived from a model, if one has noise, or if the outputs of the readout are
+        not all the same linear filter of spikes.
 
     Notes
     -----
@@ -77,6 +78,11 @@ class OnlineBackend:
                     "Its synapses carry the traces of weights.",
                     "Use backend='engine', or leave learn out of the layers.",
                 )
+            )
+        for part in (*net.layers, net.readout):
+            refuse_noise(
+                part.model,
+                why="A batch is simulated twice, and synapses in Brian2 do not see the draws of neurons.",
             )
         self.feedback = feedback_of(net, rule)
         self.parameters: dict[str, np.ndarray] = {}

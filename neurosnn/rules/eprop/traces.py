@@ -21,6 +21,7 @@ from neurosnn.calculus.step import (
     StepMap,
     model_code,
     pseudo_derivative,
+    refuse_noise,
     simplify,
     step_map,
 )
@@ -162,6 +163,10 @@ def online_equations(
                 did_you_mean(channel, model.inputs),
             )
         )
+    refuse_noise(
+        model,
+        why="Synapses in Brian2 do not see the draws of their neurons, which the traces depend on.",
+    )
     names = eprop_names(model, taken)
     return _Writer(model, step_map(model), threshold, known, names).write(
         channel, readout_filter, amplitude, rate

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurosnn.calculus.step import refuse_noise
 from neurosnn.core.messages import message
 from neurosnn.engine.backward import package_templates
 from neurosnn.engine.codegen import LayerCode, render
@@ -86,6 +87,11 @@ class EquilibriumEngine:
             for name, (model, n) in net.layers.items()
             if name != "input" or net.input == "spikes"
         }
+        for part in self._parts.values():
+            refuse_noise(
+                part.model,
+                why="Two phases of a trial are compared, and would have different draws.",
+            )
         self._layers = {
             name: LayerTranslator(k, name, part.model, REAL[self.dtype.name]).finish()
             for k, (name, part) in enumerate(self._parts.items())
