@@ -319,9 +319,16 @@ def stray():
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda: read(*some("dx/dt = -x/(10*ms) : 1 (event-driven)", "x += 1")), "changes in time"),
+        (lambda: read(*some("dx/dt = -x/(10*ms) : 1 (event-driven)", "x += 1")), "sends nothing"),
         (lambda: read(*some("x : 1", "v += x", "x += 1")), "'post' of 'synapses' runs at"),
-        (lambda: read(*some("x : 1", "x += 1\nv += x")), "a spike runs 'x += 1'"),
+        (lambda: read(*some("x : 1", "x += 1\nv = x")), "a spike runs 'v = x'"),
+        (lambda: read(*some("x : 1", "x += v_post\nv += x")), "it reads 'v_post'"),
+        (
+            lambda: read(*some("w : 1\nu_post = w : 1 (summed)", "w += 1")),
+            "a sum over the synapses",
+        ),
+        (lambda: read(*some("u_post = v_pre - v_post : 1 (summed)", "")), "of a gap junction"),
+        (lambda: read(*some("x : 1", {"a": "x += 1; v += x", "b": "v += x"})), "2 pathways"),
         (lambda: read(*some("", "v = 1")), "a spike runs 'v = 1'"),
         (lambda: read(*some("", "v += u_post")), "depends on 'u_post'"),
         (lambda: read(*some("", "v += rand()")), "not a constant"),
@@ -344,7 +351,7 @@ def stray():
     ],
 )
 def test_what_a_graph_cannot_hold_is_refused_by_name(make, what):
-    with pytest.raises(ValueError, match="from_brian2") as refused:
+    with pytest.raises(ValueError, match="from_brian2|synapse synapses") as refused:
         make()
     assert what in str(refused.value)
     assert len(str(refused.value)) <= 600

@@ -43,12 +43,16 @@ class Backward(ABC):
         Arrays that are learned besides the network's.
     learns_delays : bool
         Whether it fills ``g.delay_<connection>``.
+    follows_synapses : bool
+        Whether it follows the states of synapses that have any: the gradient of their weights, and of what
+        spikes leave in them.
     threaded : bool
         Whether its templates are written in the words of ``engine/machine.jinja``, so that the threads of a
         graphics processor may share a trial. Say so in the class that has the templates.
     """
 
     learns_delays: ClassVar[bool] = False
+    follows_synapses: ClassVar[bool] = False
     threaded: ClassVar[bool] = False
     numbers: Mapping[str, float]
     parameters: Mapping[str, np.ndarray]

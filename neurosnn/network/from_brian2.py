@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from brian2.core.network import Network
 from brian2.core.spikesource import SpikeSource
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
+from brian2.equations.equations import SUBEXPRESSION
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.monitors.ratemonitor import PopulationRateMonitor
 from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
-from brian2.synapses.synapses import Synapses, SynapticPathway
+from brian2.synapses.synapses import StateUpdater, Synapses, SynapticPathway
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
@@ -29,6 +29,7 @@ from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
 from neurosnn.network.projection import Projection
+from neurosnn.network.synapse_states import has_states, own_names, sends, sent_by_states
 
 __all__ = ["Graph", "read_graph"]
 
@@ -279,27 +280,40 @@ def _projections(
     delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
     # Brian2 rounds half a step up
     steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
+    states = has_states(synapses)
     statements = split_statements(pathway.code)
+    if states:
+        statements = _of_neurons_only(synapses, statements)
     for statement in statements:
-        variable = _target_of(synapses, statement)
-        amount = _amount(synapses, statement, namespace)
+        variable, synapse, weight = _target_of(synapses, statement), None, statement
+        if states:
+            synapse, weight = sent_by_states(synapses, pathway, statement, namespace)
+        amount = _amount(synapses, weight, namespace)
         chosen = learned.get(synapses.name, set())
-        learn = ("w",) if chosen & get_identifiers(statement.expression) else ()
+        learn = ("w",) if chosen & get_identifiers(weight.expression) else ()
         learn += ("delay",) if "delay" in chosen else ()
         base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
         if pathway.name != f"{synapses.name}_pre":
             base += f"_{pathway.objname}"
         if ends[target.name] == "readout":
-            weight = _full(synapses, pre, post, amount, steps)
+            if synapse is not None:
+                raise _cannot(
+                    f"'{synapses.name}' reaches the readout and has states.",
+                    "The readout reads the spikes themselves.",
+                    "Put a group between them, or let the readout have the dynamics.",
+                    synapses.name,
+                )
+            matrix = _full(synapses, pre, post, amount, steps)
             yield Projection(
                 ends[source.name],
                 "readout",
                 name=base,
                 input=variable,
-                weight=Quantity(weight, dim=target.variables[variable].dim),
+                weight=Quantity(matrix, dim=target.variables[variable].dim),
                 learn=learn,
             )
             continue
+        unit = target.variables[variable].dim if synapse is None else synapse.weight_dimensions
         for occurrence, k in enumerate(_without_twins(pre, post)):
             yield Projection(
                 ends[source.name],
@@ -307,7 +321,8 @@ def _projections(
                 name=base if not occurrence else f"{base}_{occurrence + 1}",
                 input=variable,
                 connectivity=(pre[k] + first.get(source.name, 0), post[k]),
-                weight=Quantity(amount[k], dim=target.variables[variable].dim),
+                weight=Quantity(amount[k], dim=unit),
+                synapse=synapse,
                 delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
                 autapses=True,
                 learn=learn,
@@ -334,21 +349,39 @@ def _full(
 
 def _check_synapses(synapses: Synapses) -> None:
     check_as_it_stands(synapses, partial(_cannot, where=synapses.name))
-    dynamic = [name for name, eq in synapses.equations.items() if eq.type == DIFFERENTIAL_EQUATION]
-    dynamic += list(synapses.event_driven.names if synapses.event_driven is not None else ())
-    dynamic += list(synapses.summed_updaters)
-    parts = synapses.contained_objects
-    dynamic += [part.name for part in parts if not isinstance(part, SynapticPathway)]
-    if dynamic:
+    for name, updater in synapses.summed_updaters.items():
+        read = get_identifiers(str(updater.expression.code))
+        gap = any(
+            f"{one.removesuffix('_post')}_pre" in read for one in read if one.endswith("_post")
+        )
         raise _cannot(
-            f"'{dynamic[0]}' of '{synapses.name}' changes in time.",
-            "A projection sends constant weights; what a rule learns is in net.parameters.",
-            "Read what the synapses learn with PlasticityRule.from_synapses, and put other dynamics into "
-            "the neurons.",
+            f"'{name}' of '{synapses.name}' is "
+            + (
+                "the current of a gap junction." if gap else "a sum over the synapses in each step."
+            ),
+            "A projection sends something when a spike arrives.",
+            "Let spikes open a conductance of the neurons, see equations.receptors.",
             synapses.name,
         )
+    kinds = (SynapticPathway, StateUpdater)
+    for part in synapses.contained_objects:
+        if not isinstance(part, kinds):
+            raise _cannot(
+                f"'{part.name}' of '{synapses.name}' changes in time.",
+                "The states of a projection's synapses move by equations and at presynaptic spikes.",
+                "Read what the synapses learn with PlasticityRule.from_synapses, and put other dynamics "
+                "into the neurons.",
+                synapses.name,
+            )
     for pathway in synapses._pathways:
         _check_pathway(synapses, pathway)
+    if has_states(synapses) and len(synapses._pathways) != 1:
+        raise _cannot(
+            f"'{synapses.name}' has {len(synapses._pathways)} pathways and states.",
+            "The states of a projection follow the spikes of one pathway.",
+            "Write all of it in one on_pre.",
+            synapses.name,
+        )
 
 
 def _check_pathway(synapses: Synapses, pathway: Any) -> None:
@@ -369,10 +402,23 @@ def _check_pathway(synapses: Synapses, pathway: Any) -> None:
         )
 
 
+def _of_neurons_only(synapses: Synapses, statements: list[Statement]) -> list[Statement]:
+    """The statements that write to the neurons."""
+    sent = [one for one in statements if sends(synapses, one)]
+    if not sent:
+        raise _cannot(
+            f"a spike of '{synapses.name}' changes '{statements[0].variable}' and sends nothing.",
+            "A projection adds something to a variable of its target.",
+            "Add what is sent to the code, or leave the synapses out.",
+            synapses.name,
+        )
+    return sent
+
+
 def _target_of(synapses: Synapses, statement: Statement) -> str:
     """The variable of the target that a statement adds to."""
     variable = statement.variable.removesuffix("_post")
-    own = statement.variable in synapses.equations.names
+    own = statement.variable in own_names(synapses)
     known = variable in owner_of(synapses.target).variables
     if own or not known or statement.operation not in ("+=", "-="):
         raise _cannot(

@@ -120,10 +120,11 @@ def _check_readout(projection: Projection) -> None:
                 "Put a population between them.",
             )
         )
-    if projection.delayed or not projection.full or projection.sign is not None:
+    settings = (projection.sign, projection.synapse)
+    if projection.delayed or not projection.full or settings != (None, None):
         raise ValueError(
             message(
-                "delay, connectivity or sign of a projection to the readout.",
+                "delay, connectivity, sign or synapse of a projection to the readout.",
                 projection.where,
                 "The readout reads the spikes of all neurons of a population at once, with weights of "
                 "either sign.",
@@ -144,12 +145,23 @@ def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:
             )
         )
     for projection in projections:
-        if projection.source == "input" and net.input.real_valued and projection.delayed:
+        if projection.source != "input" or not net.input.real_valued:
+            continue
+        if projection.delayed:
             raise ValueError(
                 message(
                     "delays of real-valued input.",
                     projection.where,
                     "They delay spikes.",
                     "Shift the frames of the trials instead.",
+                )
+            )
+        if projection.synapse is not None:
+            raise ValueError(
+                message(
+                    "synapse of real-valued input.",
+                    projection.where,
+                    "Its states follow spikes.",
+                    "Leave it out, or use an input of spikes.",
                 )
             )

@@ -1,0 +1,160 @@
+"""Brian2 Synapses with states as the strings of a projection, one for each variable that a spike adds to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from brian2.equations.equations import PARAMETER, SUBEXPRESSION, Equations
+from brian2.synapses.synapses import Synapses
+from brian2.units.fundamentalunits import DIMENSIONLESS, get_dimensions
+from brian2.utils.stringtools import get_identifiers
+
+from neurosnn.core.names import FreeNames
+from neurosnn.core.statements import Statement, assigned, split_statements
+from neurosnn.core.symbolic import expand, symbol, to_string, to_symbolic
+from neurosnn.core.units import si_unit
+from neurosnn.model import PlasticityRule
+from neurosnn.model.from_group import constants_of_script
+from neurosnn.model.from_synapses import fields_of_synapses
+from neurosnn.model.namespace import Namespace
+from neurosnn.model.pathways import equation_text
+
+__all__ = ["SentByStates", "has_states", "own_names", "sends", "sent_by_states"]
+
+
+class SentByStates(NamedTuple):
+    """What one statement sends.
+
+    Attributes
+    ----------
+    rule : PlasticityRule
+        Synapses that send it in proportion to their weight.
+    weight : Statement
+        A statement that adds the weight alone; nothing in it changes in time.
+    """
+
+    rule: PlasticityRule
+    weight: Statement
+
+
+def own_names(synapses: Synapses) -> set[str]:
+    """Variables of the synapses: Brian2 keeps the event-driven ones apart."""
+    event_driven = synapses.event_driven
+    return {*synapses.equations.names, *(() if event_driven is None else event_driven.names)}
+
+
+def has_states(synapses: Synapses) -> bool:
+    """Whether a spike does more than to add constants: variables move or are assigned."""
+    written = set().union(*(assigned(pathway.code) for pathway in synapses._pathways))
+    own = own_names(synapses) | (written - set(synapses.variables))
+    return bool(synapses.equations.diff_eq_names or synapses.event_driven or written & own)
+
+
+def sends(synapses: Synapses, statement: Statement) -> bool:
+    """Whether a statement writes to the neurons."""
+    return statement.variable in set(synapses.variables) - own_names(synapses)
+
+
+def sent_by_states(
+    synapses: Synapses, pathway: Any, statement: Statement, namespace: Mapping[str, Any]
+) -> SentByStates:
+    """The synapses that send what one statement of a pathway adds, and nothing else.
+
+    Parameters
+    ----------
+    synapses : Synapses
+        The synapses.
+    pathway : SynapticPathway
+        Their only one.
+    statement : Statement
+        One that adds to a variable of the target.
+    namespace : mapping
+        Where constants of the script are looked up.
+
+    Returns
+    -------
+    SentByStates
+        A rule, and its weight.
+
+    Raises
+    ------
+    ValueError
+        If the synapses have something that no PlasticityRule can have.
+    """
+    fields = fields_of_synapses(synapses, namespace, {"weight": "w"})
+    equations = Equations(fields["equations"])
+    subexpressions = {
+        eq.varname: eq.expr.code for eq in equations.values() if eq.type == SUBEXPRESSION
+    }
+    moving = assigned(pathway.code) | set(equations.diff_eq_names)
+    expression = expand(statement.expression, subexpressions)
+    weights = [
+        name
+        for name, eq in equations.items()
+        if eq.type == PARAMETER and "shared" not in eq.flags and name not in moving
+    ]
+    read = get_identifiers(expression)
+    weights = [name for name in weights if name in read]
+    of_neurons = read & set(synapses.variables) - own_names(synapses)
+    more = ""
+    if len(weights) == 1 and of_neurons <= {"t", "dt"}:
+        name, amount = weights[0], weights[0]
+    else:  # all that is constant becomes the weight
+        taken = {*synapses.variables, *equations.names, *fields["parameters"]}
+        name = FreeNames(taken)("w")
+        moved = [symbol(one) for one in (*moving, "t")]
+        constant, rest = to_symbolic(expression).as_independent(*moved, as_Add=False)
+        amount, expression = to_string(constant), f"{name}*({to_string(rest)})"
+        more = f"\n{name} : {si_unit(_unit(synapses, equations, amount, namespace))}"
+    post = Statement(f"{statement.variable.removesuffix('_post')}_post", "+=", expression)
+    sign = "" if statement.operation == "+=" else "-"
+    code = "\n".join(
+        str(post if one == statement else one)
+        for one in split_statements(pathway.code)
+        if one == statement or (one.variable in moving and not sends(synapses, one))
+    )
+    if sign:
+        code = code.replace(str(post), f"{post.variable} -= {expression}")
+    read = get_identifiers(code) | set(subexpressions)
+    read |= set().union(*(eq.identifiers for eq in equations.values() if eq.expr is not None))
+    kept = [eq for eq in equations.values() if eq.type != PARAMETER or eq.varname in read]
+    known = {eq.varname for eq in kept} - {name}
+    fields |= {
+        "equations": "\n".join(map(equation_text, kept)) + more,
+        "on_pre": code,
+        "weight": name,
+        "initial": {key: value for key, value in fields["initial"].items() if key in known},
+        "parameters": {k: value for k, value in fields["parameters"].items() if k in read},
+        **{
+            field: {
+                k: value
+                for k, value in fields[field].items()
+                if {k, f"{k}_{side}"} & (read - {name})
+            }
+            for field, side in (("requires", "post"), ("requires_pre", "pre"))
+        },
+        "orders": {},
+        "delays": {},
+        "dt": None,
+    }
+    fields.pop("transmission", None)
+    return SentByStates(PlasticityRule(**fields), Statement(post.variable, "+=", amount))
+
+
+def _unit(
+    synapses: Synapses, equations: Equations, expression: str, namespace: Mapping[str, Any]
+) -> Any:
+    """Dimensions of a constant of the synapses."""
+    names = get_identifiers(expression)
+    own = {name: equations[name].dim for name in names if name in equations}
+    outside = constants_of_script(synapses, names - set(synapses.variables), namespace)
+    own |= {name: get_dimensions(value) for name, value in outside.items()}
+    own |= {
+        name: synapses.variables[name].dim
+        for name in names
+        if name in synapses.variables and name not in own
+    }
+    if not names:
+        return DIMENSIONLESS
+    return Namespace(own, where=synapses.name).dimensions_of(expression, field="what is sent")
