@@ -323,10 +323,6 @@ def stray():
         (lambda: read(*some("x : 1", "v += x", "x += 1")), "'post' of 'synapses' runs at"),
         (lambda: read(*some("x : 1", "x += 1\nv = x")), "a spike runs 'v = x'"),
         (lambda: read(*some("x : 1", "x += v_post\nv += x")), "it reads 'v_post'"),
-        (
-            lambda: read(*some("w : 1\nu_post = w : 1 (summed)", "w += 1")),
-            "a sum over the synapses",
-        ),
         (lambda: read(*some("u_post = v_pre - v_post : 1 (summed)", "")), "of a gap junction"),
         (lambda: read(*some("x : 1", {"a": "x += 1; v += x", "b": "v += x"})), "2 pathways"),
         (lambda: read(*some("", "v = 1")), "a spike runs 'v = 1'"),

@@ -30,10 +30,11 @@ from neurosnn.training.checkpoint import network_fingerprint
 N_IN, N_E, N_I, N_STEPS = 10, 6, 5, 60
 TAU, TAU_OUT = 20 * ms, 15 * ms
 NEURON = NeuronModel(
-    equations="dv/dt = -v/tau : 1",
+    equations="dv/dt = -v/tau + s_tot/(30*ms) : 1\ns_tot : 1",
     threshold="v > 1",
     reset="v = 0",
-    inputs="v",
+    inputs=("v", "s_tot"),
+    method="euler",
     surrogate="0.5*clip(1 - abs(v - 1), 0, 1)",
     parameters={"tau": TAU},
 )
@@ -51,6 +52,17 @@ GATED = PlasticityRule(
 )
 
 
+#: Saturating NMDA gates as in Wang 2002, summed over the synapses in each step.
+NMDA = PlasticityRule(
+    name="NMDA",
+    equations="""w : 1
+    s_tot_post = w*s : 1 (summed)
+    ds/dt = -s/tau_s + alpha*q*(1 - s) : 1 (clock-driven)
+    dq/dt = -q/tau_q : 1 (clock-driven)""",
+    on_pre="q += 1",
+    method="euler",
+    parameters={"tau_s": 40 * ms, "tau_q": 4 * ms, "alpha": 0.1 / ms},
+)
 GATED_IN_VOLT = dataclasses.replace(GATED, equations=GATED.equations.replace("w : 1", "w : volt"))
 
 
@@ -72,12 +84,16 @@ def network(**settings):
     return SpikingNetwork.from_graph(
         {"E": Population(NEURON, N_E), "I": Population(NEURON, N_I)},
         [
-            Projection("input", "E", synapse=DEPRESSING, weight_scale=4, weight_mean=0.6),
+            Projection(
+                "input", "E", synapse=DEPRESSING, input="v", weight_scale=4, weight_mean=0.6
+            ),
             Projection("input", "I", connectivity=0.5, synapse=GATED, weight_scale=3),
-            Projection("E", "E", delay=Uniform(0 * ms, 4 * ms), synapse=DEPRESSING),
-            Projection("E", "I", synapse=DEPRESSING, weight_scale=4, weight_mean=0.3),
+            Projection("E", "E", delay=Uniform(0 * ms, 4 * ms), synapse=DEPRESSING, input="v"),
+            Projection("E", "I", synapse=DEPRESSING, input="v", weight_scale=4, weight_mean=0.3),
             Projection("I", "E", connectivity=0.6, delay=2 * ms, synapse=GATED, **settings),
-            Projection("I", "I", delay=1 * ms),
+            Projection("I", "I", delay=1 * ms, input="v"),
+            Projection("input", "I", name="open", connectivity=0.7, synapse=NMDA, sign=1),
+            Projection("E", "E", name="slow", delay=1 * ms, synapse=NMDA, sign=1),
         ],
         Readout(2, tau=TAU_OUT),
         input=Input(N_IN),
@@ -111,7 +127,18 @@ def gate_closes(h):
     return np.stack([p + (1 - p) / 30 - 0.1 * q * p, q - q / 10])
 
 
+def nmda(h, z):
+    s, q = h
+    return s, np.stack([s, q + z])
+
+
+def nmda_closes(h):
+    s, q = h
+    return np.stack([s - s / 40 + 0.1 * q * (1 - s), q - q / 4])
+
+
 KINDS = {
+    "NMDA": (nmda, nmda_closes, (0.0, 0.0)),
     "TsodyksMarkram": (depressing, recovers, (0.0, 1.0)),
     "gated": (gated, gate_closes, (0.5, 0.0)),
     "": (lambda h, z: (z, h), lambda h: h, ()),
@@ -133,8 +160,16 @@ def run(net, weights, inputs, base=None, through_neurons=True):
         states[name] = np.array([np.full(c.shape, one) for one in start])  # one a synapse
     y, out = np.zeros(2), np.zeros((N_STEPS, 2))
     for t in range(N_STEPS):
+        summed = {
+            name: sum(
+                (c.matrix(weights[key]) * states[key][0]).sum(axis=0)
+                for key, c in net.connections.items()
+                if c.target == name and c.synapse is NMDA
+            )
+            for name in v
+        }
         for name in v:
-            v[name] = v[name] * np.exp(-1 / 20)
+            v[name] = v[name] - v[name] / 20 + summed[name] / 30
             course[name][t] = v[name]
             if base is None:
                 z[name][t] = v[name] > 1
@@ -158,7 +193,7 @@ def run(net, weights, inputs, base=None, through_neurons=True):
             total = (c.matrix(weights[name]) * sent).sum(axis=0)
             if c.target == "readout":
                 y = y + total
-            else:
+            elif c.synapse is not NMDA:
                 v[c.target] = v[c.target] + total
         for name in v:  # the reset is not differentiated
             fired = z[name][t] if base is None else base[1][name][t]
@@ -204,17 +239,20 @@ def test_gradients_are_those_of_differences_through_the_states(rule):
 def test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew():
     """The neurons have variables that are called as those of the synapses are."""
     neuron = NeuronModel(
-        equations="dv/dt = (-v - u)/(20*ms) : volt\ndu/dt = -u/(50*ms) : volt\nU : volt",
+        equations="dv/dt = (-v - u)/(20*ms) + s_tot*(20*mV - v)/ms : volt\ndu/dt = -u/(50*ms) : volt\n"
+        "U : volt\ns_tot : 1",
         threshold="v > 10*mV",
         reset="v = 0*mV; u += 2*mV",
-        inputs="v",
+        inputs=("v", "s_tot"),
+        method="euler",
     )
     tm = equations.TsodyksMarkram(U=0.4, tau_d=40 * ms, tau_f=30 * ms, unit="volt")
     net = SpikingNetwork.from_graph(
         {"E": Population(neuron, N_E)},
         [
-            Projection("input", "E", synapse=tm, weight_scale=40 * mV, weight_mean=0.6),
+            Projection("input", "E", input="v", synapse=tm, weight_scale=40 * mV, weight_mean=0.6),
             Projection("E", "E", delay=2 * ms, synapse=GATED_IN_VOLT, weight_scale=10 * mV),
+            Projection("E", "E", name="slow", delay=1 * ms, synapse=NMDA, weight=0.02),
         ],
         Readout(2),
         input=Input(N_IN),
@@ -242,7 +280,9 @@ def script():
     source = SpikeGeneratorGroup(8, rng.integers(0, 8, 250), times, name="source")
     cells = NeuronGroup(
         30,
-        """dv/dt = (-v + ge*(60*mV - v)/(5*nS))/(20*ms) : volt (unless refractory)
+        """dv/dt = (-v + (ge + g_slow)*(60*mV - v)/(5*nS) + I_graded)/(20*ms) : volt (unless refractory)
+        g_slow : siemens
+        I_graded : volt
         dge/dt = -ge/tau_e : siemens
         dgi/dt = -gi/(10*ms) : siemens
         strong : 1 (constant)""",
@@ -285,7 +325,25 @@ def script():
         name="depleting",
     )
     depleting.connect(p=0.3)
-    return Network(source, cells, arrive, back, depleting)
+    gates = Synapses(
+        cells,
+        cells,
+        """g_slow_post = 0.05*nS*scale*s : siemens (summed)
+        ds/dt = -s/(40*ms) + 0.5*q*(1 - s)/ms : 1 (clock-driven)
+        dq/dt = -q/(2*ms) : 1 (clock-driven)
+        scale : 1""",
+        on_pre="q += 1",
+        method="euler",
+        name="gates",
+    )
+    gates.connect(condition="i != j")
+    gates.scale, gates.delay = "0.5 + rand()", "rand()*ms"
+    graded = Synapses(
+        cells[:10], cells, "v_size : 1\nI_graded_post = v_size*v_pre : volt (summed)", name="graded"
+    )
+    graded.connect(p=0.3)
+    graded.v_size = "0.1*rand()"
+    return Network(source, cells, arrive, back, depleting, gates, graded)
 
 
 def test_a_script_with_short_term_plasticity_keeps_its_spikes():
@@ -356,17 +414,32 @@ def test_a_file_holds_the_strings_of_the_synapses(tmp_path):
         ({"initial": {"x": [1.0, 2.0]}}, "'x' has 2 initial values"),
         ({"delays": {"pre": 1 * ms}}, "delays has no effect"),
         ({"equations": "w : 1\nx : integer"}, "'x' is integer"),
-        ({"equations": "w : 1\nx : 1\ns_post = w*x : 1 (summed)"}, "a sum over the synapses"),
+        (
+            {"equations": "w : 1\nx : 1\nI_post = w*(v_pre - v_post) : volt (summed)"},
+            "gap junction",
+        ),
     ],
 )
 def test_what_does_not_follow_the_presynaptic_spikes_is_refused(fields, what):
     given = {"equations": "w : 1\nx : 1", "on_pre": "x = 0", "transmission": "w*x"} | fields
     if "_post +=" in str(given["on_pre"]) or "summed" in given["equations"]:
         del given["transmission"]
+    if "v_pre" in given["equations"]:
+        given |= {"requires": {"v": 1 * mV}, "requires_pre": {"v": 1 * mV}}
     rule = PlasticityRule(name="mine", **given)
     with pytest.raises(ValueError, match="synapse mine: ") as refused:
         Projection("E", "I", synapse=rule)
     assert what in str(refused.value)
+
+
+GRADED = PlasticityRule(
+    name="graded", equations="w : 1\ns_tot_post = w*v_pre : 1 (summed)", requires_pre={"v": 1.0}
+)
+ONTO_V = PlasticityRule(
+    name="onto v", equations="w : 1\nx : 1\nv_post = w*x : 1 (summed)", on_pre="x += 1"
+)
+AWAKE = dataclasses.replace(NMDA, initial={"s": 0.5})
+OTHER = Projection("E", "E")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +447,10 @@ def test_what_does_not_follow_the_presynaptic_spikes_is_refused(fields, what):
     [
         (lambda: Projection("E", "I", synapse=NEURON), "must be a PlasticityRule"),
         (lambda: Projection("E", "I", synapse=GATED, input="g"), "the synapse adds to v_post"),
-        (lambda: graph(Projection("E", "readout", synapse=DEPRESSING)), "to the readout"),
+        (
+            lambda: graph(Projection("E", "readout", synapse=DEPRESSING, input="v")),
+            "to the readout",
+        ),
         (lambda: graph(Projection("E", "E", synapse=GATED_IN_VOLT)), "sends V to v, which is in"),
         (
             lambda: graph(Projection("input", "E", synapse=DEPRESSING), real=True),
@@ -383,6 +459,21 @@ def test_what_does_not_follow_the_presynaptic_spikes_is_refused(fields, what):
         (lambda: Trainer(graph(), EventProp()), "EventProp: the synapses of 'E_to_E' have states"),
         (lambda: Trainer(graph(), EProp(), backend="brian2"), "e-prop in Brian2: the synapses"),
         (lambda: CudaEngine(graph(), device="processor"), "CudaEngine: the synapses of 'E_to_E'"),
+        (
+            lambda: graph(Projection("E", "E", synapse=NMDA), OTHER),
+            "'E_to_E' also acts on s_tot perhaps",
+        ),
+        (
+            lambda: Trainer(graph(Projection("E", "E", synapse=GRADED)), BPTT()),
+            "reads 'v' of the presyn",
+        ),
+        (lambda: graph(Projection("input", "E", synapse=GRADED)), "which 'input' does not have"),
+        (lambda: Projection("E", "I", synapse=GRADED, delay=1 * ms), "No spike arrives"),
+        (lambda: graph(Projection("E", "E", synapse=ONTO_V)), "NeuronModel moves v"),
+        (
+            lambda: Trainer(graph(Projection("E", "E", synapse=AWAKE)), EProp()),
+            "not zero when a trial",
+        ),
     ],
 )
 def test_who_cannot_follow_the_states_says_so(make, what):

@@ -7,7 +7,10 @@ same state, which is kept once for all of them. With the state h, the weight w a
 .. math::  h = F(h^{t-1}_+), \qquad x_j \mathrel{+}= z\,w_{ij}\,a(h_i), \qquad h_+ = h + z\,(R(h) - h)
 
 where F is the exact flow of event-driven equations over dt and Brian2's step of clock-driven ones, a what
-a spike sends for each unit of weight, and R what it leaves.
+a spike sends for each unit of weight, and R what it leaves. A graded synapse sends in every step, whether a
+spike arrives or not: its target is the sum over the synapses at the beginning of the step,
+
+.. math::  x_j^t = \sum_i w_{ij}\,a(h_{i,+}^{t-1})
 """
 
 from __future__ import annotations
@@ -65,6 +68,10 @@ class PresynapticCode:
         In each step: clock-driven states.
     before, sent, after : str
         At an arrival: statements, what is added to the target, statements.
+    summed : bool
+        Whether `sent` is summed over the synapses in each step, and not sent at an arrival.
+    read : tuple of str
+        Variables of the presynaptic neuron that such a sum reads as ``<name>_pre``.
     """
 
     target: str
@@ -76,6 +83,8 @@ class PresynapticCode:
     before: str
     sent: str
     after: str
+    summed: bool
+    read: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +94,7 @@ class PresynapticSlopes:
     Attributes
     ----------
     amplitude : str
-        a, of the states before the arrival.
+        a, of the states before the arrival; of a sum, of those after it.
     amplitude_by : dict of str to str
         Its derivative by each state.
     jump : dict of str to str
@@ -120,9 +129,9 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
     Raises
     ------
     ValueError
-        If the strings depend on the postsynaptic side or on something else that differs between the
-        synapses of a neuron, change the weight, do not send something in proportion to it, or need a
-        schedule of their own.
+        For gap junctions, and if the strings depend on the postsynaptic side or on something else that
+        differs between the synapses of a neuron, change the weight, do not send something in proportion
+        to it, or need a schedule of their own.
     """
     _check_parts(rule)
     own = {
@@ -130,13 +139,17 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
         for name, eq in rule.brian_equations.items()
         if name not in rule.constants and "summed" not in eq.flags
     }
-    (pathway,) = rule.pathways
     subexpressions = {name: eq.expr.code for name, eq in own.items() if eq.type == SUBEXPRESSION}
     statements = [
         Statement(one.variable, one.operation, expand(one.expression, subexpressions))
+        for pathway in rule.pathways
         for one in split_statements(pathway.code)
     ]
-    if rule.targets:
+    sums = [eq for eq in rule.brian_equations.values() if "summed" in eq.flags]
+    if sums:
+        target, sent = rule.targets[0], expand(sums[0].expr.code, subexpressions)
+        before, after = [], statements
+    elif rule.targets:
         (target,) = rule.targets
         places = [k for k, one in enumerate(statements) if one.variable == f"{target}_post"]
         if len(places) > 1 or statements[places[0]].operation not in ("+=", "-="):
@@ -153,7 +166,10 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
     else:
         target, sent = "", expand(rule.transmitted, subexpressions)
         before, after = [], statements
-    _check_names(rule, own, [*before, *after], sent)
+    read = tuple(
+        name for name in rule.requires_pre if sums and f"{name}_pre" in get_identifiers(sent)
+    )
+    _check_names(rule, own, [*before, *after], sent, {f"{name}_pre" for name in read})
     changed = rule.changed & set(own)
     variables = [name for name in own if name not in (rule.weight, *subexpressions)]
     return PresynapticCode(
@@ -166,6 +182,8 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
         before="\n".join(map(str, before)),
         sent=sent,
         after="\n".join(map(str, after)),
+        summed=bool(sums),
+        read=read,
     )
 
 
@@ -185,14 +203,19 @@ def _check_parts(rule: PlasticityRule) -> None:
             "Its weights are learned from trials, and its other states follow presynaptic spikes.",
             "Use the rule in Synapses of your own: rule.synapses(pre, post).",
         )
-    if any("summed" in eq.flags for eq in rule.brian_equations.values()):
-        raise _refuse(
-            rule,
-            f"{rule.targets[0]}_post is a sum over the synapses in each step.",
-            "A projection sends something when a spike arrives.",
-            "Use the strings in Synapses of your own, or let spikes open a conductance.",
-        )
-    if len(rule.pathways) != 1 or len(rule.targets) > 1 or not (rule.targets or rule.transmitted):
+    sums = [eq for eq in rule.brian_equations.values() if "summed" in eq.flags]
+    for eq in sums:
+        read = eq.identifiers
+        if any(f"{name.removesuffix('_post')}_pre" in read for name in read if at_neuron(name)):
+            raise _refuse(
+                rule,
+                f"{eq.varname} is the current of a gap junction.",
+                "It depends on both neurons in each step; a projection sends what the presynaptic side "
+                "does.",
+                "Use the strings in Synapses of your own.",
+            )
+    few = len(rule.pathways) == 1 or (sums and not rule.pathways)
+    if not few or len(rule.targets) > 1 or not (rule.targets or rule.transmitted):
         raise _refuse(
             rule,
             f"it has {len(rule.pathways)} pathways and acts on {len(rule.targets)} variables.",
@@ -214,7 +237,11 @@ def _check_parts(rule: PlasticityRule) -> None:
 
 
 def _check_names(
-    rule: PlasticityRule, own: Mapping[str, Any], statements: list[Statement], sent: str
+    rule: PlasticityRule,
+    own: Mapping[str, Any],
+    statements: list[Statement],
+    sent: str,
+    readable: set[str],
 ) -> None:
     """Nothing depends on what differs between the synapses of a presynaptic neuron."""
     parts = {name: eq for name, eq in own.items() if eq.type == DIFFERENTIAL_EQUATION}
@@ -222,7 +249,8 @@ def _check_names(
     for one in statements:
         read |= get_identifiers(one.expression) | {one.variable}
     read = with_parts(read, own)
-    for name in sorted(read - set(rule.constants)):
+    inside = with_parts(read - get_identifiers(sent), own)
+    for name in sorted(read - set(rule.constants) - (readable - inside)):
         if at_neuron(name) or name in (*PLACES, *rule.requires, *rule.requires_pre):
             raise _refuse(
                 rule,
@@ -335,8 +363,16 @@ def presynaptic_slopes(rule: PlasticityRule) -> PresynapticSlopes:
         As :func:`presynaptic_code`, and for functions without a known derivative.
     """
     code = presynaptic_code(rule)
+    if code.read:
+        raise _refuse(
+            rule,
+            f"what it sends reads '{code.read[0]}' of the presynaptic neurons.",
+            "A gradient follows spikes and the states of synapses, not what lies between spikes.",
+            "Simulate it without a rule, or let spikes open a gate in the synapses.",
+        )
     here = {name: symbol(name) for name in code.states}
     before = run_symbolically(code.before, here)
+    # of a sum nothing comes before it: its states are those after the arrivals
     amplitude = differentiate(substitute(to_symbolic(code.sent), before), code.weight)
     after = run_symbolically(code.after, before)
     flow = run_symbolically(code.catch_up, run_symbolically(code.advance, here))

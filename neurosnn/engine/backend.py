@@ -17,7 +17,7 @@ from neurosnn.engine.derivation import derivation_key, read_derivation, write_de
 from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
 from neurosnn.engine.program import REAL, Program, precision
 from neurosnn.engine.results import BatchResult, Simulation
-from neurosnn.engine.synapses import SynapseCode, synapse_code, synapse_values
+from neurosnn.engine.synapses import SynapseCode, check_sum, synapse_code, synapse_values
 from neurosnn.engine.translate import Translator
 from neurosnn.losses import BUILT_IN
 
@@ -299,6 +299,8 @@ class Engine:
                     )
                 )
             gradient = self.backward is not None
+            if gradient:
+                check_sum(connection.synapse, self.parts[connection.target].model)
             codes[name] = synapse_code(index, connection.synapse, gradient=gradient)
         return codes
 

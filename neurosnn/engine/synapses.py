@@ -6,13 +6,16 @@ import ast
 import re
 from dataclasses import dataclass, field
 
+import numpy as np
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.presynaptic import presynaptic_code, presynaptic_slopes
-from neurosnn.core.symbolic import statements
+from neurosnn.calculus.step import model_code
+from neurosnn.core.messages import message
+from neurosnn.core.symbolic import evaluate, statements
 from neurosnn.engine.cpp import FUNCTIONS, OWN, c_type, render
-from neurosnn.model import PlasticityRule
+from neurosnn.model import NeuronModel, PlasticityRule
 
 __all__ = ["SynapseCode", "synapse_code", "synapse_values"]
 
@@ -29,6 +32,8 @@ class SynapseCode:
     states: tuple[str, ...]
     constants: tuple[str, ...]
     weight: str
+    summed: bool = False
+    read: tuple[str, ...] = ()
     units: list = field(default_factory=list)
     advance: list = field(default_factory=list)
     catch_up: list = field(default_factory=list)
@@ -70,6 +75,7 @@ def synapse_code(index: int, rule: PlasticityRule, *, gradient: bool) -> Synapse
     catch_up = re.sub(r"\bdt\b", "(t - lastupdate)", code.catch_up)
     text = " ".join([code.catch_up, code.advance, code.before, code.sent, code.after])
     known = {*code.states, *code.fixed, *rule.constants, *FUNCTIONS}
+    known |= {f"{name}_pre" for name in code.read}
     names = sorted(get_identifiers(text) - known)
     units = [(name, float(DEFAULT_UNITS[name])) for name in names if name in DEFAULT_UNITS]
     units += [
@@ -80,6 +86,8 @@ def synapse_code(index: int, rule: PlasticityRule, *, gradient: bool) -> Synapse
         states=code.states,
         constants=(*rule.constants, *code.fixed),
         weight=code.weight,
+        summed=code.summed,
+        read=code.read,
         units=[(name, repr(value).replace("inf", "INFINITY")) for name, value in units],
         advance=_lines(code.advance, code.states),
         catch_up=_lines(catch_up, code.states),
@@ -96,6 +104,47 @@ def synapse_code(index: int, rule: PlasticityRule, *, gradient: bool) -> Synapse
         made.arrival = _expressions({" ".join(pair): x for pair, x in slopes.arrival.items()})
         made.flow = _expressions({" ".join(pair): x for pair, x in slopes.flow.items()})
     return made
+
+
+def check_sum(rule: PlasticityRule, target: NeuronModel) -> None:
+    """Refuse a sum over the synapses whose gradient the backward pass would miss a part of.
+
+    Parameters
+    ----------
+    rule : PlasticityRule
+        The synapse.
+    target : NeuronModel
+        The postsynaptic neuron.
+
+    Raises
+    ------
+    ValueError
+        If its threshold or reset reads the sum, or the first step begins with something in it.
+    """
+    code = presynaptic_code(rule)
+    if not code.summed:
+        return
+    strings = model_code(target)
+    if code.target in get_identifiers(f"{strings.threshold} {strings.reset}"):
+        raise ValueError(
+            message(
+                f"the threshold or the reset of {target.name} reads the sum '{code.target}'.",
+                f"synapse {rule.name}",
+                "Its gradient goes through the equations of the neuron alone.",
+                "Let an equation read it, or simulate the network without a rule.",
+            )
+        )
+    values = dict.fromkeys((*code.states, *code.fixed), 0.0) | {"t": 0.0}
+    values |= {name: float(value) for name, value in {**rule.constants, **rule.initial}.items()}
+    if evaluate(presynaptic_slopes(rule).amplitude, {k: np.asarray(x) for k, x in values.items()}):
+        raise ValueError(
+            message(
+                f"the sum '{code.target}' is not zero when a trial begins.",
+                f"synapse {rule.name}",
+                "Its gradient begins with the first step.",
+                "Let the gates be closed initially, or simulate the network without a rule.",
+            )
+        )
 
 
 def synapse_values(code: SynapseCode, rule: PlasticityRule) -> dict[str, float]:

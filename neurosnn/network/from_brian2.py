@@ -15,7 +15,12 @@ from brian2.groups.neurongroup import NeuronGroup
 from brian2.monitors.ratemonitor import PopulationRateMonitor
 from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
-from brian2.synapses.synapses import StateUpdater, Synapses, SynapticPathway
+from brian2.synapses.synapses import (
+    StateUpdater,
+    SummedVariableUpdater,
+    Synapses,
+    SynapticPathway,
+)
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
@@ -29,7 +34,7 @@ from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
 from neurosnn.network.projection import Projection
-from neurosnn.network.synapse_states import has_states, own_names, sends, sent_by_states
+from neurosnn.network.synapse_states import has_states, own_names, sends, sent_by_states, sums
 
 __all__ = ["Graph", "read_graph"]
 
@@ -115,6 +120,12 @@ def read_graph(
         )
         for group in groups
     }
+    for one in synapses:
+        for summed in sums(one):
+            name, variable = owner_of(one.target).name, summed.variable.removesuffix("_post")
+            if name in models:
+                inputs = (*models[name].inputs, variable)
+                models[name] = dataclasses.replace(models[name], inputs=inputs)
     populations = {
         group.name: Population(dataclasses.replace(models[group.name], dt=None), group.N)
         for group in groups
@@ -135,11 +146,14 @@ def read_graph(
     learned = _learned(learn, synapses)
     projections = [
         projection
-        for pathway in sorted(
-            (pathway for one in synapses for pathway in one._pathways),
-            key=lambda pathway: (pathway.order, pathway.name),
+        for one, pathway in sorted(
+            # a sum without a pathway may come anywhere: it is at the beginning of a step
+            ((one, pathway) for one in synapses for pathway in one._pathways or (None,)),
+            key=lambda pair: (
+                (0, pair[0].name) if pair[1] is None else (pair[1].order, pair[1].name)
+            ),
         )
-        for projection in _projections(pathway, namespace, ends, first, learned, dt)
+        for projection in _projections(one, pathway, namespace, ends, first, learned, dt)
     ]
     return Graph(populations, projections, Input(max(n_channels, 1)), readout, dt)
 
@@ -254,15 +268,15 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[st
 
 
 def _projections(
-    pathway: Any,
+    synapses: Synapses,
+    pathway: SynapticPathway | None,
     namespace: Mapping[str, Any],
     ends: Mapping[str, str],
     first: Mapping[str, int],
     learned: Mapping[str, set[str]],
     dt: Quantity,
 ) -> Iterator[Projection]:
-    """The projections of one pathway: one for each variable that its spikes add to."""
-    synapses = pathway.synapses
+    """The projections of one pathway: one for each variable that its spikes or the synapses add to."""
     source, target = owner_of(synapses.source), owner_of(synapses.target)
     for end in (source, target):
         if end.name not in ends:
@@ -277,23 +291,26 @@ def _projections(
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
     if not len(pre):
         return
-    delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+    code, delay = "", np.zeros(1)
+    if pathway is not None:
+        code = pathway.code
+        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
     # Brian2 rounds half a step up
     steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
     states = has_states(synapses)
-    statements = split_statements(pathway.code)
+    statements = split_statements(code)
     if states:
         statements = _of_neurons_only(synapses, statements)
     for statement in statements:
         variable, synapse, weight = _target_of(synapses, statement), None, statement
         if states:
-            synapse, weight = sent_by_states(synapses, pathway, statement, namespace)
+            synapse, weight = sent_by_states(synapses, code, statement, namespace)
         amount = _amount(synapses, weight, namespace)
         chosen = learned.get(synapses.name, set())
         learn = ("w",) if chosen & get_identifiers(weight.expression) else ()
         learn += ("delay",) if "delay" in chosen else ()
         base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
-        if pathway.name != f"{synapses.name}_pre":
+        if pathway is not None and pathway.name != f"{synapses.name}_pre":
             base += f"_{pathway.objname}"
         if ends[target.name] == "readout":
             if synapse is not None:
@@ -349,21 +366,7 @@ def _full(
 
 def _check_synapses(synapses: Synapses) -> None:
     check_as_it_stands(synapses, partial(_cannot, where=synapses.name))
-    for name, updater in synapses.summed_updaters.items():
-        read = get_identifiers(str(updater.expression.code))
-        gap = any(
-            f"{one.removesuffix('_post')}_pre" in read for one in read if one.endswith("_post")
-        )
-        raise _cannot(
-            f"'{name}' of '{synapses.name}' is "
-            + (
-                "the current of a gap junction." if gap else "a sum over the synapses in each step."
-            ),
-            "A projection sends something when a spike arrives.",
-            "Let spikes open a conductance of the neurons, see equations.receptors.",
-            synapses.name,
-        )
-    kinds = (SynapticPathway, StateUpdater)
+    kinds = (SynapticPathway, StateUpdater, SummedVariableUpdater)
     for part in synapses.contained_objects:
         if not isinstance(part, kinds):
             raise _cannot(
@@ -375,7 +378,7 @@ def _check_synapses(synapses: Synapses) -> None:
             )
     for pathway in synapses._pathways:
         _check_pathway(synapses, pathway)
-    if has_states(synapses) and len(synapses._pathways) != 1:
+    if has_states(synapses) and len(synapses._pathways) > 1:
         raise _cannot(
             f"'{synapses.name}' has {len(synapses._pathways)} pathways and states.",
             "The states of a projection follow the spikes of one pathway.",
@@ -403,8 +406,8 @@ def _check_pathway(synapses: Synapses, pathway: Any) -> None:
 
 
 def _of_neurons_only(synapses: Synapses, statements: list[Statement]) -> list[Statement]:
-    """The statements that write to the neurons."""
-    sent = [one for one in statements if sends(synapses, one)]
+    """The statements that write to the neurons, and the sums over the synapses in each step."""
+    sent = [one for one in statements if sends(synapses, one)] + sums(synapses)
     if not sent:
         raise _cannot(
             f"a spike of '{synapses.name}' changes '{statements[0].variable}' and sends nothing.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.texts import check_identifier
 from neurosnn.network.parts import Layer, Population
@@ -83,6 +84,7 @@ def checked_projections(
                 )
         _check_readout(projection)
     _check_input(net, given)
+    _check_sums(given)
     wanted = net.readout.of or tuple(names)
     for name in wanted:
         if name not in names:
@@ -131,6 +133,25 @@ def _check_readout(projection: Projection) -> None:
                 "Leave it out.",
             )
         )
+
+
+def _check_sums(projections: list[Projection]) -> None:
+    """A sum over the synapses replaces the variable: nothing else may write to it."""
+    for projection in projections:
+        if projection.synapse is None or not presynaptic_code(projection.synapse).summed:
+            continue
+        for other in projections:
+            same = other.input in (projection.input, None) and other.target == projection.target
+            if other is not projection and same:
+                raise ValueError(
+                    message(
+                        f"'{other.name}' also acts on {projection.input}"
+                        + (" perhaps." if other.input is None else "."),
+                        projection.where,
+                        "The sum over its synapses replaces that variable in each step.",
+                        "Name another input in the other projection, and add the two in the neuron.",
+                    )
+                )
 
 
 def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:

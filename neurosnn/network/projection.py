@@ -72,8 +72,9 @@ class Projection:
     synapse : PlasticityRule, optional
         Strings of synapses with states of their own, such as ``equations.TsodyksMarkram()``: what a
         presynaptic spike does to them, and what it sends in proportion to the weight. The states follow
-        the presynaptic spikes alone, and are kept once for all synapses of a neuron with one delay.
-        None: a spike sends the weight.
+        the presynaptic spikes alone, and are kept once for all synapses of a neuron with one delay. A sum
+        over the synapses, ``s_tot_post = w*s : 1 (summed)``, is sent in each step: graded synapses. None: a
+        spike sends the weight.
     learn : tuple of str, optional
         "w", "delay", both or none: what is not learned stays as it is.
 
@@ -81,8 +82,8 @@ class Projection:
     ------
     ValueError
         For values out of range, for two ways to say the same, and for a `synapse` that reads the
-        postsynaptic side, draws random numbers, changes its weight, is a sum over the synapses in each
-        step, or sends something that is not in proportion to the weight.
+        postsynaptic side as a gap junction does, draws random numbers, changes its weight, or sends
+        something that is not in proportion to the weight.
     TypeError
         If `synapse` is not a PlasticityRule.
 
@@ -195,7 +196,17 @@ class Projection:
                     "Pass for example equations.TsodyksMarkram().",
                 )
             )
-        target = presynaptic_code(synapse).target
+        code = presynaptic_code(synapse)
+        target = code.target
+        if code.summed and not synapse.pathways and self.delayed:
+            raise ValueError(
+                message(
+                    "delay has no effect.",
+                    self.where,
+                    "No spike arrives: the synapses read their sources in each step.",
+                    "Leave it out.",
+                )
+            )
         if target and self.input not in (None, target):
             raise ValueError(
                 message(

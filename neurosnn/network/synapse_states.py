@@ -19,8 +19,9 @@ from neurosnn.model.from_group import constants_of_script
 from neurosnn.model.from_synapses import fields_of_synapses
 from neurosnn.model.namespace import Namespace
 from neurosnn.model.pathways import equation_text
+from neurosnn.model.registry import owner_of
 
-__all__ = ["SentByStates", "has_states", "own_names", "sends", "sent_by_states"]
+__all__ = ["SentByStates", "has_states", "own_names", "sends", "sent_by_states", "sums"]
 
 
 class SentByStates(NamedTuple):
@@ -48,7 +49,16 @@ def has_states(synapses: Synapses) -> bool:
     """Whether a spike does more than to add constants: variables move or are assigned."""
     written = set().union(*(assigned(pathway.code) for pathway in synapses._pathways))
     own = own_names(synapses) | (written - set(synapses.variables))
-    return bool(synapses.equations.diff_eq_names or synapses.event_driven or written & own)
+    moves = synapses.equations.diff_eq_names or synapses.event_driven or synapses.summed_updaters
+    return bool(moves or written & own)
+
+
+def sums(synapses: Synapses) -> list[Statement]:
+    """What is summed over the synapses in each step, as statements."""
+    return [
+        Statement(name, "+=", str(updater.expression.code))
+        for name, updater in synapses.summed_updaters.items()
+    ]
 
 
 def sends(synapses: Synapses, statement: Statement) -> bool:
@@ -57,18 +67,18 @@ def sends(synapses: Synapses, statement: Statement) -> bool:
 
 
 def sent_by_states(
-    synapses: Synapses, pathway: Any, statement: Statement, namespace: Mapping[str, Any]
+    synapses: Synapses, code: str, statement: Statement, namespace: Mapping[str, Any]
 ) -> SentByStates:
-    """The synapses that send what one statement of a pathway adds, and nothing else.
+    """The synapses that send what one statement adds, and nothing else.
 
     Parameters
     ----------
     synapses : Synapses
         The synapses.
-    pathway : SynapticPathway
-        Their only one.
+    code : str
+        That of their pathway.
     statement : Statement
-        One that adds to a variable of the target.
+        One that adds to a variable of the target, or a sum over the synapses.
     namespace : mapping
         Where constants of the script are looked up.
 
@@ -85,9 +95,13 @@ def sent_by_states(
     fields = fields_of_synapses(synapses, namespace, {"weight": "w"})
     equations = Equations(fields["equations"])
     subexpressions = {
-        eq.varname: eq.expr.code for eq in equations.values() if eq.type == SUBEXPRESSION
+        eq.varname: eq.expr.code
+        for eq in equations.values()
+        if eq.type == SUBEXPRESSION and "summed" not in eq.flags
     }
-    moving = assigned(pathway.code) | set(equations.diff_eq_names)
+    moving = assigned(code) | set(equations.diff_eq_names) | {"t", "dt"}
+    if statement in sums(synapses):  # it follows the presynaptic neurons in each step
+        moving |= {f"{name}_pre" for name in fields["requires_pre"] if _moves(synapses, name)}
     expression = expand(statement.expression, subexpressions)
     weights = [
         name
@@ -98,31 +112,44 @@ def sent_by_states(
     weights = [name for name in weights if name in read]
     of_neurons = read & set(synapses.variables) - own_names(synapses)
     more = ""
-    if len(weights) == 1 and of_neurons <= {"t", "dt"}:
+    if len(weights) == 1 and of_neurons <= moving:
         name, amount = weights[0], weights[0]
     else:  # all that is constant becomes the weight
         taken = {*synapses.variables, *equations.names, *fields["parameters"]}
         name = FreeNames(taken)("w")
-        moved = [symbol(one) for one in (*moving, "t")]
-        constant, rest = to_symbolic(expression).as_independent(*moved, as_Add=False)
+        constant, rest = to_symbolic(expression).as_independent(
+            *map(symbol, sorted(moving)), as_Add=False
+        )
         amount, expression = to_string(constant), f"{name}*({to_string(rest)})"
         more = f"\n{name} : {si_unit(_unit(synapses, equations, amount, namespace))}"
-    post = Statement(f"{statement.variable.removesuffix('_post')}_post", "+=", expression)
-    sign = "" if statement.operation == "+=" else "-"
-    code = "\n".join(
-        str(post if one == statement else one)
-        for one in split_statements(pathway.code)
+    target = f"{statement.variable.removesuffix('_post')}_post"
+    sent = Statement(target, statement.operation, expression)
+    on_pre = "\n".join(
+        str(sent if one == statement else one)
+        for one in split_statements(code)
         if one == statement or (one.variable in moving and not sends(synapses, one))
     )
-    if sign:
-        code = code.replace(str(post), f"{post.variable} -= {expression}")
-    read = get_identifiers(code) | set(subexpressions)
-    read |= set().union(*(eq.identifiers for eq in equations.values() if eq.expr is not None))
-    kept = [eq for eq in equations.values() if eq.type != PARAMETER or eq.varname in read]
+    read = get_identifiers(on_pre) | set(subexpressions)
+    read |= set().union(
+        *(
+            eq.identifiers
+            for eq in equations.values()
+            if eq.expr is not None and "summed" not in eq.flags
+        )
+    )
+    if statement in sums(synapses):
+        unit = si_unit(equations[statement.variable].dim)
+        more += f"\n{statement.variable} = {expression} : {unit} (summed)"
+        read |= get_identifiers(expression)
+    kept = [
+        eq
+        for eq in equations.values()
+        if (eq.type != PARAMETER or eq.varname in read) and "summed" not in eq.flags
+    ]
     known = {eq.varname for eq in kept} - {name}
     fields |= {
         "equations": "\n".join(map(equation_text, kept)) + more,
-        "on_pre": code,
+        "on_pre": on_pre,
         "weight": name,
         "initial": {key: value for key, value in fields["initial"].items() if key in known},
         "parameters": {k: value for k, value in fields["parameters"].items() if k in read},
@@ -139,7 +166,13 @@ def sent_by_states(
         "dt": None,
     }
     fields.pop("transmission", None)
-    return SentByStates(PlasticityRule(**fields), Statement(post.variable, "+=", amount))
+    return SentByStates(PlasticityRule(**fields), Statement(target, "+=", amount))
+
+
+def _moves(synapses: Synapses, name: str) -> bool:
+    """Whether a variable of the presynaptic neurons is no constant."""
+    equation = owner_of(synapses.source).user_equations.get(name)
+    return equation is None or "constant" not in equation.flags
 
 
 def _unit(

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from brian2.equations.equations import PARAMETER
 from brian2.units.allunits import amp, meter2, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core import html
 from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import did_you_mean, message, shortened
@@ -16,7 +18,7 @@ from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range, check_value, unit_name
 from neurosnn.model import NeuronModel
 from neurosnn.network.connection import Connection
-from neurosnn.network.parts import Input, Layer, Readout, check_weight_scale
+from neurosnn.network.parts import Input, Layer, Population, Readout, check_weight_scale
 from neurosnn.network.projection import Projection, synapses_of
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
     if projection.synapse is not None:
         dimensions = _unit_of_weight(projection, receiver.model, channel)
+        _check_sum(projection, source, receiver.model)
     mask = pre = post = order = None
     if projection.full and not projection.synaptic:
         itself = source is not None and source is target and not projection.autapses
@@ -330,6 +333,33 @@ def _unit_of_weight(projection: Projection, model: NeuronModel, channel: np.ndar
                 )
             )
     return rule.weight_dimensions
+
+
+def _check_sum(projection: Projection, source: Population | None, model: NeuronModel) -> None:
+    """A sum over the synapses is what nothing else moves, of what the sources have."""
+    assert projection.synapse is not None
+    code = presynaptic_code(projection.synapse)
+    if code.summed and model.brian_equations[code.target].type != PARAMETER:
+        raise ValueError(
+            message(
+                f"{code.target}_post is a sum over the synapses, and {model.name} moves {code.target}.",
+                projection.where,
+                "The sum replaces it in each step.",
+                f"Declare it in the neuron as '{code.target} : 1', or in its unit.",
+            )
+        )
+    for name in code.read:
+        unit = get_dimensions(projection.synapse.requires_pre[name])
+        there = () if source is None else source.model.states
+        if name not in there or source is None or source.model.dimensions[name] is not unit:
+            raise ValueError(
+                message(
+                    f"it reads {name}_pre in {unit_name(unit)}, which '{projection.source}' does not have.",
+                    projection.where,
+                    "Synapses read the states of the neurons before them.",
+                    did_you_mean(name, there),
+                )
+            )
 
 
 def _scale(projection: Projection, model: NeuronModel, dimensions) -> float:
