@@ -286,15 +286,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "bptt: the last of the sparse synapses left out",
         "neurosnn/rules/bptt/trial_bptt.jinja",
-        "s < b.row_{{ c.name }}[i + 1]; s++)",
-        "s + 1 < b.row_{{ c.name }}[i + 1]; s++)",
+        "s < b.row_{{ c.name }}[i + 1]; s++)\n                        zbar",
+        "s + 1 < b.row_{{ c.name }}[i + 1]; s++)\n                        zbar",
         (GRADIENT + "::test_bptt_goes_through_sparse_synapses",),
     ),
     Mutant(
         "bptt: the last synapse of a delay left out",
         "neurosnn/rules/bptt/trial_bptt.jinja",
-        "s < b.row_{{ c.name }}[g + 1]; s++)",
-        "s + 1 < b.row_{{ c.name }}[g + 1]; s++)",
+        "s < b.row_{{ c.name }}[g + 1]; s++)\n                            zbar",
+        "s + 1 < b.row_{{ c.name }}[g + 1]; s++)\n                            zbar",
         (GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons",),
     ),
     # -- many threads -----------------------------------------------------------------------------
@@ -693,8 +693,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "NMDA: magnesium at which half of the channels are blocked",
         "equations/receptors.py",
-        'exp(-0.062*v/mV))",\n        inputs',
-        'exp(-0.072*v/mV))",\n        inputs',
+        'exp(-0.062*v/mV))"',
+        'exp(-0.072*v/mV))"',
         ("test_named_neurons.py::test_magnesium_blocks_nmda_as_in_jahr_and_stevens",),
     ),
     Mutant(
