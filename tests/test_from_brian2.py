@@ -324,6 +324,10 @@ def stray():
         (lambda: read(*some("x : 1", "x += 1\nv = x")), "a spike runs 'v = x'"),
         (lambda: read(*some("x : 1", "x += v_post\nv += x")), "it reads 'v_post'"),
         (lambda: read(*some("u_post = v_pre - v_post : 1 (summed)", "")), "of a gap junction"),
+        (
+            lambda: read(*some("u_post = v_pre : 1 (summed)", "", order=-1)),
+            "has a lower order than",
+        ),
         (lambda: read(*some("x : 1", {"a": "x += 1; v += x", "b": "v += x"})), "2 pathways"),
         (lambda: read(*some("", "v = 1")), "a spike runs 'v = 1'"),
         (lambda: read(*some("", "v += u_post")), "depends on 'u_post'"),

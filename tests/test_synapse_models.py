@@ -346,13 +346,16 @@ def script():
     return Network(source, cells, arrive, back, depleting, gates, graded)
 
 
+LEARNED = ["arrive.w", "back.share", "gates.scale"]
+
+
 def test_a_script_with_short_term_plasticity_keeps_its_spikes():
     constants = {"tau_e": 5 * ms, "tau_d": 60 * ms, "gain": 2.0, "start": 0.5}
     network = script()
     net = SpikingNetwork.from_brian2(
-        network, readout=Readout(2), learn=["arrive.w", "back.share"], namespace=constants
+        network, readout=Readout(2), learn=LEARNED, namespace=constants
     )
-    assert {"arrive.w", "back_ge.w"} < set(net.parameters)
+    assert {"arrive.w", "back_ge.w", "gates.w"} < set(net.parameters)
     assert "back_gi.w" not in net.parameters
     source, monitor = network["source"], SpikeMonitor(network["cells"])
     data = SpikeTrials(
@@ -414,6 +417,7 @@ def test_a_file_holds_the_strings_of_the_synapses(tmp_path):
         ({"initial": {"x": [1.0, 2.0]}}, "'x' has 2 initial values"),
         ({"delays": {"pre": 1 * ms}}, "delays has no effect"),
         ({"equations": "w : 1\nx : integer"}, "'x' is integer"),
+        ({"equations": "w : 1\nx : 1\ny = x : 1 (constant over dt)"}, "'y' is constant over dt"),
         (
             {"equations": "w : 1\nx : 1\nI_post = w*(v_pre - v_post) : volt (summed)"},
             "gap junction",

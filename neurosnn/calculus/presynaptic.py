@@ -274,6 +274,13 @@ def _check_names(
                 "The states of a projection are real numbers.",
                 f"Declare '{name} : 1'.",
             )
+        if "constant over dt" in eq.flags:
+            raise _refuse(
+                rule,
+                f"'{name}' is constant over dt.",
+                "Its value would be that of the beginning of the step, and what reads it would see another.",
+                f"Leave the flag of '{name}' out.",
+            )
         if np.ndim(rule.initial.get(name, 0.0)):
             raise _refuse(
                 rule,

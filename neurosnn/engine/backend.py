@@ -301,7 +301,14 @@ class Engine:
             gradient = self.backward is not None
             if gradient:
                 check_sum(connection.synapse, self.parts[connection.target].model)
-            codes[name] = synapse_code(index, connection.synapse, gradient=gradient)
+            codes[name] = synapse_code(
+                index,
+                connection.synapse,
+                gradient=gradient,
+                through_states=self.backward is not None
+                and self.backward.through_synapses
+                and connection.source != "input",
+            )
         return codes
 
     # -- the structure handed to C++ --------------------------------------------------------

@@ -123,6 +123,11 @@ class ConnectionCode:
     synapse: SynapseCode | None = None
 
     @property
+    def summed(self) -> bool:
+        """Whether its synapses send a sum in each step, and nothing at an arrival."""
+        return self.synapse is not None and self.synapse.summed
+
+    @property
     def states(self) -> str:
         """What keeps the states of the synapses in a trial."""
         assert self.synapse is not None

@@ -79,10 +79,9 @@ def batch_fields(
         if connection.synaptic:
             fields += [(f"first_{name}", "const int64_t*"), (f"source_{name}", "const int32_t*")]
         if connection.synapse is not None:
-            code = connection.synapse
-            fields += [
-                (f"synapse_{code.index}_{key}", "double") for key in (*code.constants, *code.states)
-            ]
+            states = connection.synapse
+            keys = (*states.constants, *states.states)
+            fields += [(f"synapse_{states.index}_{key}", "double") for key in keys]
     return fields
 
 

@@ -24,8 +24,9 @@ __all__ = ["SynapseCode", "synapse_code", "synapse_values"]
 class SynapseCode:
     """The pieces of C++ of the synapses of one connection.
 
-    ``constants`` and ``states`` are fields of the Batch as ``synapse_<index>_<name>``; ``units`` and the
-    derivatives are pairs of a name and an expression.
+    ``constants`` and ``states`` are fields of the Batch as ``synapse_<index>_<name>``; ``units`` are pairs of
+    a name and a number, and derivatives are expressions by names. Entries of `flow` that never change are
+    computed once, as ``fixed_flow``. `through_states` says that the states of all steps are kept.
     """
 
     index: int
@@ -41,6 +42,8 @@ class SynapseCode:
     sent: str = ""
     after: list = field(default_factory=list)
     # backward pass
+    through_states: bool = False
+    fixed_flow: list = field(default_factory=list)
     amplitude: str = ""
     amplitude_by: dict = field(default_factory=dict)
     jump: dict = field(default_factory=dict)
@@ -48,7 +51,9 @@ class SynapseCode:
     flow: dict = field(default_factory=dict)
 
 
-def synapse_code(index: int, rule: PlasticityRule, *, gradient: bool) -> SynapseCode:
+def synapse_code(
+    index: int, rule: PlasticityRule, *, gradient: bool, through_states: bool
+) -> SynapseCode:
     """Translate the strings of a synapse.
 
     Parameters
@@ -59,6 +64,8 @@ def synapse_code(index: int, rule: PlasticityRule, *, gradient: bool) -> Synapse
         The synapse.
     gradient : bool
         Whether derivatives are wanted.
+    through_states : bool
+        Whether they go backwards in time through the states.
 
     Returns
     -------
@@ -98,11 +105,18 @@ def synapse_code(index: int, rule: PlasticityRule, *, gradient: bool) -> Synapse
     if gradient:
         slopes = presynaptic_slopes(rule)
         made.amplitude = _expression(slopes.amplitude)
+        made.through_states = through_states
         made.amplitude_by = _expressions(slopes.amplitude_by)
         made.jump = _expressions(slopes.jump)
         # JSON and templates know strings only: "row column"
         made.arrival = _expressions({" ".join(pair): x for pair, x in slopes.arrival.items()})
-        made.flow = _expressions({" ".join(pair): x for pair, x in slopes.flow.items()})
+        for pair, text in slopes.flow.items():
+            key, value = " ".join(pair), _expression(text)
+            if get_identifiers(text) & {"t", *code.states}:
+                made.flow[key] = value
+            else:
+                made.flow[key] = f"flow_{len(made.fixed_flow)}"
+                made.fixed_flow.append((made.flow[key], value))
     return made
 
 

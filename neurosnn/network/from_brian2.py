@@ -256,6 +256,7 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[st
                 did_you_mean(name, names),
             )
         own, codes = names[name].equations.names, [path.code for path in names[name]._pathways]
+        codes += [one.expression for one in sums(names[name])]
         sent = [other for other in own if any(other in get_identifiers(code) for code in codes)]
         if variable not in (*sent, "delay"):
             raise _cannot(
@@ -376,6 +377,15 @@ def _check_synapses(synapses: Synapses) -> None:
                 "into the neurons.",
                 synapses.name,
             )
+    source, target = owner_of(synapses.source), owner_of(synapses.target)
+    if sums(synapses) and min(synapses.order, source.order) < target.order:
+        raise _cannot(
+            f"'{synapses.name}' or '{source.name}' has a lower order than '{target.name}'.",
+            "The sum over the synapses would be that of another moment: it is taken just before the target "
+            "is updated, and here before all else.",
+            "Leave order out.",
+            synapses.name,
+        )
     for pathway in synapses._pathways:
         _check_pathway(synapses, pathway)
     if has_states(synapses) and len(synapses._pathways) > 1:
