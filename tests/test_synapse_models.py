@@ -332,7 +332,7 @@ def script():
         ds/dt = -s/(40*ms) + 0.5*q*(1 - s)/ms : 1 (clock-driven)
         dq/dt = -q/(2*ms) : 1 (clock-driven)
         scale : 1""",
-        on_pre="q += 1",
+        on_pre="ge += 0.2*nS*scale; q += 1",
         method="euler",
         name="gates",
     )
@@ -355,7 +355,7 @@ def test_a_script_with_short_term_plasticity_keeps_its_spikes():
     net = SpikingNetwork.from_brian2(
         network, readout=Readout(2), learn=LEARNED, namespace=constants
     )
-    assert {"arrive.w", "back_ge.w", "gates.w"} < set(net.parameters)
+    assert {"arrive.w", "back_ge.w", "gates_g_slow.w", "gates_ge.w"} < set(net.parameters)
     assert "back_gi.w" not in net.parameters
     source, monitor = network["source"], SpikeMonitor(network["cells"])
     data = SpikeTrials(

@@ -34,7 +34,14 @@ from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
 from neurosnn.network.projection import Projection
-from neurosnn.network.synapse_states import has_states, own_names, sends, sent_by_states, sums
+from neurosnn.network.synapse_states import (
+    has_states,
+    own_names,
+    reads_states,
+    sends,
+    sent_by_states,
+    sums,
+)
 
 __all__ = ["Graph", "read_graph"]
 
@@ -304,7 +311,7 @@ def _projections(
         statements = _of_neurons_only(synapses, statements)
     for statement in statements:
         variable, synapse, weight = _target_of(synapses, statement), None, statement
-        if states:
+        if states and reads_states(synapses, code, statement):
             synapse, weight = sent_by_states(synapses, code, statement, namespace)
         amount = _amount(synapses, weight, namespace)
         chosen = learned.get(synapses.name, set())

@@ -18,10 +18,18 @@ from neurosnn.model import PlasticityRule
 from neurosnn.model.from_group import constants_of_script
 from neurosnn.model.from_synapses import fields_of_synapses
 from neurosnn.model.namespace import Namespace
-from neurosnn.model.pathways import equation_text
+from neurosnn.model.pathways import equation_text, with_parts
 from neurosnn.model.registry import owner_of
 
-__all__ = ["SentByStates", "has_states", "own_names", "sends", "sent_by_states", "sums"]
+__all__ = [
+    "SentByStates",
+    "has_states",
+    "own_names",
+    "reads_states",
+    "sends",
+    "sent_by_states",
+    "sums",
+]
 
 
 class SentByStates(NamedTuple):
@@ -41,8 +49,11 @@ class SentByStates(NamedTuple):
 
 def own_names(synapses: Synapses) -> set[str]:
     """Variables of the synapses: Brian2 keeps the event-driven ones apart."""
-    event_driven = synapses.event_driven
-    return {*synapses.equations.names, *(() if event_driven is None else event_driven.names)}
+    return {*synapses.equations.names, *_event_driven(synapses)}
+
+
+def _event_driven(synapses: Synapses) -> set[str]:
+    return set() if synapses.event_driven is None else set(synapses.event_driven.names)
 
 
 def has_states(synapses: Synapses) -> bool:
@@ -64,6 +75,17 @@ def sums(synapses: Synapses) -> list[Statement]:
 def sends(synapses: Synapses, statement: Statement) -> bool:
     """Whether a statement writes to the neurons."""
     return statement.variable in set(synapses.variables) - own_names(synapses)
+
+
+def reads_states(synapses: Synapses, code: str, statement: Statement) -> bool:
+    """Whether what a statement sends depends on more than constants."""
+    if statement in sums(synapses):
+        return True
+    moving = (assigned(code) | _event_driven(synapses) | set(synapses.equations.diff_eq_names)) - {
+        one.variable for one in split_statements(code) if sends(synapses, one)
+    }
+    read = with_parts(get_identifiers(statement.expression), synapses.equations)
+    return bool(read & (moving | {"t"}))
 
 
 def sent_by_states(
