@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, Synapses, ms, mV
+from export_cases import make
+from export_cases import run as start_program
 
 from neurosnn import (
     BPTT,
@@ -19,6 +21,8 @@ from neurosnn import (
     SpikingNetwork,
     Trainer,
     equations,
+    export,
+    read_results,
 )
 from neurosnn.cuda import CudaEngine
 from neurosnn.data import SpikeTrials
@@ -271,6 +275,22 @@ def test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew():
     # another trial before it leaves nothing behind
     alone = Engine(net, dtype="float64", threads=1).simulate(data[2:])
     np.testing.assert_array_equal(alone.spikes["E"][0][0], engine.spikes["E"][2][0])
+
+
+@pytest.mark.standalone
+@pytest.mark.slow
+def test_an_exported_program_has_the_spikes_of_the_engine(tmp_path):
+    net, data = network(), trials(2)
+    engine = Engine(net, dtype="float64", threads=1).simulate(data)
+    program = make(export(net, tmp_path / "net", inputs=data))
+    start_program(program)
+    spikes = read_results(program).spikes
+    for name in "EI":
+        for k in range(2):
+            step, neuron = engine.spikes[name][k]
+            assert len(step) > 30
+            np.testing.assert_array_equal(np.rint(spikes[name][k].t / ms), step)
+            np.testing.assert_array_equal(spikes[name][k].i, neuron)
 
 
 def script():
