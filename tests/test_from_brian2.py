@@ -308,6 +308,15 @@ def begun():
     return cells, synapses
 
 
+def partly():
+    """A sum over the synapses in some neurons, beside other values in the others."""
+    cells, _ = some()
+    cells.u = 1
+    synapses = Synapses(cells, cells[:2], "u_post = v_pre : 1 (summed)", name="synapses_2")
+    synapses.connect()
+    return cells, synapses
+
+
 def stray():
     one, _ = some()
     other = NeuronGroup(2, "v : 1", threshold="v > 1", name="other")
@@ -328,6 +337,7 @@ def stray():
             lambda: read(*some("u_post = v_pre : 1 (summed)", "", order=-1)),
             "has a lower order than",
         ),
+        (lambda: read(*partly()), "a sum for a part of 'cells'"),
         (lambda: read(*some("x : 1", {"a": "x += 1; v += x", "b": "v += x"})), "2 pathways"),
         (lambda: read(*some("", "v = 1")), "a spike runs 'v = 1'"),
         (lambda: read(*some("", "v += u_post")), "depends on 'u_post'"),

@@ -393,6 +393,16 @@ def _check_synapses(synapses: Synapses) -> None:
             "Leave order out.",
             synapses.name,
         )
+    for summed in sums(synapses):
+        name = summed.variable.removesuffix("_post")
+        part = synapses.target is not target and name in target.variables
+        if part and np.any(np.asarray(target.variables[name].get_value())):
+            raise _cannot(
+                f"'{summed.variable}' of '{synapses.name}' is a sum for a part of '{target.name}'.",
+                f"A projection replaces '{name}' of all its neurons, and some have other values.",
+                "Let the values begin at zero, or make the synapses for the whole group.",
+                synapses.name,
+            )
     for pathway in synapses._pathways:
         _check_pathway(synapses, pathway)
     if has_states(synapses) and len(synapses._pathways) > 1:
