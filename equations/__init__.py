@@ -17,6 +17,7 @@ from neurosnn.equations.pair_stdp import PairSTDP
 from neurosnn.equations.plif import PLIF
 from neurosnn.equations.readout import LeakyReadout
 from neurosnn.equations.reward_stdp import RewardSTDP
+from neurosnn.equations.short_term_plasticity import TsodyksMarkram
 from neurosnn.equations.triplet_stdp import TripletSTDP
 from neurosnn.equations.vogels import InhibitorySTDP
 
@@ -48,6 +49,7 @@ __all__ = [
     "SE_adLIF",
     "TraubMiles",
     "TripletSTDP",
+    "TsodyksMarkram",
     "VoltageSTDP",
     "WangBuzsaki",
 ]

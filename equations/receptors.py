@@ -13,9 +13,12 @@ neuron of your own, their strings stand beside the membrane's::
 `AMPA`           exponential, 2 ms, 0 mV (Wang 2002)
 `GABA_A`         exponential, 5 ms, -70 mV (Wang 2002)
 `NMDA`           rise 2 ms, decay 100 ms, 0 mV, blocked by magnesium (Jahr & Stevens 1990; Wang 2002)
+`gated_NMDA`     the same with gates in the synapses, which saturate: `gates_of_NMDA`
 ===============  ==========================================================================================
 
-Conductances of different spikes add up, so that one variable of the neuron stands for all its synapses.
+Conductances of different spikes add up, so that one variable of the neuron stands for all its synapses. Where
+they do not, as in a receptor that saturates, the synapses have states: ``synapse=`` of a
+:class:`neurosnn.Projection`.
 """
 
 from __future__ import annotations
@@ -26,12 +29,24 @@ from dataclasses import dataclass, field
 from brian2.units.fundamentalunits import Quantity
 from brian2.units.stdunits import mM, ms, mV
 
-from neurosnn.model import Range
+from neurosnn.model import PlasticityRule, Range
 
-__all__ = ["AMPA", "GABA_A", "NMDA", "Receptor", "alpha", "current", "exponential"]
+__all__ = [
+    "AMPA",
+    "GABA_A",
+    "NMDA",
+    "Receptor",
+    "alpha",
+    "current",
+    "exponential",
+    "gated_NMDA",
+    "gates_of_NMDA",
+]
 
 WANG_2002 = "Wang, Neuron 36:955 (2002)"
 JAHR_STEVENS = "Jahr & Stevens, J. Neurosci. 10:3178 (1990)"
+#: The current through NMDA channels that magnesium blocks at rest.
+BLOCKED = "g_nmda*(E_nmda - v)/(1 + Mg/(3.57*mM)*exp(-0.062*v/mV))"
 TIME, CONCENTRATION = Range(0 * ms), Range(0 * mM, includes_low=True)
 
 
@@ -303,6 +318,7 @@ def NMDA(
     -----
     Deviation from Wang 2002: his gating saturates, ``ds/dt = -s/tau + alpha*x*(1 - s)``, in each
     synapse; here conductances of all synapses of a neuron add up, which is the same while s is small.
+    `gated_NMDA` and `gates_of_NMDA` are without it.
 
     Examples
     --------
@@ -313,7 +329,7 @@ def NMDA(
     return Receptor(
         equations=f"dg_nmda/dt = -g_nmda/tau_nmda + alpha_nmda*x_nmda : {unit}\n"
         f"dx_nmda/dt = -x_nmda/tau_nmda_rise : {unit}",
-        current="g_nmda*(E_nmda - v)/(1 + Mg/(3.57*mM)*exp(-0.062*v/mV))",
+        current=BLOCKED,
         inputs=("x_nmda",),
         parameters={
             "tau_nmda": tau,
@@ -332,4 +348,101 @@ def NMDA(
         },
         reference=f"{JAHR_STEVENS}; {WANG_2002}",
         linear=False,
+    )
+
+
+def gated_NMDA(*, E: Quantity = 0 * mV, Mg: Quantity = 1 * mM, unit: str = "siemens") -> Receptor:
+    r"""NMDA channels whose gates are states of the synapses, as in Wang 2002.
+
+    .. math:: I = \frac{g (E - v)}{1 + \frac{[Mg]}{3.57\,\text{mM}} e^{-0.062 v/\text{mV}}}
+
+    with g the sum of :func:`gates_of_NMDA` over the synapses in each step.
+
+    Parameters
+    ----------
+    E : Quantity (volt), default 0 mV
+        Reversal potential (Wang 2002).
+    Mg : Quantity (mole/metre**3), default 1 mM
+        Magnesium outside of the cell (Wang 2002).
+    unit : str, default "siemens"
+        Unit of the conductance, "siemens/meter**2" for a membrane per area.
+
+    Returns
+    -------
+    Receptor
+        The sum is ``g_nmda``. Not linear in v: the membrane is integrated with euler.
+
+    Examples
+    --------
+    >>> from neurosnn import equations
+    >>> from neurosnn.equations import receptors
+    >>> equations.AdEx(receptors=(receptors.AMPA(), receptors.gated_NMDA())).inputs
+    ('g_ampa', 'g_nmda')
+    """
+    return Receptor(
+        equations=f"g_nmda : {unit}",
+        current=BLOCKED,
+        inputs=("g_nmda",),
+        parameters={"E_nmda": E, "Mg": Mg},
+        ranges={"Mg": CONCENTRATION},
+        sources={"E_nmda": "Wang 2002: 0 mV", "Mg": "Wang 2002: 1 mM"},
+        reference=f"{JAHR_STEVENS}; {WANG_2002}",
+        linear=False,
+    )
+
+
+def gates_of_NMDA(
+    *,
+    tau: Quantity = 100 * ms,
+    tau_rise: Quantity = 2 * ms,
+    alpha: Quantity = 0.5 / ms,
+    unit: str = "siemens",
+) -> PlasticityRule:
+    r"""Synapses with NMDA gates that saturate (Wang 2002), for neurons with `gated_NMDA`.
+
+    .. math::
+        g_j = \sum_i w_{ij} s_i, \qquad \dot s = -\frac{s}{\tau} + \alpha x (1 - s), \qquad
+        \dot x = -\frac{x}{\tau_{rise}}, \qquad \text{spike: } x \leftarrow x + 1
+
+    Parameters
+    ----------
+    tau : Quantity (second), default 100 ms
+        Time constant of the decay (Wang 2002).
+    tau_rise : Quantity (second), default 2 ms
+        Time constant of the rise (Wang 2002).
+    alpha : Quantity (1/second), default 0.5/ms
+        Rate of the rise (Wang 2002).
+    unit : str, default "siemens"
+        Unit of the weight, that of ``g_nmda``.
+
+    Returns
+    -------
+    PlasticityRule
+        For ``synapse=`` of a :class:`neurosnn.Projection`. Clock-driven, with Euler steps; s and x are kept
+        once a presynaptic neuron, and the sum costs a product of matrix and vector in each step.
+
+    Examples
+    --------
+    >>> from brian2 import nS
+    >>> from neurosnn import Projection
+    >>> from neurosnn.equations import receptors
+    >>> Projection("E", "E", name="slow", synapse=receptors.gates_of_NMDA(), weight=0.2*nS).input
+    'g_nmda'
+    """
+    return PlasticityRule(
+        name="NMDA gates",
+        equations=f"w : {unit}\n"
+        f"g_nmda_post = w*s : {unit} (summed)\n"
+        "ds/dt = -s/tau_nmda + alpha_nmda*x*(1 - s) : 1 (clock-driven)\n"
+        "dx/dt = -x/tau_nmda_rise : 1 (clock-driven)",
+        on_pre="x += 1",
+        method="euler",
+        parameters={"tau_nmda": tau, "tau_nmda_rise": tau_rise, "alpha_nmda": alpha},
+        ranges={"tau_nmda": TIME, "tau_nmda_rise": TIME},
+        sources={
+            "tau_nmda": "Wang 2002: 100 ms",
+            "tau_nmda_rise": "Wang 2002: 2 ms",
+            "alpha_nmda": "Wang 2002: 0.5/ms",
+        },
+        reference=WANG_2002,
     )

@@ -308,6 +308,15 @@ def begun():
     return cells, synapses
 
 
+def partly():
+    """A sum over the synapses in some neurons, beside other values in the others."""
+    cells, _ = some()
+    cells.u = 1
+    synapses = Synapses(cells, cells[:2], "u_post = v_pre : 1 (summed)", name="synapses_2")
+    synapses.connect()
+    return cells, synapses
+
+
 def stray():
     one, _ = some()
     other = NeuronGroup(2, "v : 1", threshold="v > 1", name="other")
@@ -319,9 +328,17 @@ def stray():
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda: read(*some("dx/dt = -x/(10*ms) : 1 (event-driven)", "x += 1")), "changes in time"),
+        (lambda: read(*some("dx/dt = -x/(10*ms) : 1 (event-driven)", "x += 1")), "sends nothing"),
         (lambda: read(*some("x : 1", "v += x", "x += 1")), "'post' of 'synapses' runs at"),
-        (lambda: read(*some("x : 1", "x += 1\nv += x")), "a spike runs 'x += 1'"),
+        (lambda: read(*some("x : 1", "x += 1\nv = x")), "a spike runs 'v = x'"),
+        (lambda: read(*some("x : 1", "x += v_post\nv += x")), "it reads 'v_post'"),
+        (lambda: read(*some("u_post = v_pre - v_post : 1 (summed)", "")), "of a gap junction"),
+        (
+            lambda: read(*some("u_post = v_pre : 1 (summed)", "", order=-1)),
+            "has a lower order than",
+        ),
+        (lambda: read(*partly()), "a sum for a part of 'cells'"),
+        (lambda: read(*some("x : 1", {"a": "x += 1; v += x", "b": "v += x"})), "2 pathways"),
         (lambda: read(*some("", "v = 1")), "a spike runs 'v = 1'"),
         (lambda: read(*some("", "v += u_post")), "depends on 'u_post'"),
         (lambda: read(*some("", "v += rand()")), "not a constant"),
@@ -344,7 +361,7 @@ def stray():
     ],
 )
 def test_what_a_graph_cannot_hold_is_refused_by_name(make, what):
-    with pytest.raises(ValueError, match="from_brian2") as refused:
+    with pytest.raises(ValueError, match="from_brian2|synapse synapses") as refused:
         make()
     assert what in str(refused.value)
     assert len(str(refused.value)) <= 600

@@ -47,6 +47,9 @@ AUTOGRAD = "test_engine_torch.py::test_gradient_equals_autograd"
 EQUILIBRIUM = "test_equilibrium_engine.py::test_engine_equals_brian2"
 EPOCH = "test_eprop_training.py::test_an_epoch_in_one_simulation_equals_steps_of_the_trainer"
 
+STATES = "test_synapse_models.py::test_gradients_are_those_of_differences_through_the_states"
+SCRIPT = "test_synapse_models.py::test_a_script_with_short_term_plasticity_keeps_its_spikes"
+
 SURROGATE = "neurosnn/rules/surrogate/"
 EVENTPROP = "neurosnn/rules/eventprop/"
 ENGINE = "neurosnn/engine/"
@@ -278,22 +281,22 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "bptt: last spike of a trial ignored",
         "neurosnn/rules/bptt/trial_bptt.jinja",
-        "if (when >= steps ||",
-        "if (when >= steps - 40 ||",
+        "if (when >= steps{% if",
+        "if (when >= steps - 40{% if",
         (BPTT + "[ALIF-0]",),
     ),
     Mutant(
         "bptt: the last of the sparse synapses left out",
         "neurosnn/rules/bptt/trial_bptt.jinja",
-        "s < b.row_{{ c.name }}[i + 1]; s++)",
-        "s + 1 < b.row_{{ c.name }}[i + 1]; s++)",
+        "s < b.row_{{ c.name }}[i + 1]; s++)\n                        zbar",
+        "s + 1 < b.row_{{ c.name }}[i + 1]; s++)\n                        zbar",
         (GRADIENT + "::test_bptt_goes_through_sparse_synapses",),
     ),
     Mutant(
         "bptt: the last synapse of a delay left out",
         "neurosnn/rules/bptt/trial_bptt.jinja",
-        "s < b.row_{{ c.name }}[g + 1]; s++)",
-        "s + 1 < b.row_{{ c.name }}[g + 1]; s++)",
+        "s < b.row_{{ c.name }}[g + 1]; s++)\n                            zbar",
+        "s + 1 < b.row_{{ c.name }}[g + 1]; s++)\n                            zbar",
         (GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons",),
     ),
     # -- many threads -----------------------------------------------------------------------------
@@ -692,8 +695,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "NMDA: magnesium at which half of the channels are blocked",
         "equations/receptors.py",
-        'exp(-0.062*v/mV))",\n        inputs',
-        'exp(-0.072*v/mV))",\n        inputs',
+        'exp(-0.062*v/mV))"',
+        'exp(-0.072*v/mV))"',
         ("test_named_neurons.py::test_magnesium_blocks_nmda_as_in_jahr_and_stevens",),
     ),
     Mutant(
@@ -1233,6 +1236,80 @@ MUTANTS: tuple[Mutant, ...] = (
         "return self.dt / torch.sigmoid(free)",
         "return self.dt / torch.sigmoid(-free)",
         ("test_torch_neuron.py::test_leak_rate_is_the_sigmoid_of_a_free_number",),
+    ),
+    # -- synapses with states -----------------------------------------------------------------------
+    Mutant(
+        "synapses: what a spike leaves for later spikes is worth nothing to it",
+        ENGINE + "synapse.jinja",
+        "at_spike += flow[{{ loop.index0 }}]*jump_{{ name }};",
+        "at_spike += 0;",
+        (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: the adjoint passes an arrival as if there was none",
+        ENGINE + "synapse.jinja",
+        "lam_{{ column }}[k] = !arrives ? flow",
+        "lam_{{ column }}[k] = true ? flow",
+        (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: a flow at the state before the arrival",
+        ENGINE + "synapse.jinja",
+        "u_{{ name }} += jump_{{ name }};",
+        "u_{{ name }} += 0;",
+        (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: the gradient of a weight without the amplitude",
+        SURROGATE + "trial_surrogate.jinja",
+        "{% if c.synapse %}amplitude*{% endif %}worth",
+        "worth",
+        (STATES + "[eprop]",),
+    ),
+    Mutant(
+        "synapses: a sum lasts into the step after",
+        SURROGATE + "trial_surrogate.jinja",
+        ".lam_{{ c.channels[0] }}.assign(layer{{ layer.index }}.n, real(0));",
+        ".lam_{{ c.channels[0] }};",
+        (STATES + "[eprop]",),
+    ),
+    Mutant(
+        "synapses: a sum is added to that of the step before",
+        ENGINE + "trial.jinja",
+        "target.assign({{ c.target }}.n, real(0));",
+        "",
+        (SCRIPT,),
+    ),
+    Mutant(
+        "synapses: time since the last arrival is that since the beginning",
+        ENGINE + "synapse.jinja",
+        "last_update[k] = u_t;",
+        "",
+        (SCRIPT,),
+    ),
+    Mutant(
+        "synapses: what is subtracted is added",
+        "neurosnn/calculus/presynaptic.py",
+        'sent = f"-({sent})" if statements[at].operation == "-=" else sent',
+        "",
+        (SCRIPT,),
+    ),
+    Mutant(
+        "synapses: a trial begins with the states of the last one",
+        "neurosnn/network/simulation.py",
+        'lines.append(f"{name} = {value!r}',
+        'lines.append(f"{name} += 0*{value!r}',
+        (
+            STATES.partition("::")[0]
+            + "::test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew",
+        ),
+    ),
+    Mutant(
+        "synapses: a checkpoint of other synapses is taken",
+        "neurosnn/training/checkpoint.py",
+        "models += [c.synapse.to_dict() for",
+        "models += [0 for",
+        (STATES.partition("::")[0] + "::test_a_file_holds_the_strings_of_the_synapses",),
     ),
     # -- export -----------------------------------------------------------------------------------
     Mutant(

@@ -81,6 +81,7 @@ def _references(thing: Any) -> list[str]:
         return [*_references(net), *_references(rule)]
     if hasattr(thing, "layers") and hasattr(thing, "readout"):
         models = [*(layer.model for layer in thing.layers), thing.readout.model]
+        models += [one.synapse for one in getattr(thing, "projections", ()) if one.synapse]
         return [text for model in models for text in _references(model)] + [BRIAN]
     text = getattr(thing, "reference", "")
     return [reference.strip() for reference in text.split(";") if reference.strip()]

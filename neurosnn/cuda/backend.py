@@ -101,6 +101,15 @@ class CudaEngine(Engine):
                         "Use backend='engine', or delays of the presynaptic neurons.",
                     )
                 )
+            if connection.synapse is not None:
+                raise ValueError(
+                    message(
+                        f"the synapses of '{name}' have states of their own.",
+                        "CudaEngine",
+                        "Its kernels send weights.",
+                        "Use backend='engine', or a projection without synapse=.",
+                    )
+                )
         self._keeps = False
         self._kept: dict[str, Any] = {}
         super().__init__(net, rule, loss, dtype=dtype, threads=1, learn=learn)

@@ -18,6 +18,7 @@ from neurosnn.engine.derivation import derivation_key, read_derivation, write_de
 from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
 from neurosnn.engine.program import REAL, Program, precision
 from neurosnn.engine.results import BatchResult, Simulation
+from neurosnn.engine.synapses import SynapseCode, check_sum, synapse_code, synapse_values
 from neurosnn.engine.translate import Translator
 from neurosnn.losses import BUILT_IN
 
@@ -97,6 +98,7 @@ class Engine:
         self.backward = None if rule is None else rule.backward(net, loss)
         #: Arrays that are learned beside the network's: adaptive feedback weights.
         self.parameters = {} if self.backward is None else self.backward.parameters
+        self._synapses = self._synapse_codes()
         self._sparse = {
             name: self._by_synapse(connection) for name, connection in net.connections.items()
         }
@@ -298,21 +300,50 @@ class Engine:
     def _compile(self, source: str) -> Any:
         return Program(source, self._fields, self.dtype)
 
+    def _synapse_codes(self) -> dict[str, SynapseCode]:
+        """The states of the synapses of those connections that have any."""
+        codes = {}
+        for index, (name, connection) in enumerate(self.net.connections.items()):
+            if connection.synapse is None:
+                continue
+            if self.backward is not None and not self.backward.follows_synapses:
+                raise ValueError(
+                    message(
+                        f"the synapses of '{name}' have states of their own.",
+                        type(self.rule).__name__,
+                        "Its gradient does not follow what a spike leaves in them.",
+                        "Use BPTT() or EProp() on the engine, or a projection without synapse=.",
+                    )
+                )
+            gradient = self.backward is not None
+            if gradient:
+                check_sum(connection.synapse, self.parts[connection.target].model)
+            codes[name] = synapse_code(
+                index,
+                connection.synapse,
+                gradient=gradient,
+                through_states=self.backward is not None
+                and self.backward.through_synapses
+                and connection.source != "input",
+            )
+        return codes
+
     # -- the structure handed to C++ --------------------------------------------------------
 
     def _key(self) -> str:
         """Where the cache folder keeps what is derived for this network."""
         wiring = [
             {
-                "name": connection.name,
+                "name": name,
                 "source": connection.source,
                 "target": connection.target,
                 "channels": np.unique(connection.channel).tolist(),
                 "delayed": delayed(connection),
-                "sparse": self._sparse[connection.name],
+                "sparse": self._sparse[name],
                 "synaptic": connection.synaptic,
+                "synapse": vars(self._synapses[name]) if name in self._synapses else None,
             }
-            for connection in self.net.connections.values()
+            for name, connection in self.net.connections.items()
         ]
         return derivation_key(
             {name: part.model for name, part in self.parts.items()},
@@ -370,6 +401,7 @@ class Engine:
             sparse=self._sparse[connection.name],
             real_valued=real_valued,
             synaptic=connection.synaptic,
+            synapse=self._synapses.get(connection.name),
         )
 
     def _call(
@@ -420,6 +452,8 @@ class Engine:
             values[f"n_pre_{name}"] = n_pre
             values[f"delay_{name}"] = np.ascontiguousarray(delay, np.int32)
             values[f"channel_{name}"] = np.ascontiguousarray(channel, np.int32)
+            if name in self._synapses:
+                values |= synapse_values(self._synapses[name], connection.synapse)
         return values
 
     def _by_delay(self, connection: Connection) -> SynapsesByDelay:

@@ -43,12 +43,18 @@ class Backward(ABC):
         Arrays that are learned besides the network's.
     learns_delays : bool
         Whether it fills ``g.delay_<connection>``.
+    follows_synapses : bool
+        Whether its gradient of weights is that of synapses that have states.
+    through_synapses : bool
+        Whether it also goes through what spikes leave in them, so that their states are kept.
     threaded : bool
         Whether its templates are written in the words of ``engine/machine.jinja``, so that the threads of a
         graphics processor may share a trial. Say so in the class that has the templates.
     """
 
     learns_delays: ClassVar[bool] = False
+    follows_synapses: ClassVar[bool] = False
+    through_synapses: ClassVar[bool] = False
     threaded: ClassVar[bool] = False
     numbers: Mapping[str, float]
     parameters: Mapping[str, np.ndarray]

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from neurosnn.core import draws
+from neurosnn.engine.synapses import SynapseCode
 from neurosnn.losses import Loss
 
 __all__ = ["ConnectionCode", "LayerCode", "network_source", "render"]
@@ -123,6 +124,19 @@ class ConnectionCode:
     #: Whether each synapse has a delay of its own: what arrives are the synapses of one neuron with one
     #: delay, which stand for a presynaptic neuron.
     synaptic: bool = False
+    #: The states of its synapses, if they have any.
+    synapse: SynapseCode | None = None
+
+    @property
+    def summed(self) -> bool:
+        """Whether its synapses send a sum in each step, and nothing at an arrival."""
+        return self.synapse is not None and self.synapse.summed
+
+    @property
+    def states(self) -> str:
+        """What keeps the states of the synapses in a trial."""
+        assert self.synapse is not None
+        return f"synapses_{self.synapse.index}"
 
     @property
     def delay_size(self) -> str:
@@ -133,7 +147,7 @@ class ConnectionCode:
     def reads_ahead(self) -> bool:
         """Whether rows of weights are known long before they are added: plain input."""
         plain = not (self.source_layer or self.delayed or self.sparse or self.real_valued)
-        return plain and len(self.variables) == 1
+        return plain and self.synapse is None and len(self.variables) == 1
 
     @property
     def arrivals(self) -> str:

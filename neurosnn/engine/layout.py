@@ -81,6 +81,10 @@ def batch_fields(
         ]
         if connection.synaptic:
             fields += [(f"first_{name}", "const int64_t*"), (f"source_{name}", "const int32_t*")]
+        if connection.synapse is not None:
+            states = connection.synapse
+            keys = (*states.constants, *states.states)
+            fields += [(f"synapse_{states.index}_{key}", "double") for key in keys]
     return fields
 
 

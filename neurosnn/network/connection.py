@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurosnn.core.texts import check_identifier
+from neurosnn.model import PlasticityRule
 
 __all__ = ["ChannelSynapses", "Connection", "SynapsesByDelay"]
 
@@ -91,6 +92,8 @@ class Connection:
         Whether the weights are learned.
     synaptic : bool
         Whether each synapse of a sparse connection has a delay of its own.
+    synapse : PlasticityRule or None
+        The states of the synapses and what a spike sends, if it is more than the weight.
 
     Raises
     ------
@@ -124,6 +127,7 @@ class Connection:
     dt: float = 0.0
     plastic: bool = True
     synaptic: bool = False
+    synapse: PlasticityRule | None = None
 
     def __post_init__(self) -> None:
         for field in ("name", "source", "target"):

@@ -10,13 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from brian2.core.network import Network
 from brian2.core.spikesource import SpikeSource
-from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
+from brian2.equations.equations import SUBEXPRESSION
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.input.poissongroup import PoissonGroup
 from brian2.monitors.ratemonitor import PopulationRateMonitor
 from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
-from brian2.synapses.synapses import Synapses, SynapticPathway
+from brian2.synapses.synapses import (
+    StateUpdater,
+    SummedVariableUpdater,
+    Synapses,
+    SynapticPathway,
+)
 from brian2.units.allunits import hertz, second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers
@@ -30,6 +35,14 @@ from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
 from neurosnn.network.projection import Projection
+from neurosnn.network.synapse_states import (
+    has_states,
+    own_names,
+    reads_states,
+    sends,
+    sent_by_states,
+    sums,
+)
 
 __all__ = ["Graph", "read_graph"]
 
@@ -115,6 +128,12 @@ def read_graph(
         )
         for group in groups
     }
+    for one in synapses:
+        for summed in sums(one):
+            name, variable = owner_of(one.target).name, summed.variable.removesuffix("_post")
+            if name in models:
+                inputs = (*models[name].inputs, variable)
+                models[name] = dataclasses.replace(models[name], inputs=inputs)
     populations = {
         group.name: Population(dataclasses.replace(models[group.name], dt=None), group.N)
         for group in groups
@@ -136,11 +155,14 @@ def read_graph(
     learned = _learned(learn, synapses)
     projections = [
         projection
-        for pathway in sorted(
-            (pathway for one in synapses for pathway in one._pathways),
-            key=lambda pathway: (pathway.order, pathway.name),
+        for one, pathway in sorted(
+            # a sum without a pathway may come anywhere: it is at the beginning of a step
+            ((one, pathway) for one in synapses for pathway in one._pathways or (None,)),
+            key=lambda pair: (
+                (0, pair[0].name) if pair[1] is None else (pair[1].order, pair[1].name)
+            ),
         )
-        for projection in _projections(pathway, namespace, ends, first, learned, dt)
+        for projection in _projections(one, pathway, namespace, ends, first, learned, dt)
     ]
     return Graph(populations, projections, Input(max(n_channels, 1)), readout, dt)
 
@@ -265,6 +287,7 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[st
                 did_you_mean(name, names),
             )
         own, codes = names[name].equations.names, [path.code for path in names[name]._pathways]
+        codes += [one.expression for one in sums(names[name])]
         sent = [other for other in own if any(other in get_identifiers(code) for code in codes)]
         if variable not in (*sent, "delay"):
             raise _cannot(
@@ -277,15 +300,15 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[st
 
 
 def _projections(
-    pathway: Any,
+    synapses: Synapses,
+    pathway: SynapticPathway | None,
     namespace: Mapping[str, Any],
     ends: Mapping[str, str],
     first: Mapping[str, int],
     learned: Mapping[str, set[str]],
     dt: Quantity,
 ) -> Iterator[Projection]:
-    """The projections of one pathway: one for each variable that its spikes add to."""
-    synapses = pathway.synapses
+    """The projections of one pathway: one for each variable that its spikes or the synapses add to."""
     source, target = owner_of(synapses.source), owner_of(synapses.target)
     for end in (source, target):
         if end.name not in ends:
@@ -300,30 +323,46 @@ def _projections(
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
     if not len(pre):
         return
-    delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+    code, delay = "", np.zeros(1)
+    if pathway is not None:
+        code = pathway.code
+        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
     # Brian2 rounds half a step up
     steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
-    statements = split_statements(pathway.code)
+    states = has_states(synapses)
+    statements = split_statements(code)
+    if states:
+        statements = _of_neurons_only(synapses, statements)
     for statement in statements:
-        variable = _target_of(synapses, statement)
-        amount = _amount(synapses, statement, namespace)
+        variable, synapse, weight = _target_of(synapses, statement), None, statement
+        if states and reads_states(synapses, code, statement):
+            synapse, weight = sent_by_states(synapses, code, statement, namespace)
+        amount = _amount(synapses, weight, namespace)
         chosen = learned.get(synapses.name, set())
-        learn = ("w",) if chosen & get_identifiers(statement.expression) else ()
+        learn = ("w",) if chosen & get_identifiers(weight.expression) else ()
         learn += ("delay",) if "delay" in chosen else ()
         base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
-        if pathway.name != f"{synapses.name}_pre":
+        if pathway is not None and pathway.name != f"{synapses.name}_pre":
             base += f"_{pathway.objname}"
         if ends[target.name] == "readout":
-            weight = _full(synapses, pre, post, amount, steps)
+            if synapse is not None:
+                raise _cannot(
+                    f"'{synapses.name}' reaches the readout and has states.",
+                    "The readout reads the spikes themselves.",
+                    "Put a group between them, or let the readout have the dynamics.",
+                    synapses.name,
+                )
+            matrix = _full(synapses, pre, post, amount, steps)
             yield Projection(
                 ends[source.name],
                 "readout",
                 name=base,
                 input=variable,
-                weight=Quantity(weight, dim=target.variables[variable].dim),
+                weight=Quantity(matrix, dim=target.variables[variable].dim),
                 learn=learn,
             )
             continue
+        unit = target.variables[variable].dim if synapse is None else synapse.weight_dimensions
         for occurrence, k in enumerate(_without_twins(pre, post)):
             yield Projection(
                 ends[source.name],
@@ -331,7 +370,8 @@ def _projections(
                 name=base if not occurrence else f"{base}_{occurrence + 1}",
                 input=variable,
                 connectivity=(pre[k] + first.get(source.name, 0), post[k]),
-                weight=Quantity(amount[k], dim=target.variables[variable].dim),
+                weight=Quantity(amount[k], dim=unit),
+                synapse=synapse,
                 delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
                 autapses=True,
                 learn=learn,
@@ -358,21 +398,44 @@ def _full(
 
 def _check_synapses(synapses: Synapses) -> None:
     check_as_it_stands(synapses, partial(_cannot, where=synapses.name))
-    dynamic = [name for name, eq in synapses.equations.items() if eq.type == DIFFERENTIAL_EQUATION]
-    dynamic += list(synapses.event_driven.names if synapses.event_driven is not None else ())
-    dynamic += list(synapses.summed_updaters)
-    parts = synapses.contained_objects
-    dynamic += [part.name for part in parts if not isinstance(part, SynapticPathway)]
-    if dynamic:
+    kinds = (SynapticPathway, StateUpdater, SummedVariableUpdater)
+    for part in synapses.contained_objects:
+        if not isinstance(part, kinds):
+            raise _cannot(
+                f"'{part.name}' of '{synapses.name}' changes in time.",
+                "The states of a projection's synapses move by equations and at presynaptic spikes.",
+                "Read what the synapses learn with PlasticityRule.from_synapses, and put other dynamics "
+                "into the neurons.",
+                synapses.name,
+            )
+    source, target = owner_of(synapses.source), owner_of(synapses.target)
+    if sums(synapses) and min(synapses.order, source.order) < target.order:
         raise _cannot(
-            f"'{dynamic[0]}' of '{synapses.name}' changes in time.",
-            "A projection sends constant weights; what a rule learns is in net.parameters.",
-            "Read what the synapses learn with PlasticityRule.from_synapses, and put other dynamics into "
-            "the neurons.",
+            f"'{synapses.name}' or '{source.name}' has a lower order than '{target.name}'.",
+            "The sum over the synapses would be that of another moment: it is taken just before the target "
+            "is updated, and here before all else.",
+            "Leave order out.",
             synapses.name,
         )
+    for summed in sums(synapses):
+        name = summed.variable.removesuffix("_post")
+        part = synapses.target is not target and name in target.variables
+        if part and np.any(np.asarray(target.variables[name].get_value())):
+            raise _cannot(
+                f"'{summed.variable}' of '{synapses.name}' is a sum for a part of '{target.name}'.",
+                f"A projection replaces '{name}' of all its neurons, and some have other values.",
+                "Let the values begin at zero, or make the synapses for the whole group.",
+                synapses.name,
+            )
     for pathway in synapses._pathways:
         _check_pathway(synapses, pathway)
+    if has_states(synapses) and len(synapses._pathways) > 1:
+        raise _cannot(
+            f"'{synapses.name}' has {len(synapses._pathways)} pathways and states.",
+            "The states of a projection follow the spikes of one pathway.",
+            "Write all of it in one on_pre.",
+            synapses.name,
+        )
 
 
 def _check_pathway(synapses: Synapses, pathway: Any) -> None:
@@ -393,10 +456,23 @@ def _check_pathway(synapses: Synapses, pathway: Any) -> None:
         )
 
 
+def _of_neurons_only(synapses: Synapses, statements: list[Statement]) -> list[Statement]:
+    """The statements that write to the neurons, and the sums over the synapses in each step."""
+    sent = [one for one in statements if sends(synapses, one)] + sums(synapses)
+    if not sent:
+        raise _cannot(
+            f"a spike of '{synapses.name}' changes '{statements[0].variable}' and sends nothing.",
+            "A projection adds something to a variable of its target.",
+            "Add what is sent to the code, or leave the synapses out.",
+            synapses.name,
+        )
+    return sent
+
+
 def _target_of(synapses: Synapses, statement: Statement) -> str:
     """The variable of the target that a statement adds to."""
     variable = statement.variable.removesuffix("_post")
-    own = statement.variable in synapses.equations.names
+    own = statement.variable in own_names(synapses)
     known = variable in owner_of(synapses.target).variables
     if own or not known or statement.operation not in ("+=", "-="):
         raise _cannot(

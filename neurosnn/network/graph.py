@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.texts import check_identifier
 from neurosnn.network.parts import Layer, Population
@@ -83,6 +84,7 @@ def checked_projections(
                 )
         _check_readout(projection)
     _check_input(net, given)
+    _check_sums(given)
     wanted = net.readout.of or tuple(names)
     for name in wanted:
         if name not in names:
@@ -120,16 +122,36 @@ def _check_readout(projection: Projection) -> None:
                 "Put a population between them.",
             )
         )
-    if projection.delayed or not projection.full or projection.sign is not None:
+    settings = (projection.sign, projection.synapse)
+    if projection.delayed or not projection.full or settings != (None, None):
         raise ValueError(
             message(
-                "delay, connectivity or sign of a projection to the readout.",
+                "delay, connectivity, sign or synapse of a projection to the readout.",
                 projection.where,
                 "The readout reads the spikes of all neurons of a population at once, with weights of "
                 "either sign.",
                 "Leave it out.",
             )
         )
+
+
+def _check_sums(projections: list[Projection]) -> None:
+    """A sum over the synapses replaces the variable: nothing else may write to it."""
+    for projection in projections:
+        if projection.synapse is None or not presynaptic_code(projection.synapse).summed:
+            continue
+        for other in projections:
+            same = other.input in (projection.input, None) and other.target == projection.target
+            if other is not projection and same:
+                raise ValueError(
+                    message(
+                        f"'{other.name}' also acts on {projection.input}"
+                        + (" perhaps." if other.input is None else "."),
+                        projection.where,
+                        "The sum over its synapses replaces that variable in each step.",
+                        "Name another input in the other projection, and add the two in the neuron.",
+                    )
+                )
 
 
 def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:
@@ -144,12 +166,23 @@ def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:
             )
         )
     for projection in projections:
-        if projection.source == "input" and net.input.real_valued and projection.delayed:
+        if projection.source != "input" or not net.input.real_valued:
+            continue
+        if projection.delayed:
             raise ValueError(
                 message(
                     "delays of real-valued input.",
                     projection.where,
                     "They delay spikes.",
                     "Shift the frames of the trials instead.",
+                )
+            )
+        if projection.synapse is not None:
+            raise ValueError(
+                message(
+                    "synapse of real-valued input.",
+                    projection.where,
+                    "Its states follow spikes.",
+                    "Leave it out, or use an input of spikes.",
                 )
             )

@@ -241,8 +241,9 @@ class SpikingNetwork:
     ) -> SpikingNetwork:
         """The network of a Brian2 script as it stands, ready to learn.
 
-        Every NeuronGroup becomes a population with its equations and values, every Synapses that adds
-        constant weights to its target a projection with the same synapses, weights and delays.
+        Every NeuronGroup becomes a population with its equations and values, every Synapses a projection
+        with the same synapses, weights and delays; what they have of states that follow the presynaptic
+        spikes (short-term plasticity, gates) is its ``synapse``.
 
         Parameters
         ----------
@@ -275,8 +276,8 @@ class SpikingNetwork:
         Raises
         ------
         ValueError
-            With the name of what cannot come along: synapses whose variables change in time, pathways
-            of postsynaptic spikes, PoissonInput and other objects, several time steps, and all that
+            With the name of what cannot come along: synapses whose states follow the postsynaptic side,
+            pathways of postsynaptic spikes, PoissonInput and other objects, several time steps, and all that
             :meth:`NeuronModel.from_group` refuses.
 
         Examples

@@ -82,6 +82,13 @@ def to_nir(net: SpikingNetwork) -> Any:
                     "Use axonal delays.",
                 )
             )
+        if connection.synapse is not None:
+            raise _refuse(
+                f"the synapses of '{connection.name}' have states.",
+                "to_nir",
+                "NIR has no node for them.",
+                "Use projections without synapse=.",
+            )
         if connection.delay.any():
             delays = connection.delay.astype(float) * float(net.dt)
             nodes[f"{connection.name}_delay"] = nir.Delay(delays)

@@ -10,12 +10,14 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
+from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.arguments import explained
 from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import described, message
 from neurosnn.core.symbolic import evaluate
 from neurosnn.core.texts import check_identifier
 from neurosnn.core.values import Range, check_value, check_whole
+from neurosnn.model import PlasticityRule
 from neurosnn.model.namespace import Namespace
 from neurosnn.network.parts import Population
 
@@ -67,13 +69,23 @@ class Projection:
         get it. Weights of a conductance, or of one of two input variables, are positive. None: either.
     autapses : bool, optional
         Whether a neuron may have a synapse to itself.
+    synapse : PlasticityRule, optional
+        Strings of synapses with states of their own, such as ``equations.TsodyksMarkram()``: what a
+        presynaptic spike does to them, and what it sends in proportion to the weight. The states follow
+        the presynaptic spikes alone, and are kept once for all synapses of a neuron with one delay. A sum
+        over the synapses, ``s_tot_post = w*s : 1 (summed)``, is sent in each step: graded synapses. None: a
+        spike sends the weight.
     learn : tuple of str, optional
         "w", "delay", both or none: what is not learned stays as it is.
 
     Raises
     ------
     ValueError
-        For values out of range, and for two ways to say the same.
+        For values out of range, for two ways to say the same, and for a `synapse` that reads the
+        postsynaptic side as a gap junction does, draws random numbers, changes its weight, or sends
+        something that is not in proportion to the weight.
+    TypeError
+        If `synapse` is not a PlasticityRule.
 
     Examples
     --------
@@ -97,6 +109,7 @@ class Projection:
     weight_mean: float = dataclasses.field(default=0.0, kw_only=True)
     sign: Any = dataclasses.field(default=None, kw_only=True)
     autapses: bool = dataclasses.field(default=False, kw_only=True)
+    synapse: PlasticityRule | None = dataclasses.field(default=None, kw_only=True)
     learn: tuple[str, ...] = dataclasses.field(default=("w",), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -108,6 +121,8 @@ class Projection:
         if self.input is not None:
             check_identifier(self.input, field="the input", where="Projection")
         where = self.where
+        if self.synapse is not None:
+            self._check_synapse(self.synapse)
         times = [self.delay]
         if isinstance(self.delay, Distribution):
             times = [self.delay.low, self.delay.high]
@@ -169,6 +184,39 @@ class Projection:
                     "Pass sign=1 for excitatory, sign=-1 for inhibitory synapses.",
                 )
             )
+
+    def _check_synapse(self, synapse: Any) -> None:
+        """It follows the presynaptic spikes, and acts on the input variable."""
+        if not isinstance(synapse, PlasticityRule):
+            raise TypeError(
+                message(
+                    f"synapse must be a PlasticityRule, got {described(synapse)}.",
+                    self.where,
+                    "Its strings say what a spike does to the synapses.",
+                    "Pass for example equations.TsodyksMarkram().",
+                )
+            )
+        code = presynaptic_code(synapse)
+        target = code.target
+        if code.summed and not synapse.pathways and self.delayed:
+            raise ValueError(
+                message(
+                    "delay has no effect.",
+                    self.where,
+                    "No spike arrives: the synapses read their sources in each step.",
+                    "Leave it out.",
+                )
+            )
+        if target and self.input not in (None, target):
+            raise ValueError(
+                message(
+                    f"input='{self.input}', and the synapse adds to {target}_post.",
+                    self.where,
+                    "Each says which variable of the target a spike acts on.",
+                    "Leave out input.",
+                )
+            )
+        object.__setattr__(self, "input", self.input or target or None)
 
     @property
     def where(self) -> str:

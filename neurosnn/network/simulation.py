@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from brian2.core.network import Network
 from brian2.devices.device import get_device, runtime_device
+from brian2.equations.equations import Equations
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
 from brian2.input.timedarray import TimedArray
@@ -17,15 +18,18 @@ from brian2.monitors.statemonitor import StateMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
-from brian2.utils.stringtools import get_identifiers
+from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.draws import Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.names import FreeNames
 from neurosnn.core.statements import without_comments
 from neurosnn.core.units import si_unit
-from neurosnn.model import NeuronModel
+from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.model.neuron_group import GroupStrings, make_group
+from neurosnn.model.pathways import equation_text, locals_of
+from neurosnn.model.plasticity import set_values
 from neurosnn.model.registry import remember
 from neurosnn.network.compiling import ToldNetwork, telling_of_compilation
 from neurosnn.network.replay import Replay
@@ -222,7 +226,7 @@ def _build(
             )
     objects = list(groups.values())
     for order, connection in enumerate(net.connections.values()):
-        objects += _synapses(net, connection, groups, order, dt, dtype)
+        objects += _synapses(net, connection, groups, order, trial_times, dt, dtype)
     objects += _monitors(net, groups, record, own)
     return ToldNetwork(*objects)
 
@@ -316,13 +320,52 @@ def restarting(model: NeuronModel, trial_times: TrialTimes) -> tuple[NeuronModel
     return changed, "\n".join(code)
 
 
+def renamed(rule: PlasticityRule, weight: str, taken: Iterable[str]) -> PlasticityRule:
+    """The rule with names that the neurons do not have, and with that of the weight."""
+    names = FreeNames({*taken, weight})
+    new = {name: names(name) for name in (*rule.own_names, *rule.constants, *locals_of(rule))}
+    new[rule.weight] = weight
+    new = {old: name for old, name in new.items() if old != name}
+    if not new:
+        return rule
+    changed: dict[str, Any] = {
+        field: word_substitute(getattr(rule, field) or "", new)
+        for field in ("transmission", "weight")
+    }
+    equations = Equations(rule.equations).substitute(**new)
+    changed["equations"] = "\n".join(map(equation_text, equations.values()))
+    changed["on_pre"] = word_substitute("\n".join(one.code for one in rule.pathways), new)
+    values = {"parameters": rule.constants, "initial": rule.initial}
+    values |= {"ranges": rule.ranges, "sources": rule.sources}
+    for field, named in values.items():
+        changed[field] = {new.get(name, name): value for name, value in named.items()}
+    changed |= {"w_min": None, "w_max": None}  # they are among the parameters now
+    return dataclasses.replace(rule, **changed)
+
+
+def rested(rule: PlasticityRule) -> str:
+    """Code that gives synapses the states in which a trial begins."""
+    code = presynaptic_code(rule)
+    lines = ["lastupdate = t"] if code.catch_up else []
+    for name in code.states:
+        value = float(rule.initial.get(name, 0.0))
+        lines.append(f"{name} = {value!r}*{si_unit(rule.brian_equations[name].dim)}")
+    return "\n".join(lines)
+
+
 def weight_name(synapses: Synapses) -> str:
     """What the weight of synapses of a network that does not learn is called."""
     return FreeNames({*synapses.source.variables, *synapses.target.variables})("w")
 
 
 def _synapses(
-    net: SpikingNetwork, connection: Connection, groups: dict, order: int, dt: Any, dtype: Any
+    net: SpikingNetwork,
+    connection: Connection,
+    groups: dict,
+    order: int,
+    trial_times: TrialTimes,
+    dt: Any,
+    dtype: Any,
 ) -> list[Synapses]:
     """One Synapses for each channel that is used."""
     source, target = groups[connection.source], groups[connection.target]
@@ -330,7 +373,8 @@ def _synapses(
         net.readout.model if connection.target == "readout" else net.layer(connection.target).model
     )
     # a model may have a variable called w itself, as the AdEx neuron does
-    weight = FreeNames({*source.variables, *target.variables})("w")
+    taken = {*source.variables, *target.variables}
+    weight = FreeNames(taken)("w")
     real_valued = connection.source == "input" and net.input.real_valued
     sent = f"{weight}*x_pre" if real_valued else weight
     if connection.source not in ("input", "readout"):
@@ -342,19 +386,34 @@ def _synapses(
         second = channel and (net.drawn or made)
         name = connection.synapses_name + ("_inhibitory" if second else "")
         same = np.ptp(connection.delay) == 0
+        rule = connection.synapse and renamed(connection.synapse, weight, taken)
+        equations, code = f"{weight} : {si_unit(connection.dimensions)}", ""
+        if rule is not None:
+            equations, sent = rule.brian_equations, rule.transmitted
+            code = "\n".join(one.code for one in rule.pathways)
+        if rule is None or rule.transmitted:
+            code = f"{model.inputs[channel]}_post += {sent}\n{code}"
         synapses = Synapses(
             source,
             target,
-            f"{weight} : {si_unit(connection.dimensions)}",
-            on_pre=f"{model.inputs[channel]}_post += {sent}",
+            equations,
+            on_pre=code,
             delay=int(connection.delay[0]) * net.dt if same else None,
             order=order,
-            namespace={},
+            namespace={} if rule is None else {key: rule.constants[key] for key in rule.external},
+            method="euler" if rule is None else rule.method,
             name=name,
             dt=dt,
             dtype=dtype,
         )
         synapses.connect(i=i, j=j)
+        if rule is not None:
+            set_values(rule, synapses, {"i": i})
+            if len(trial_times.n_steps) > 1:
+                period = trial_times.period * net.dt
+                synapses.run_regularly(
+                    rested(rule), dt=period, when="start", order=-1, name=f"{name}_restart"
+                )
         setattr(synapses, weight, Quantity(connection.w[where], dim=connection.dimensions))
         if not same:
             synapses.delay = connection.delay_of(where, i) * net.dt

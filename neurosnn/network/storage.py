@@ -23,7 +23,7 @@ from neurosnn.core.files import (
 from neurosnn.core.messages import message
 from neurosnn.core.texts import check_plain_text
 from neurosnn.core.units import from_plain, to_plain
-from neurosnn.model import NeuronModel
+from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Population, Readout
 from neurosnn.network.projection import Projection
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["load_network", "save_network", "versions"]
 
-#: A stack has version 1, so that earlier programs read it; a graph has version 2.
-FORMAT, STACK, GRAPH = "neurosnn network", 1, 2
+#: A stack has version 1, so that earlier programs read it; a graph has version 2, and with synapses that
+#: have states version 3.
+FORMAT, STACK, GRAPH, STATES = "neurosnn network", 1, 2, 3
 MAX_BYTES = 8 * 2**30
 #: Largest number of neurons or channels of a part: a file of a few bytes can claim any.
 MAX_NEURONS = 2**24
@@ -55,7 +56,8 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
         if connection.synaptic:
             parts["delay_steps"] = connection.fixed_delay
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
-    version = STACK if net.is_stack else GRAPH
+    states = any(projection.synapse is not None for projection in net.projections)
+    version = STACK if net.is_stack else STATES if states else GRAPH
     information = {
         "format": FORMAT,
         "version": version,
@@ -132,6 +134,7 @@ def _projection(net: SpikingNetwork, projection: Projection) -> dict:
         "autapses": bool(projection.autapses),
         "learn": list(projection.learn),
         "sparse": connection.sparse,
+        **({} if projection.synapse is None else {"synapse": projection.synapse.to_dict()}),
     }
 
 
@@ -175,11 +178,14 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
         raise _Refused(path, str(error).removeprefix("it ")) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _Refused(path, f"is not in the format {FORMAT!r}")
-    if data["version"] not in (STACK, GRAPH):
-        known = f"{STACK} and {GRAPH}"
+    if data["version"] not in (STACK, GRAPH, STATES):
+        known = f"{STACK}, {GRAPH} and {STATES}"
         raise _Refused(path, f"has format version {data['version']!r}, this program reads {known}")
-    if (data["version"] == GRAPH) != ("projections" in data):
+    if (data["version"] != STACK) != ("projections" in data):
         raise _Refused(path, "disagrees with itself about whether it is a graph")
+    states = any("synapse" in projection for projection in data.get("projections", ()))
+    if (data["version"] == STATES) != states:
+        raise _Refused(path, "disagrees with itself about whether its synapses have states")
     wanted = _wanted(path, data)
     strange = sorted(set(entries) - {f"{name}.npy" for name in wanted} - {INFORMATION})
     if strange:
@@ -330,6 +336,8 @@ def _as_projection(entry: dict, arrays: dict[str, np.ndarray], dt: Quantity) -> 
     if fields.pop("sparse"):
         fields["connectivity"] = (arrays[f"{name}.pre"], arrays[f"{name}.post"])
     fields["delay"] = from_plain(fields["delay"])
+    if "synapse" in fields:
+        fields["synapse"] = PlasticityRule.from_dict(fields["synapse"])
     if fields.pop("synaptic"):
         fields["delay"] = arrays[f"{name}.delay_steps"] * dt
     return Projection(**fields)

@@ -6,16 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from brian2.equations.equations import PARAMETER
 from brian2.units.allunits import amp, meter2, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core import html
 from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import did_you_mean, message, shortened
+from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range, check_value, unit_name
 from neurosnn.model import NeuronModel
 from neurosnn.network.connection import Connection
-from neurosnn.network.parts import Input, Layer, Readout, check_weight_scale
+from neurosnn.network.parts import Input, Layer, Population, Readout, check_weight_scale
 from neurosnn.network.projection import Projection, synapses_of
 
 if TYPE_CHECKING:
@@ -98,6 +101,9 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     receiver = net.readout if target is None else target
     n_post = receiver.n
     channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
+    if projection.synapse is not None:
+        dimensions = _unit_of_weight(projection, receiver.model, channel)
+        _check_sum(projection, source, receiver.model)
     mask = pre = post = order = None
     if projection.full and not projection.synaptic:
         itself = source is not None and source is target and not projection.autapses
@@ -130,6 +136,7 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
         dt=float(net.dt),
         plastic="w" in projection.learn,
         synaptic=projection.synaptic,
+        synapse=projection.synapse,
     )
     if sign is not None:
         if projection.weight is None:
@@ -303,6 +310,56 @@ def _polarity(projection: Projection, model: NeuronModel, n_pre: int):
         channel = (sign < 0).astype(np.int32)
     # With one variable for each polarity, or a conductance, the variable says what a spike does.
     return channel, np.ones(n_pre, dtype=np.int8), units[0]
+
+
+def _unit_of_weight(projection: Projection, model: NeuronModel, channel: np.ndarray) -> Any:
+    """The unit that the strings of the synapses give the weight, if what they send fits the target."""
+    rule = projection.synapse
+    assert rule is not None
+    if rule.targets:
+        sent = rule.written[f"{rule.targets[0]}_post"]
+    else:
+        sent = rule.namespace.dimensions_of(rule.transmitted, field="transmission")
+    for variable in {model.inputs[k] for k in np.unique(channel)}:
+        if model.dimensions[variable] is not sent:
+            raise ValueError(
+                message(
+                    f"a spike sends {unit_name(sent)} to {variable}, which is in "
+                    f"{unit_name(model.dimensions[variable])}.",
+                    projection.where,
+                    f"The strings of {rule.name} give the weight its unit.",
+                    f"Give it another, as in equations.TsodyksMarkram(unit="
+                    f"'{si_unit(model.dimensions[variable])}').",
+                )
+            )
+    return rule.weight_dimensions
+
+
+def _check_sum(projection: Projection, source: Population | None, model: NeuronModel) -> None:
+    """A sum over the synapses is what nothing else moves, of what the sources have."""
+    assert projection.synapse is not None
+    code = presynaptic_code(projection.synapse)
+    if code.summed and model.brian_equations[code.target].type != PARAMETER:
+        raise ValueError(
+            message(
+                f"{code.target}_post is a sum over the synapses, and {model.name} moves {code.target}.",
+                projection.where,
+                "The sum replaces it in each step.",
+                f"Declare it in the neuron as '{code.target} : 1', or in its unit.",
+            )
+        )
+    for name in code.read:
+        unit = get_dimensions(projection.synapse.requires_pre[name])
+        there = () if source is None else source.model.states
+        if name not in there or source is None or source.model.dimensions[name] is not unit:
+            raise ValueError(
+                message(
+                    f"it reads {name}_pre in {unit_name(unit)}, which '{projection.source}' does not have.",
+                    projection.where,
+                    "Synapses read the states of the neurons before them.",
+                    did_you_mean(name, there),
+                )
+            )
 
 
 def _scale(projection: Projection, model: NeuronModel, dimensions) -> float:
@@ -539,6 +596,7 @@ def table(net: SpikingNetwork) -> str:
             f"  {c.name + '.w':<12} {c.n_synapses:>9,} synapses  {c.source} -> {c.target}"
             + (f", {' to '.join(f'{d:g}' for d in delays)} ms" if delays[-1] else "")
             + ("" if c.sign is None else ", signs fixed")
+            + ("" if c.synapse is None else f", {c.synapse.name}")
             + ("" if c.dimensions is DIMENSIONLESS else f", in {unit_name(c.dimensions)}")
         )
     return "\n".join(rows)
@@ -546,9 +604,9 @@ def table(net: SpikingNetwork) -> str:
 
 def network_html(net: SpikingNetwork) -> str:
     """A small diagram of the network, and a table of its connections."""
-    kind = "real values" if net.input.real_valued else "spikes"
+    channels = "real values" if net.input.real_valued else "spikes"
     back = {c.target for c in net.connections.values() if c.source == c.target}
-    boxes = [("input", f"{net.input.n} channels, {kind}", False)]
+    boxes = [("input", f"{net.input.n} channels, {channels}", False)]
     boxes += [
         (str(layer.name), f"{layer.n} x {layer.model.name}", layer.name in back)
         for layer in net.layers
@@ -559,10 +617,11 @@ def network_html(net: SpikingNetwork) -> str:
     for c in net.connections.values():
         low, high = float(c.delay.min()) * dt, float(c.delay.max()) * dt
         delay = f"{low:g} ms" if low == high else f"{low:g} to {high:g} ms"
-        rows.append((f"{c.name}.w", f"{c.source} to {c.target}", f"{c.n_synapses:,}", delay))
+        kind = "" if c.synapse is None else c.synapse.name
+        rows.append((f"{c.name}.w", f"{c.source} to {c.target}", f"{c.n_synapses:,}", delay, kind))
     title = f"SpikingNetwork: {net.n_parameters:,} parameters, dt = {dt:g} ms, seed = {net.seed}"
     return html.block(
         title,
         f"<div>{html.diagram(boxes, range(1, len(net.layers)))}</div>" if net.is_stack else "",
-        html.table(("weights", "from and to", "synapses", "delay"), rows),
+        html.table(("weights", "from and to", "synapses", "delay", "states"), rows),
     )

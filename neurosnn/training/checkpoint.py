@@ -318,6 +318,7 @@ def network_fingerprint(net: Any) -> str:
     ]
     if not net.is_stack:
         models.append([(c.name, c.source, c.target, c.synaptic) for c in net.connections.values()])
+    models += [c.synapse.to_dict() for c in net.connections.values() if c.synapse is not None]
     shapes = {name: list(array.shape) for name, array in net.parameters.items()}
     return fingerprint(models, shapes, float(net.dt), *wiring)
 

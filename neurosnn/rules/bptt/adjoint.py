@@ -16,6 +16,7 @@ __all__ = ["BPTTBackward"]
 class BPTTBackward(SurrogateBackward):
     """The backward pass of backpropagation through time."""
 
+    follows_synapses = through_synapses = True
     threaded = True
 
     @cached_property

@@ -27,6 +27,7 @@ class EPropBackward(SurrogateBackward):
         Whether the feedback weights are learned, with the same gradient as the readout's.
     """
 
+    follows_synapses = True
     threaded = True
 
     def __init__(

@@ -15,7 +15,7 @@ from neurosnn.engine.backend import BatchResult
 from neurosnn.engine.batches import BatchInput, read_batch
 from neurosnn.network.simulation import Inputs, TrialTimes, read_inputs
 from neurosnn.rules.base import no_online_form
-from neurosnn.rules.eprop.network import GIVEN, Errors, LearningNetwork
+from neurosnn.rules.eprop.network import GIVEN, Errors, LearningNetwork, refuse_states
 from neurosnn.rules.eprop.traces import GRADIENT
 
 __all__ = ["OnlineBackend"]
@@ -70,6 +70,8 @@ class OnlineBackend:
     def __init__(self, net: Any, rule: Any = None, loss: Any = None):
         self.net, self.rule, self.loss = net, rule, loss
         check_rule(rule)
+        if rule is not None:
+            refuse_states(net)
         if net.learned:
             raise ValueError(
                 message(

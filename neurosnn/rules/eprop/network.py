@@ -15,6 +15,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus.filters import model_filter
+from neurosnn.core.messages import message
 from neurosnn.core.names import FreeNames
 from neurosnn.core.units import unit_text
 from neurosnn.losses import StepError
@@ -82,6 +83,20 @@ def network_names(net: Any) -> FreeNames:
     return FreeNames(taken - {"b", "output"})
 
 
+def refuse_states(net: Any) -> None:
+    """An error if synapses have states, beside which there are no traces."""
+    for name, connection in net.connections.items():
+        if connection.synapse is not None:
+            raise ValueError(
+                message(
+                    f"the synapses of '{name}' have states of their own.",
+                    "e-prop in Brian2",
+                    "Its synapses have the traces of a weight that is sent as it is.",
+                    "Use backend='engine', or a projection without synapse=.",
+                )
+            )
+
+
 class LearningNetwork:
     """The Brian2 objects of a network whose synapses compute their e-prop gradients.
 
@@ -133,6 +148,7 @@ class LearningNetwork:
         plastic_bias: bool = False,
         dtype: Any = None,
     ):
+        refuse_states(net)
         self.net, self.rule, self.dtype = net, rule, dtype
         self.trial_times, self.feedback = inputs.trial_times, feedback
         self.names = network_names(net)

@@ -1,0 +1,189 @@
+"""Synapses with states as C++: one set of states for all synapses of a presynaptic neuron."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
+from brian2.utils.stringtools import get_identifiers
+
+from neurosnn.calculus.presynaptic import presynaptic_code, presynaptic_slopes
+from neurosnn.calculus.step import model_code
+from neurosnn.core.messages import message
+from neurosnn.core.symbolic import evaluate, statements
+from neurosnn.engine.cpp import FUNCTIONS, OWN, c_type, render
+from neurosnn.model import NeuronModel, PlasticityRule
+
+__all__ = ["SynapseCode", "synapse_code", "synapse_values"]
+
+
+@dataclass
+class SynapseCode:
+    """The pieces of C++ of the synapses of one connection.
+
+    ``constants`` and ``states`` are fields of the Batch as ``synapse_<index>_<name>``; ``units`` are pairs of
+    a name and a number, and derivatives are expressions by names. Entries of `flow` that never change are
+    computed once, as ``fixed_flow``. `through_states` says that the states of all steps are kept.
+    """
+
+    index: int
+    states: tuple[str, ...]
+    constants: tuple[str, ...]
+    weight: str
+    summed: bool = False
+    read: tuple[str, ...] = ()
+    units: list = field(default_factory=list)
+    advance: list = field(default_factory=list)
+    catch_up: list = field(default_factory=list)
+    before: list = field(default_factory=list)
+    sent: str = ""
+    after: list = field(default_factory=list)
+    # backward pass
+    through_states: bool = False
+    fixed_flow: list = field(default_factory=list)
+    amplitude: str = ""
+    amplitude_by: dict = field(default_factory=dict)
+    jump: dict = field(default_factory=dict)
+    arrival: dict = field(default_factory=dict)
+    flow: dict = field(default_factory=dict)
+
+
+def synapse_code(
+    index: int, rule: PlasticityRule, *, gradient: bool, through_states: bool
+) -> SynapseCode:
+    """Translate the strings of a synapse.
+
+    Parameters
+    ----------
+    index : int
+        Number of the connection in the generated file.
+    rule : PlasticityRule
+        The synapse.
+    gradient : bool
+        Whether derivatives are wanted.
+    through_states : bool
+        Whether they go backwards in time through the states.
+
+    Returns
+    -------
+    SynapseCode
+        Its pieces.
+
+    Raises
+    ------
+    ValueError
+        If a function has no C++ form or no derivative.
+    """
+    code = presynaptic_code(rule)
+    # Brian2 brings event-driven states up to date in this way
+    catch_up = re.sub(r"\bdt\b", "(t - lastupdate)", code.catch_up)
+    text = " ".join([code.catch_up, code.advance, code.before, code.sent, code.after])
+    known = {*code.states, *code.fixed, *rule.constants, *FUNCTIONS}
+    known |= {f"{name}_pre" for name in code.read}
+    names = sorted(get_identifiers(text) - known)
+    units = [(name, float(DEFAULT_UNITS[name])) for name in names if name in DEFAULT_UNITS]
+    units += [
+        (name, float(DEFAULT_CONSTANTS[name].value)) for name in names if name in DEFAULT_CONSTANTS
+    ]
+    made = SynapseCode(
+        index=index,
+        states=code.states,
+        constants=(*rule.constants, *code.fixed),
+        weight=code.weight,
+        summed=code.summed,
+        read=code.read,
+        units=[(name, repr(value).replace("inf", "INFINITY")) for name, value in units],
+        advance=_lines(code.advance, code.states),
+        catch_up=_lines(catch_up, code.states),
+        before=_lines(code.before, code.states),
+        sent=_expression(code.sent),
+        after=_lines(code.after, code.states, code.before),
+    )
+    if gradient:
+        slopes = presynaptic_slopes(rule)
+        made.amplitude = _expression(slopes.amplitude)
+        made.through_states = through_states
+        made.amplitude_by = _expressions(slopes.amplitude_by)
+        made.jump = _expressions(slopes.jump)
+        # JSON and templates know strings only: "row column"
+        made.arrival = _expressions({" ".join(pair): x for pair, x in slopes.arrival.items()})
+        for pair, text in slopes.flow.items():
+            key, value = " ".join(pair), _expression(text)
+            if get_identifiers(text) & {"t", *code.states}:
+                made.flow[key] = value
+            else:
+                made.flow[key] = f"flow_{len(made.fixed_flow)}"
+                made.fixed_flow.append((made.flow[key], value))
+    return made
+
+
+def check_sum(rule: PlasticityRule, target: NeuronModel) -> None:
+    """Refuse a sum over the synapses whose gradient the backward pass would miss a part of.
+
+    Parameters
+    ----------
+    rule : PlasticityRule
+        The synapse.
+    target : NeuronModel
+        The postsynaptic neuron.
+
+    Raises
+    ------
+    ValueError
+        If its threshold or reset reads the sum, or the first step begins with something in it.
+    """
+    code = presynaptic_code(rule)
+    if not code.summed:
+        return
+    strings = model_code(target)
+    if code.target in get_identifiers(f"{strings.threshold} {strings.reset}"):
+        raise ValueError(
+            message(
+                f"the threshold or the reset of {target.name} reads the sum '{code.target}'.",
+                f"synapse {rule.name}",
+                "Its gradient goes through the equations of the neuron alone.",
+                "Let an equation read it, or simulate the network without a rule.",
+            )
+        )
+    values = dict.fromkeys((*code.states, *code.fixed), 0.0) | {"t": 0.0}
+    values |= {name: float(value) for name, value in {**rule.constants, **rule.initial}.items()}
+    if evaluate(presynaptic_slopes(rule).amplitude, {k: np.asarray(x) for k, x in values.items()}):
+        raise ValueError(
+            message(
+                f"the sum '{code.target}' is not zero when a trial begins.",
+                f"synapse {rule.name}",
+                "Its gradient begins with the first step.",
+                "Let the gates be closed initially, or simulate the network without a rule.",
+            )
+        )
+
+
+def synapse_values(code: SynapseCode, rule: PlasticityRule) -> dict[str, float]:
+    """Values of the fields that belong to the synapses of one connection, in SI units."""
+    values = dict.fromkeys((*code.constants, *code.states), 0.0)
+    values |= {name: float(value) for name, value in {**rule.constants, **rule.initial}.items()}
+    return {f"synapse_{code.index}_{name}": value for name, value in values.items()}
+
+
+def _expression(text: str) -> str:
+    return render(ast.parse(text.strip(), mode="eval").body, "real")
+
+
+def _expressions(texts: dict[str, str]) -> dict[str, str]:
+    return {key: _expression(text) for key, text in texts.items()}
+
+
+def _lines(code: str, states: tuple[str, ...], earlier: str = "") -> list[str]:
+    """Statements as C++; what is no state is a variable of the block, declared where it is new."""
+    declared = {name for name, _ in statements(earlier)}
+    lines = []
+    for name, text in statements(code):
+        kind = ""
+        if name not in states and name not in declared:
+            kind = f"{c_type(ast.parse(text.strip(), mode='eval').body)} "
+            declared.add(name)
+        lines.append(f"{kind}{OWN}{name} = {_expression(text)};")
+    return lines
