@@ -15,6 +15,7 @@ addressed by content, so a second run of the tests is quick and no run can see a
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -99,6 +100,13 @@ def derived_anew(monkeypatch):
     """The engine neither reads nor keeps derivations: for tests that change one."""
     monkeypatch.setattr("neurosnn.engine.backend.read_derivation", lambda key: None)
     monkeypatch.setattr("neurosnn.engine.backend.write_derivation", lambda *_: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_collections():
+    """Brian2 collects garbage in every run: a quarter of a second with all that tests import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -328,7 +328,9 @@ def pseudo_derivative(model: NeuronModel, code: Code) -> tuple[str, str]:
     """
     states = set(model.states)
     about = get_identifiers(code.surrogate) & states or states
-    margin, gate = margin_and_gate(code.threshold, about, model.name)
+    # Brian2 asks for it at every threshold; a spike has changed it when the surrogate is evaluated
+    always = () if model.refractory is False else ("not_refractory",)
+    margin, gate = margin_and_gate(code.threshold, about, model.name, always)
     return margin, f"({code.surrogate})*int({gate})" if gate else code.surrogate
 
 
