@@ -14,7 +14,6 @@ from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 
-from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import (
     differentiate,
@@ -27,6 +26,7 @@ from neurosnn.core.symbolic import (
 )
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
+from neurosnn.model.margin import margin_and_gate
 from neurosnn.model.neuron_checks import check_dt, check_inputs
 
 SETTLED, STEADY = 1e-13, 1e-5

@@ -42,7 +42,6 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.chain import Chain, Statements, simplify
-from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import split_statements
 from neurosnn.core.symbolic import (
@@ -50,12 +49,13 @@ from neurosnn.core.symbolic import (
     differentiate,
     expand,
     run_symbolically,
-    substitute,
     symbol,
     to_string,
     to_symbolic,
 )
 from neurosnn.model import NeuronModel
+from neurosnn.model.margin import margin_and_gate
+from neurosnn.model.surrogate import jump_of_margin, margin_of_model
 
 __all__ = ["StepMap", "step_map"]
 
@@ -278,30 +278,23 @@ def refuse_undifferentiable(model: NeuronModel) -> None:
                 "the model has no surrogate.",
                 model.name,
                 "A spike has no derivative; the pseudo-derivative psi stands for it.",
-                f"Give {_surrogate_by_scale(model)} or another expression, see equations.surrogates.",
+                f"Give {_surrogate_by_scale(model)}, which surrogates.triangle(height=0.3) of "
+                "neurosnn.equations writes, or another expression.",
             )
         )
     refuse_noise(model)
 
 
 def _surrogate_by_scale(model: NeuronModel) -> str:
-    """A triangle as wide as a spike moves the margin, which has the unit and the scale of the model.
+    """A triangle as wide as a spike moves the margin, with the height 0.3 of Bellec et al. 2018.
 
-    With the height 0.3 of Bellec et al. 2018. Where the width depends on the state, it is left to the user.
+    Where the width depends on the state, it is left to the user.
     """
-    code = model_code(model)
     try:
-        margin, _ = margin_and_gate(code.threshold, set(model.states), model.name)
+        margin = margin_of_model(model)
+        width = jump_of_margin(model, margin) or "width"
     except ValueError:
-        margin, _ = "v - v_th", ""
-    here = {name: symbol(name) for name in model.states}
-    g = to_symbolic(margin)
-    after = substitute(g, run_symbolically(code.reset, here))
-    states = set(here.values())
-    moved = [
-        width for width in (-after, g - after) if width != 0 and not width.free_symbols & states
-    ]
-    width = to_string(sympy.expand(moved[0])) if moved else "width"
+        margin, width = "v - v_th", "width"
     return f"surrogate='0.3/({width})*clip(1 - abs(({margin})/({width})), 0, 1)'"
 
 

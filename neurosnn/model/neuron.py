@@ -22,7 +22,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 
 from neurosnn.core.arguments import explained
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.core.statements import plain_code, without_comments
+from neurosnn.core.statements import copying_code, without_comments
 from neurosnn.core.symbolic import expand
 from neurosnn.core.texts import check_texts
 from neurosnn.core.units import si_unit
@@ -33,6 +33,7 @@ from neurosnn.model.neuron_checks import check_dt, check_parameters, check_strin
 from neurosnn.model.plain_data import plain_fields, read_plain_fields
 from neurosnn.model.registry import remember
 from neurosnn.model.shown import neuron_html, neuron_line
+from neurosnn.model.surrogate import written_surrogate
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
 
@@ -71,7 +72,8 @@ class NeuronModel:
     surrogate : str, optional
         Pseudo-derivative psi of the spike with respect to the margin of the threshold
         (``v - v_th`` for ``v > v_th``), evaluated right after the thresholds, when
-        ``not_refractory`` is already false for the neurons that spike. Needed for learning.
+        ``not_refractory`` is already false for the neurons that spike. Needed for learning. Those of
+        ``equations.surrogates`` take the margin from the threshold: ``surrogates.triangle(width=10*mV)``.
     spike_gradient : tuple of str, optional
         Variables through which the gradient follows the neuron's own spike (the adaptation of an
         ALIF neuron). The effect of the spike on all others, usually the reset of v, is treated as
@@ -161,6 +163,7 @@ class NeuronModel:
         for field in ("threshold", "surrogate"):  # Brian2 reads comments of statements only
             object.__setattr__(self, field, without_comments(getattr(self, field)))
         check_parameters(self)
+        object.__setattr__(self, "surrogate", written_surrogate(self))
         check_strings(self)
 
     def __repr__(self) -> str:
@@ -299,11 +302,12 @@ class NeuronModel:
                         f"Give {key} {n} values.",
                     )
                 )
+        truths = [eq.varname for eq in self.brian_equations.values() if eq.var_type == "boolean"]
         group = NeuronGroup(
             n,
             self.brian_equations,
             threshold=self.threshold or None,
-            reset=plain_code(self.reset) if self.threshold else None,
+            reset=copying_code(self.reset, truths) if self.threshold else None,
             refractory=self.refractory,
             method=self.method,
             namespace={},
@@ -312,7 +316,7 @@ class NeuronModel:
             dt=self.dt if dt is None else dt,
         )
         if self.step.strip():
-            code = plain_code(self.step)
+            code = copying_code(self.step, truths)
             group.run_regularly(code, when="groups", order=1, name=f"{group.name}_step")
         for key, value in (*self.parameters.items(), *self.initial.items()):
             setattr(group, key, value)
