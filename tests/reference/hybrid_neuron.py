@@ -99,17 +99,21 @@ def spike_times(neuron, times, weights, duration):
     return np.array(run(neuron, times, weights, duration).spikes)
 
 
-def spike_time_slopes(neuron, times, weights, duration, *, relative=1e-5):
-    """A run and d(spike times)/d(each weight), (arrivals, spikes); NaN where a spike appears or vanishes."""
+def spike_time_slopes(neuron, times, weights, duration, *, relative=1e-5, directions=None):
+    """A run and d(spike times)/d(weights); NaN where a spike appears or vanishes.
+
+    Along each row of `directions`, in the unit of the weights; None: along each weight. The result has
+    the shape (directions, spikes).
+    """
+    weights = np.array(weights, float)
+    if directions is None:
+        directions = np.eye(len(weights))
     base = run(neuron, times, weights, duration)
-    slopes = np.full((len(weights), len(base.spikes)), np.nan)
-    for k in range(len(weights)):
-        step = relative * abs(weights[k])
-        two = []
-        for sign in (1, -1):
-            changed = np.array(weights, float)
-            changed[k] += sign * step
-            two.append(run(neuron, times, changed, duration))
+    slopes = np.full((len(directions), len(base.spikes)), np.nan)
+    for k, direction in enumerate(directions):
+        step = relative * np.abs(weights[direction != 0]).max()
+        step /= np.abs(direction).max()
+        two = [run(neuron, times, weights + sign * step * direction, duration) for sign in (1, -1)]
         if all(one.released == base.released for one in two):
             slopes[k] = (np.array(two[0].spikes) - np.array(two[1].spikes)) / (2 * step)
     return base, slopes

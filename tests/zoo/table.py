@@ -82,7 +82,7 @@ MEASURED_WINDOWS = (
     "adex_regular_bursting",
     "mihalas_niebur",
     "rulkov",
-    "hodgkin_huxley",
+    "integrate_fire_or_burst",
 )
 WINDOWS = {
     name: "clamped" if name in CLAMPED else "at rest"

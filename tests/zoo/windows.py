@@ -19,13 +19,13 @@ __all__ = ["window"]
 
 def window(neuron: PublishedNeuron) -> str:
     """The protocol of the window at lags -2, 0 and 2 ms, or the error, or what is wrong with the values."""
-    group = neuron.group(1)
-    model = neuron.read(group)
     lags = {"max_lag": 2 * ms, "step": 2 * ms, "dt": DT * ms, "duration": 10 * ms}
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            dw = np.asarray(analysis.stdp_window(EProp(), post=model, background=0, **lags).dw)
+            dw = np.asarray(
+                analysis.stdp_window(EProp(), post=neuron.single, background=0, **lags).dw
+            )
         except ValueError as error:
             return str(error)
     if not (np.isfinite(dw).all() and dw[2] != 0):
