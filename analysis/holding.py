@@ -1,4 +1,4 @@
-"""A neuron at rest, or held below its threshold by a constant input that is found numerically."""
+"""A neuron at rest, held below its threshold by a constant input that is found numerically, or clamped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 
-from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import (
     differentiate,
@@ -27,30 +26,47 @@ from neurosnn.core.symbolic import (
 )
 from neurosnn.core.units import si_unit
 from neurosnn.model import NeuronModel
+from neurosnn.model.margin import margin_and_gate
 from neurosnn.model.neuron_checks import check_dt, check_inputs
 
-SETTLED, STEADY = 1e-13, 1e-9
-CHUNK, MOST_SETTLING, MOST_ROUNDS, MOST_STAGES = 500, 10_000, 8, 20
+SETTLED, STEADY = 1e-13, 1e-5
+CHUNK, MOST_SETTLING, MOST_STAGES = 500, 80_000, 20
+#: After so many chunks, a state that relaxes is taken to where it is heading for.
+PATIENCE = 8
 #: How far above rest a threshold is looked for, in multiples of the voltage there.
 FARTHEST = 1e9
 # First guesses of a constant input, in SI units: none, then every order of magnitude.
 DRIVES = np.append(0, 10.0 ** np.arange(-18, 7))
+#: Order of the clamp in slot "groups": after the update (0) and the `step` (1), before a kick.
+CLAMP, CLAMP_AFTER_STEP = 0.2, 1.2
 
 
 class Held(NamedTuple):
-    """A neuron at rest or held by a constant input."""
+    """A neuron at rest, held by a constant input, or with its membrane clamped to a value."""
 
     drive: float
     states: Mapping[str, float]
     kick: float
+    clamp: float | None = None
 
 
-def drive(group, model: NeuronModel, value: float) -> None:
-    """Let a constant input arrive in every step, as presynaptic spikes would."""
-    if value:
+def drive(group, model: NeuronModel, held: Held) -> None:
+    """Let a constant input arrive in every step, as presynaptic spikes would, or clamp the membrane."""
+    if held.drive:
         name = model.inputs[0]
         unit = si_unit(model.dimensions[name])
-        group.run_regularly(f"{name} += {value!r}*{unit}", when="synapses", order=-10)
+        group.run_regularly(f"{name} += {held.drive!r}*{unit}", when="synapses", order=-10)
+    if held.clamp is not None:
+        clamp(group, model, held.clamp)
+
+
+def clamp(group, model: NeuronModel, value: float) -> None:
+    """Set the membrane in every step, after its update and before a kick."""
+    v = voltage_of(model)
+    order = CLAMP_AFTER_STEP if model.step.strip() else CLAMP
+    group.run_regularly(
+        f"{v} = {value!r}*{si_unit(model.dimensions[v])}", when="groups", order=order
+    )
 
 
 def _written_out(model: NeuronModel, code: str) -> str:
@@ -148,9 +164,11 @@ def run_until(network: Network, done, most_steps: int, dt: float, *, after: int 
 class Settling:
     """Copies of a neuron, each with its own constant input, that run until they do not change."""
 
-    def __init__(self, model: NeuronModel, n: int):
+    def __init__(self, model: NeuronModel, n: int, *, clamped: float | None = None):
         self.model = model
         self.group = model.group(n, name="neurosnn_held*")
+        if clamped is not None:
+            clamp(self.group, model, clamped)
         name = model.inputs[0]
         self.cause = Synapses(
             self.group,
@@ -179,36 +197,33 @@ class Settling:
         self.cause.variables["neurosnn_input"].set_value(drives)
         self._set(self.start)
         spikes, v = np.array(self.spikes.count), self.model.states.index(voltage_of(self.model))
-        before, change, ratio = self.start, np.zeros_like(self.start), np.ones_like(self.start)
-        at_rest, done = np.zeros(len(drives), dtype=bool), False
+        before, change, chunks = self.start, np.zeros_like(self.start), 0
+        at_rest = np.zeros(len(drives), dtype=bool)
 
         def settled() -> bool:
-            nonlocal before, change, ratio, at_rest, done
+            nonlocal before, change, chunks, at_rest
             after, silent = self.states(), np.array(self.spikes.count) == spikes
             silent &= np.isfinite(after).all(axis=0)
-            moved = after - before
+            moved, chunks = after - before, chunks + 1
             constant = np.abs(moved) <= SETTLED * np.abs(after)
             constant |= np.abs(moved - change) <= STEADY * np.abs(moved)
             constant = np.all(constant, axis=0)
             ratio = np.divide(moved, change, out=np.ones_like(moved), where=change != 0)
             before, change, at_rest = after, moved, silent & constant
-            done = bool(np.all(constant | ~silent | (after[v] > target)))
-            return done
-
-        with np.errstate(all="ignore"):
-            for _ in range(MOST_ROUNDS):
-                run_until(self.network, settled, MOST_SETTLING, float(self.group.clock.dt))
-                if done:
-                    break
+            if np.all(constant | ~silent | (after[v] > target)):
+                return True
+            if chunks % PATIENCE == 0:
                 # a relaxation shrinks by the same ratio all the time (Aitken's delta-squared)
                 shrinks = (ratio > 0) & (ratio < 1 - STEADY)
-                still = (change == 0) | (np.abs(ratio - 1) <= STEADY)
+                still = (moved == 0) | (np.abs(ratio - 1) <= STEADY)
                 relaxes = np.all(shrinks | still, axis=0) & ~at_rest
-                if not relaxes.any():
-                    break
-                left = np.where(shrinks & relaxes, change * ratio / (1 - ratio), 0.0)
+                left = np.where(shrinks & relaxes, moved * ratio / (1 - ratio), 0.0)
                 before = before + np.where(np.isfinite(left), left, 0.0)
                 self._set(before)
+            return False
+
+        with np.errstate(all="ignore"):
+            run_until(self.network, settled, MOST_SETTLING, float(self.group.clock.dt))
         return dict(zip(self.model.states, before, strict=True)), at_rest
 
     def _set(self, states: np.ndarray) -> None:
@@ -216,13 +231,12 @@ class Settling:
             self.group.variables[name].set_value(values)
 
 
-def hold(model: NeuronModel, background: float, dt) -> Held:
-    """The constant input per step that holds v at a fraction of the way from rest to threshold.
+def hold(model: NeuronModel, background: float, dt, *, clamped: bool | None = None) -> Held:
+    """What holds v at a fraction of the way from rest to threshold.
 
-    A neuron that fires without input is held by a negative one; its "rest" is where its reset leaves v, or
-    the initial value where the reset does not change v. The input is found numerically, for any model:
-    first its order of magnitude, then by the secant rule within an interval that shrinks. Runs inside
-    :func:`private_brian`.
+    A constant input per step, found numerically for any model: first its order of magnitude, then by the
+    secant rule within an interval that shrinks. A neuron that fires without input is clamped, unless
+    `clamped` is False; True clamps any neuron. Runs inside :func:`private_brian`.
     """
     if not 0 <= background < 1:
         raise ValueError(
@@ -244,33 +258,32 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
         )
     check_inputs(model, where="a pairing")
     check_dt(model, dt, where="a pairing")
-    v, settling, drives = voltage_of(model), Settling(model, len(DRIVES)), DRIVES
-    states, silent = settling.run(drives)
+    v, resting = voltage_of(model), Settling(model, 1)
+    states, silent = resting.run(np.zeros(1))
     tonic = not silent[0]
     if tonic:
-        drives = np.append(-DRIVES[:0:-1], DRIVES)
-        settling = Settling(model, len(drives))
-        first = zip(model.states, settling.start, strict=True)
-        initial = {name: float(value[0]) for name, value in first}
-        rest = initial | {v: after_reset(model, initial)}
-        settling.start[model.states.index(v)] = rest[v]
-        states, silent = settling.run(drives)
+        if clamped is False:
+            raise ValueError(
+                message(
+                    "the neuron does not stay at rest without input.",
+                    model.name,
+                    "A pairing needs a neuron that spikes only when it is told to.",
+                    "Leave clamp=False out: its membrane is then clamped.",
+                )
+            )
+        rest = dict(zip(model.states, resting.start[:, 0].tolist(), strict=True))
+        rest[v] = after_reset(model, rest)
     else:
         rest = {name: float(value[0]) for name, value in states.items()}
+    if tonic or clamped:
+        return _clamped(model, rest, background)
     distance = threshold_of(model, rest) - rest[v]
-    if tonic and not (silent.any() and distance > 0):
-        raise ValueError(
-            message(
-                "the neuron does not stay at rest without input, nor with a constant one.",
-                model.name,
-                "A pairing needs a neuron that spikes only when it is kicked.",
-                "Lower its constant currents, or let its reset end below the threshold.",
-            )
-        )
     # From rest exactly to the threshold; a little more where "v > v_th" or rounding asks for it.
     kick = distance if ">=" in model.threshold and rest[v] == 0 else distance * (1 + 1e-9)
-    if background == 0 and not tonic:
+    if background == 0:
         return Held(0.0, rest, kick)
+    settling, drives = Settling(model, len(DRIVES)), DRIVES
+    states, silent = settling.run(drives)
     target = rest[v] + background * distance
     # The threshold is tested before the input of a step arrives.
     direct = model.inputs[0] == v
@@ -299,6 +312,28 @@ def hold(model: NeuronModel, background: float, dt) -> Held:
             f"no constant input holds {v} at {background} of the way to threshold.",
             model.name,
             "Near the threshold some neurons, such as Izhikevich's, have no stable fixed point.",
-            "Choose a smaller background; 0 is the neuron at rest.",
+            "Choose a smaller background, 0 is the neuron at rest; or clamp it, clamp=True.",
         )
     )
+
+
+def _clamped(model: NeuronModel, rest: Mapping[str, float], background: float) -> Held:
+    """The neuron with its membrane clamped, where all other states have settled."""
+    v = voltage_of(model)
+    level = rest[v] + background * (threshold_of(model, rest) - rest[v])
+    settling = Settling(model, 1, clamped=level)
+    settling.start = np.array([[rest[name]] for name in model.states])
+    states, silent = settling.run(np.zeros(1))
+    held = {name: float(value[0]) for name, value in states.items()} | {v: level}
+    distance = threshold_of(model, held) - rest[v]
+    if not silent[0] or distance <= 0:
+        raise ValueError(
+            message(
+                f"the neuron does not come to rest, not even with {v} clamped.",
+                model.name,
+                "A pairing needs a neuron that spikes only when it is told to.",
+                "Start it elsewhere (initial), lower its constant currents, or let its reset end below the "
+                "threshold.",
+            )
+        )
+    return Held(0.0, held, distance * (1 + 1e-9), level)

@@ -22,7 +22,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
 from neurosnn.analysis.holding import drive, hold, run_until, voltage_of
 from neurosnn.analysis.learners import KICK_AFTER_STEP
-from neurosnn.core.messages import message
+from neurosnn.core.messages import message, warn
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range, check_value
 from neurosnn.model import NeuronModel
@@ -71,21 +71,30 @@ def generator(train: Train, n: int, dt, *, when: str = "thresholds") -> SpikeGen
     return SpikeGeneratorGroup(n, train.neuron, times, when=when, name="neurosnn_spikes*")
 
 
-def postsynaptic(train: Train, n: int, dt, model: NeuronModel | None, background: float) -> tuple:
+def postsynaptic(
+    train: Train,
+    n: int,
+    dt,
+    model: NeuronModel | None,
+    background: float,
+    clamped: bool | None = None,
+) -> tuple:
     """Neurons that emit the given spikes, and all objects needed for it.
 
     Without a model these are the prescribed spikes alone. With one, each neuron is held at
-    `background` and v is raised by the distance from rest to threshold in the step in which it is
-    to spike, right after its update.
+    `background`, by a constant input or a clamp, and v is raised by the distance from rest to threshold in
+    the step in which it is to spike, right after its update.
     """
     if model is None:
         group = generator(train, n, dt)
         return group, (group,)
-    held = hold(model, background, dt)
+    held = hold(model, background, dt, clamped=clamped)
+    if held.clamp is not None and clamped is None:
+        warn_of_clamp(model, "It fires without input.")
     group = model.group(n, name="neurosnn_post*")
     for name, value in held.states.items():
         group.variables[name].set_value(value)
-    drive(group, model, held.drive)
+    drive(group, model, held)
     cause = generator(train, n, dt, when="start")
     v = voltage_of(model)
     unit = si_unit(model.dimensions[v])
@@ -100,6 +109,18 @@ def postsynaptic(train: Train, n: int, dt, model: NeuronModel | None, background
     # After the update of the neurons (0) and their `step` (1), before a rule that reads v.
     kicks.pre.when, kicks.pre.order = "groups", KICK_AFTER_STEP if model.step.strip() else KICK
     return group, (group, cause, kicks)
+
+
+def warn_of_clamp(model: NeuronModel, why: str) -> None:
+    """Say that the protocol is another one than for other neurons."""
+    warn(
+        message(
+            f"{voltage_of(model)} of the postsynaptic neuron is clamped.",
+            model.name,
+            f"{why} The protocol sets its membrane in every step, except for those of the chosen spikes.",
+            "Say clamp=True if you want that, clamp=False if such neurons shall be refused.",
+        )
+    )
 
 
 class Pairs:
@@ -117,19 +138,23 @@ class Pairs:
         Where it is held.
     dt : Quantity (second)
         Time step.
+    clamped : bool, optional
+        Whether it is clamped there; None: if it fires without input.
     n : int, optional
         Number of pairs; None: up to the last neuron with a presynaptic spike.
     **connect
         Weight and delay of the synapses.
     """
 
-    def __init__(self, learn, pre: Train, post: Train, model, background, dt, n=None, **connect):
+    def __init__(
+        self, learn, pre: Train, post: Train, model, background, dt, n=None, clamped=None, **connect
+    ):
         self.learn, self.post, self.dt = learn, post, float(dt)
         self.model = model
         n = int(pre.neuron.max()) + 1 if n is None else n
-        group, objects = postsynaptic(post, n, dt, model, background)
+        group, objects = postsynaptic(post, n, dt, model, background, clamped)
         pre_model = model if learn.reads_pre else None
-        source, more = postsynaptic(pre, n, dt, pre_model, background)
+        source, more = postsynaptic(pre, n, dt, pre_model, background, clamped)
         objects = (*objects, *more)
         self.spikes = SpikeMonitor(group, name="neurosnn_monitor*")
         synapses = learn.connect(source, group, **connect)
@@ -154,6 +179,7 @@ class Pairs:
             if last is not None:
                 moved.append(np.abs(before - last).max())
                 done = bool(moved[-1] <= DONE * np.abs(before).max())
+            done = done or self.spikes_too_often() or not np.isfinite(before).all()
             return done
 
         run_until(self.network, unchanged, MOST_STEPS, self.dt, after=int(n_steps))
@@ -169,6 +195,23 @@ class Pairs:
                     "stdp_window",
                     "A window is the change by one pair of spikes, once all traces of it are gone.",
                     "Pass the time to wait after the pairing, for example duration=10*second.",
+                )
+            )
+
+    def spikes_too_often(self) -> bool:
+        """Whether neurons have spiked more often than they were told to."""
+        return self.spikes.num_spikes > len(self.post.step)
+
+    def check_finite(self) -> None:
+        """Refuse a trace that has grown without a bound."""
+        if not np.isfinite(self.learn.change()).all():
+            raise ValueError(
+                message(
+                    "the change of the weight grows beyond all numbers.",
+                    "stdp_window" if self.model is None else self.model.name,
+                    "Where the neuron is held it would run away by itself, and a trace that follows its "
+                    "state grows as fast.",
+                    "Choose a smaller background; 0 is the neuron at rest.",
                 )
             )
 

@@ -11,7 +11,14 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.learners import learner
-from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian, with_unit
+from neurosnn.analysis.protocols import (
+    POSITIVE_TIME,
+    Pairs,
+    Train,
+    private_brian,
+    warn_of_clamp,
+    with_unit,
+)
 from neurosnn.core import html
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_value, whole_steps
@@ -104,6 +111,7 @@ def stdp_window(
     post: NeuronModel | None = None,
     learning_signal: float = 1.0,
     background: float = 0.6,
+    clamp: bool | None = None,
     weight=None,
     delay=None,
     dt=None,
@@ -134,10 +142,14 @@ def stdp_window(
         Where a constant input holds the membrane of `post`, as a fraction of the way from rest to
         threshold; 0 is at rest. The postsynaptic spike is caused by raising it in one step by the
         distance from rest to threshold (v_th, where rest is 0). The membrane is v, or the variable by
-        which the margin of the threshold rises. A neuron that fires without input is held by a negative
-        one, as a cell by a current of the electrode; its rest is then where its reset leaves the
-        membrane (the initial value, if the reset does not change it). A state that grows steadily, such
-        as the time since the last spike, is at rest if all others are.
+        which the margin of the threshold rises. A state that grows steadily, such as the time since the
+        last spike, is at rest if all others are.
+    clamp : bool, optional
+        Whether the membrane is clamped at `background` instead of held by a constant input: it is set in
+        every step after its update, and raised above threshold for the postsynaptic spike alone; all other
+        states are free. None: if the neuron fires without input, or spikes more than once when it is kicked,
+        with a warning. Rest of a neuron that fires without input is where its reset leaves the membrane (the
+        initial value, if the reset does not change it).
     weight : float or Quantity, optional
         Weight before the pair; the middle between the bounds if None.
     delay : Quantity (second), optional
@@ -161,7 +173,8 @@ def stdp_window(
     ------
     ValueError
         If a time is not a multiple of `dt`, the rule needs a neuron and has none, the neuron
-        cannot be held at `background` or does not spike once, or the weight never stops changing.
+        cannot be held at `background` or does not spike once, or the weight never stops changing, or grows
+        without a bound, because the neuron would run away from where it is held.
     TypeError
         If `rule` is not a rule.
 
@@ -180,15 +193,21 @@ def stdp_window(
     spacing, n_side, delay_steps = _steps(step, max_lag, delay, dt)
     lags = np.arange(-n_side, n_side + 1) * spacing
     neuron = np.arange(len(lags))
-    learn = learner(rule, post, learning_signal)
-    post_step = np.full(len(lags), lags[-1] + learn.lead(dt))
-    trains = Train(neuron, post_step - lags), Train(neuron, post_step)
-    with private_brian(dt):
-        pairs = Pairs(learn, *trains, post, background, dt, weight=weight, delay=delay)
-        # One step more than the spikes need: e-prop adds what it learned in a step in the next.
-        pairs.run(post_step[0] + lags[-1] + delay_steps + 2, duration)
-        pairs.check_spikes()
-        dw = learn.change()
+    for clamped in (clamp, True):
+        learn = learner(rule, post, learning_signal)
+        post_step = np.full(len(lags), lags[-1] + learn.lead(dt))
+        trains = Train(neuron, post_step - lags), Train(neuron, post_step)
+        options = {"clamped": clamped, "weight": weight, "delay": delay}
+        with private_brian(dt):
+            pairs = Pairs(learn, *trains, post, background, dt, **options)
+            # One step more than the spikes need: e-prop adds what it learned in a step in the next.
+            pairs.run(post_step[0] + lags[-1] + delay_steps + 2, duration)
+        if clamped is not None or not pairs.spikes_too_often():
+            break
+        warn_of_clamp(post, "It spikes more than once when it is made to spike.")
+    pairs.check_spikes()
+    pairs.check_finite()
+    dw = learn.change()
     made = StdpWindow if learn.changes_weight else GradientWindow
     return made(lags * float(dt) * second, with_unit(dw, learn.dimensions))
 
@@ -201,6 +220,7 @@ def eligibility_trace(
     after=100 * ms,
     post: NeuronModel | None = None,
     background: float = 0.6,
+    clamp: bool | None = None,
     delay=None,
     dt=1 * ms,
 ) -> EligibilityTrace:
@@ -218,6 +238,8 @@ def eligibility_trace(
         Postsynaptic neuron; needed by rules that read its state.
     background : float, default 0.6
         Where v of `post` is held, see :func:`stdp_window`.
+    clamp : bool, optional
+        Whether v is clamped there; None: if the neuron fires without input.
     delay : Quantity (second), optional
         Delay of the synapse.
     dt : Quantity (second), default 1 ms
@@ -248,7 +270,7 @@ def eligibility_trace(
     pre_step, post_step = first + max(0, -lag_steps), first + max(0, lag_steps)
     trains = (Train(np.array([0]), np.array([step])) for step in (pre_step, post_step))
     with private_brian(dt):
-        pairs = Pairs(learn, *trains, post, background, dt, delay=delay)
+        pairs = Pairs(learn, *trains, post, background, dt, clamped=clamp, delay=delay)
         names = learn.trace_variables()
         monitor = StateMonitor(
             learn.synapses, names, record=True, when="end", name="neurosnn_trace*"

@@ -79,7 +79,7 @@ def PLIF(
         reset="v = v_reset",
         method="euler",
         inputs=("I",),
-        surrogate=arctan("v - v_th", alpha=alpha),
+        surrogate=arctan("v - v_th", "1", alpha=alpha),
         spike_gradient=() if detach_reset else ("v",),
         initial={"v": "v_reset"},
         parameters={"tau_m": tau_m, "v_th": v_th, "v_reset": v_reset},

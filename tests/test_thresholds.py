@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import Network, defaultclock, ms
 from engine_cases import spike_trials
 from export_cases import make, run
 from test_engine import brian_spikes, network
@@ -21,10 +21,13 @@ from neurosnn import (
     export,
     read_results,
 )
-from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.calculus.step import step_map
+from neurosnn.core.statements import copying_code
+from neurosnn.core.symbolic import evaluate, expand
 from neurosnn.engine import Engine
+from neurosnn.equations.surrogates import triangle
 from neurosnn.losses import CrossEntropy
+from neurosnn.model.margin import margin_and_gate
 from neurosnn.rules.eprop.backend import OnlineBackend
 
 BASE = NeuronModel(
@@ -129,6 +132,51 @@ def test_a_gate_closes_the_pseudo_derivative():
         np.testing.assert_array_equal(open_.gradient[key], block)
         if not key.startswith("readout"):
             assert not np.allclose(shut.gradient[key], block, rtol=0.1)
+
+
+def test_the_flag_of_refractoriness_is_no_gate():
+    """Brian2 asks for it at every threshold: written or not, a spike has the same pseudo-derivative."""
+    plain = dataclasses.replace(BASE, refractory=2 * ms)
+    written = dataclasses.replace(plain, threshold="v > 1 and not_refractory")
+    assert step_map(written).psi == step_map(plain).psi == BASE.surrogate
+
+
+def test_surrogate_of_the_models_own_threshold():
+    """The margin is that of the one comparison; the width is how far a spike moves it, unless it is said."""
+    distance = dataclasses.replace(
+        BASE, threshold="x > 0.5 and not_refractory", equations=f"{BASE.equations}\nx = (v - 1)/2 : 1",
+        refractory=2 * ms, surrogate=triangle(width=0.25),
+    )  # fmt: skip
+    assert distance.surrogate == triangle("(x) - (0.5)", 0.25)
+    by_scale = dataclasses.replace(distance, surrogate=triangle(height=0.3))
+    v = np.linspace(-1, 4, 11)
+    wanted = 0.3 * np.clip(1 - np.abs((v - 1) / 2 - 0.5), 0, 1)  # x is reset from 0.5 to -0.5
+    psi = expand(by_scale.surrogate, {"x": "(v - 1)/2"})
+    np.testing.assert_allclose(evaluate(psi, {"v": v}), wanted, rtol=1e-12, atol=1e-15)
+    with pytest.raises(ValueError, match="the surrogate has no width.*depends on the state"):
+        dataclasses.replace(BASE, reset="v *= 0.5 + v", surrogate=triangle())
+    with pytest.raises(ValueError, match="2 conditions of the threshold"):
+        dataclasses.replace(BASE, threshold="v > 1 and a < 2", surrogate=triangle())
+
+
+@pytest.mark.parametrize("part", ["reset", "step"])
+def test_a_copy_of_a_state_stays_as_it_was(part):
+    """Brian2's C++ copies; for its numpy target both names would be one array."""
+    code = {part: "w = v; v -= 1; u = w; w += 10"}
+    model = NeuronModel(equations="v : 1\nw : 1\nu : 1", threshold="v > 1", inputs=(), **code)
+    group = model.group(2)
+    group.v = [3, 5]
+    Network(group).run(defaultclock.dt, namespace={})
+    np.testing.assert_array_equal([group.v, group.u, group.w], [[2, 4], [3, 5], [13, 15]])
+    assert copying_code("c = d; d = a > 1", {"d"}) == "c = d\nd = a > 1"
+    model = dataclasses.replace(model, initial={"v": 3}, inputs=("v",))
+    net = SpikingNetwork(Input(1), Layer(model, 2, name="copies"), Readout(1), dt=1 * ms)
+    record = [("copies", name) for name in "vuw"]
+    states = Engine(net, threads=1).simulate(
+        spike_trials(1, n_channels=1, n_steps=2, rate=0), record=record
+    )
+    found = [states.states[key][0][1, 0] for key in record]
+    assert found == [2, 3, 13]
 
 
 @pytest.mark.standalone

@@ -264,7 +264,7 @@ def test_detached_and_attached_reset():
     ("string", "shape"),
     [
         (surrogates.triangle("v - v_th", "v_th"), lambda x: np.maximum(0, 1 - np.abs(x))),
-        (surrogates.arctan("v - v_th"), lambda x: 1 / (1 + (np.pi * x) ** 2)),
+        (surrogates.arctan("v - v_th", 1), lambda x: 1 / (1 + (np.pi * x) ** 2)),
         (surrogates.fast_sigmoid("v - v_th", 0.1), lambda x: 10 / (1 + 10 * np.abs(x)) ** 2),
         (surrogates.straight_through("v - v_th", 0.5), lambda x: 2.0 * (np.abs(x) < 0.5)),
     ],

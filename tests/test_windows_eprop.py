@@ -31,6 +31,8 @@ CURRENT = NeuronModel(
     inputs=("I",),
     parameters={"tau_m": 20 * ms, "tau_s": 5 * ms, "R": 20 * mV / nA, "v_th": 15 * mV},
 )
+#: Its reset ends above the threshold.
+STUCK = dataclasses.replace(LIF_MV, reset="v = -40*mV", initial={"v": "-40*mV"})
 QUADRATIC = NeuronModel(
     name="quadratic",
     equations="dv/dt = (v*(v - 1) + I)/tau_m : 1\nI : 1",
@@ -162,7 +164,7 @@ def test_constant_input_that_holds_a_neuron(model, background, v, drive):
         (equations.LIF(), -0.1, "background must be >= 0 and < 1"),
         (equations.LeakyReadout(), 0.6, "has no threshold"),
         (equations.Izhikevich(), 0.6, "no constant input holds v at 0.6"),
-        (LIF_MV.with_parameters(v_rest=-40 * mV), 0.6, "at rest without input, nor with"),
+        (STUCK, 0.6, "does not come to rest, not even with v clamped"),
     ],
 )
 def test_neuron_that_cannot_be_held(model, background, match):
@@ -170,14 +172,6 @@ def test_neuron_that_cannot_be_held(model, background, match):
         analysis.stdp_window(
             equations.PairSTDP(), post=model, background=background, max_lag=1 * ms
         )
-
-
-def test_neuron_that_spikes_again_is_refused():
-    burster = NeuronModel(
-        name="burster", equations="dv/dt = -v/(20*ms) : 1", threshold="v >= 1", reset="v -= 0.1"
-    )
-    with pytest.raises(ValueError, match="burster: the postsynaptic neuron spikes on its own"):
-        analysis.stdp_window(equations.PairSTDP(), post=burster, max_lag=3 * ms)
 
 
 # -- neurons of all kinds ---------------------------------------------------------------------------
@@ -205,17 +199,46 @@ def of_a_resting_neuron():
     return window_of(RESTING)
 
 
-def test_tonic_neuron_has_the_window_of_one_that_is_held_at_the_same_voltage(of_a_resting_neuron):
-    # the flow is linear: from the point where it is held, both move alike
+def test_tonic_neuron_is_clamped():
+    """At lags from 0 on the window is that of a neuron held at the same voltage, since the flow is linear.
+
+    A presynaptic spike alone leaves psi(v)*exp(-n/20) in the n-th step after it, for ever, at the clamp;
+    the reset after the neuron's own spike ends the trace.
+    """
     tonic = RESTING.with_parameters(v_rest=-45 * mV)
     with private_brian(1 * ms):
         held = hold(tonic, 0.6, 1 * ms)
-    assert held.drive < 0
-    assert held.states["v"] - held.drive == pytest.approx(-58e-3, rel=1e-10)
-    found = window_of(tonic)
-    assert found[2:] == pytest.approx(of_a_resting_neuron[2:], rel=1e-8)
-    # after its own spike the neuron starts a step of the input lower, 1.2 mV of the 12 to where it is held
-    assert found[:2] == pytest.approx(of_a_resting_neuron[:2], rel=0.1)
+    assert (held.drive, held.clamp) == (0, pytest.approx(-58e-3))
+    with pytest.warns(UserWarning, match="v of the postsynaptic neuron is clamped.*without input"):
+        found = window_of(tonic)
+    alpha, psi = np.exp(-1 / 20), (1 - 8 / 20) / 20e-3
+    kicked = (1 - 12 / 20) / 20e-3  # 20 mV above the clamp
+    alone = psi * alpha / (1 - alpha)
+    sums = [alone * (1 - alpha ** (n - 1)) + kicked * alpha**n for n in (2, 4)]
+    assert found[3:] == pytest.approx(sums, rel=1e-8)
+    assert found[:2] == pytest.approx(alone, rel=1e-6)
+    with pytest.raises(ValueError, match="does not stay at rest without input.*clamp=False out"):
+        analysis.stdp_window(EProp(), post=tonic, max_lag=1 * ms, clamp=False)
+
+
+def test_neuron_that_spikes_again_is_clamped():
+    """With the spikes at the chosen times, a rule that reads nothing else has its closed form."""
+    burster = NeuronModel(
+        name="burster", equations="dv/dt = -v/(20*ms) : 1", threshold="v >= 1", reset="v -= 0.1"
+    )
+    rule, options = equations.PairSTDP(), {"post": burster, "max_lag": 3 * ms}
+    with pytest.raises(ValueError, match="burster: the postsynaptic neuron spikes on its own"):
+        analysis.stdp_window(rule, clamp=False, **options)
+    with pytest.warns(UserWarning, match="burster: v of the .* clamped. It spikes more than once"):
+        found = analysis.stdp_window(rule, **options)
+    np.testing.assert_array_equal(found.dw, analysis.stdp_window(rule, max_lag=3 * ms).dw)
+
+
+def test_clamp_where_a_trace_grows_without_a_bound():
+    """Clamped at 0.8 of the way the membrane of a quadratic neuron would grow by itself."""
+    model = dataclasses.replace(QUADRATIC, surrogate="clip(1 - abs(v - 2), 0, 1)")
+    with pytest.raises(ValueError, match="grows beyond all numbers.*smaller background"):
+        analysis.stdp_window(EProp(), post=model, background=0.8, max_lag=1 * ms, clamp=True)
 
 
 def test_state_that_never_settles(of_a_resting_neuron):

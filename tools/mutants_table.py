@@ -464,8 +464,29 @@ MUTANTS: tuple[Mutant, ...] = (
         ("test_thresholds.py::test_a_gate_closes_the_pseudo_derivative",),
     ),
     Mutant(
+        "calculus: the flag of refractoriness as a gate",
+        "neurosnn/calculus/step.py",
+        'always = () if model.refractory is False else ("not_refractory",)',
+        "always = ()",
+        ("test_thresholds.py::test_the_flag_of_refractoriness_is_no_gate",),
+    ),
+    Mutant(
+        "model: default width of a surrogate with the wrong sign",
+        "neurosnn/model/surrogate.py",
+        "for width in (-after, g - after):",
+        "for width in (after, g - after):",
+        ("test_thresholds.py::test_surrogate_of_the_models_own_threshold",),
+    ),
+    Mutant(
+        "model: a copy of a state is the state itself",
+        "neurosnn/core/statements.py",
+        'f"-(-{name})"',
+        "name",
+        ("test_thresholds.py::test_a_copy_of_a_state_stays_as_it_was",),
+    ),
+    Mutant(
         "calculus: margin of a falling threshold",
-        "neurosnn/calculus/margin.py",
+        "neurosnn/model/margin.py",
         'return f"({right}) - ({left})"',
         'return f"({left}) - ({right})"',
         ("test_thresholds.py::test_margin_and_gate",),
@@ -1132,6 +1153,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "KICK = 0.25",
         "KICK = 1.5",
         ("test_zoo_plasticity.py::test_the_window_of_the_voltage_rule_is_that_of_the_named_one",),
+    ),
+    Mutant(
+        "analysis: a neuron is clamped after it was kicked",
+        "analysis/holding.py",
+        "CLAMP, CLAMP_AFTER_STEP = 0.2, 1.2",
+        "CLAMP, CLAMP_AFTER_STEP = 0.3, 1.2",
+        ("test_windows_eprop.py::test_tonic_neuron_is_clamped",),
+    ),
+    Mutant(
+        "analysis: a neuron that spikes twice is not clamped",
+        "analysis/windows.py",
+        "if clamped is not None or not pairs.spikes_too_often():",
+        "if True:",
+        ("test_windows_eprop.py::test_neuron_that_spikes_again_is_clamped",),
     ),
     # -- equilibrium propagation ------------------------------------------------------------------
     Mutant(

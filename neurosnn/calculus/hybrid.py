@@ -43,7 +43,6 @@ from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.chain import Chain, Statements
 from neurosnn.calculus.jumps import first_jump, settled
-from neurosnn.calculus.margin import margin_of
 from neurosnn.calculus.step import model_code, refuse_gsl, refuse_noise
 from neurosnn.core.messages import message, shortened
 from neurosnn.core.symbolic import (
@@ -57,6 +56,7 @@ from neurosnn.core.symbolic import (
     to_symbolic,
 )
 from neurosnn.model import NeuronModel
+from neurosnn.model.margin import margin_of
 
 __all__ = ["HybridMap", "Release", "hybrid_map"]
 

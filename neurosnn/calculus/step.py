@@ -44,7 +44,6 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.chain import Chain, Statements, simplify
-from neurosnn.calculus.margin import margin_and_gate
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import split_statements
 from neurosnn.core.symbolic import (
@@ -52,12 +51,13 @@ from neurosnn.core.symbolic import (
     differentiate,
     expand,
     run_symbolically,
-    substitute,
     symbol,
     to_string,
     to_symbolic,
 )
 from neurosnn.model import NeuronModel
+from neurosnn.model.margin import margin_and_gate
+from neurosnn.model.surrogate import jump_of_margin, margin_of_model
 
 __all__ = ["Draw", "StepMap", "name_draws", "step_map", "with_noise_in_order"]
 
@@ -343,7 +343,8 @@ def refuse_undifferentiable(model: NeuronModel) -> None:
                 "the model has no surrogate.",
                 model.name,
                 "A spike has no derivative; the pseudo-derivative psi stands for it.",
-                f"Give {_surrogate_by_scale(model)} or another expression, see equations.surrogates.",
+                f"Give {_surrogate_by_scale(model)}, which surrogates.triangle(height=0.3) of "
+                "neurosnn.equations writes, or another expression.",
             )
         )
     if {"rand", "randn", "poisson"} & get_identifiers(model.surrogate):
@@ -368,23 +369,15 @@ def refuse_undifferentiable(model: NeuronModel) -> None:
 
 
 def _surrogate_by_scale(model: NeuronModel) -> str:
-    """A triangle as wide as a spike moves the margin, which has the unit and the scale of the model.
+    """A triangle as wide as a spike moves the margin, with the height 0.3 of Bellec et al. 2018.
 
-    With the height 0.3 of Bellec et al. 2018. Where the width depends on the state, it is left to the user.
+    Where the width depends on the state, it is left to the user.
     """
-    code = model_code(model)
     try:
-        margin, _ = margin_and_gate(code.threshold, set(model.states), model.name)
+        margin = margin_of_model(model)
+        width = jump_of_margin(model, margin) or "width"
     except ValueError:
-        margin, _ = "v - v_th", ""
-    here = {name: symbol(name) for name in model.states}
-    g = to_symbolic(margin)
-    after = substitute(g, run_symbolically(code.reset, here))
-    states = set(here.values())
-    moved = [
-        width for width in (-after, g - after) if width != 0 and not width.free_symbols & states
-    ]
-    width = to_string(sympy.expand(moved[0])) if moved else "width"
+        margin, width = "v - v_th", "width"
     return f"surrogate='0.3/({width})*clip(1 - abs(({margin})/({width})), 0, 1)'"
 
 
@@ -411,7 +404,9 @@ def pseudo_derivative(model: NeuronModel, code: Code) -> tuple[str, str]:
     """
     states = set(model.states)
     about = get_identifiers(code.surrogate) & states or states
-    margin, gate = margin_and_gate(code.threshold, about, model.name)
+    # Brian2 asks for it at every threshold; a spike has changed it when the surrogate is evaluated
+    always = () if model.refractory is False else ("not_refractory",)
+    margin, gate = margin_and_gate(code.threshold, about, model.name, always)
     return margin, f"({code.surrogate})*int({gate})" if gate else code.surrogate
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import NamedTuple
 
 from brian2.parsing.statements import parse_statement
 
-__all__ = ["Statement", "assigned", "plain_code", "split_statements", "without_comments"]
+__all__ = [
+    "Statement",
+    "assigned",
+    "copying_code",
+    "plain_code",
+    "split_statements",
+    "without_comments",
+]
 
 
 class Statement(NamedTuple):
@@ -69,6 +77,21 @@ def assigned(code: str) -> set[str]:
 def plain_code(code: str) -> str:
     """The same statements, one a line, without indentation and comments."""
     return "\n".join(map(str, split_statements(code)))
+
+
+def copying_code(code: str, truths: Container[str] = ()) -> str:
+    """As `plain_code`; ``a = b`` stays a copy for Brian2's numpy target, too, as it is in C++.
+
+    There it binds both names to one array, and what changes one of them later changes the other. Two minus
+    signs make another array of the same bits. `truths` are names of truth values, which have no sign.
+    """
+    parts = split_statements(code)
+    for k, part in enumerate(parts):
+        name = part.expression.strip("() ")
+        copies = part.operation == "=" and name.isidentifier() and name not in truths
+        if copies and {other.variable for other in parts[k + 1 :]} & {name, part.variable}:
+            parts[k] = part._replace(expression=f"-(-{name})")
+    return "\n".join(map(str, parts))
 
 
 def without_comments(expression: str) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache, reduce
 
 import numpy as np
 import sympy
-from brian2.core.namespace import DEFAULT_UNITS
+from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.parsing.rendering import SympyNodeRenderer
 from brian2.parsing.sympytools import sympy_to_str
 from brian2.units.unitsafefunctions import exprel as brian2_exprel
@@ -323,6 +323,8 @@ def evaluate(
             return values[node.id]
         if isinstance(node, ast.Name) and node.id in DEFAULT_UNITS:
             return float(DEFAULT_UNITS[node.id])
+        if isinstance(node, ast.Name) and node.id in DEFAULT_CONSTANTS:
+            return DEFAULT_CONSTANTS[node.id].value
         if isinstance(node, ast.BinOp) and type(node.op) in _NUMPY:
             return _NUMPY[type(node.op)](value(node.left), value(node.right))
         if isinstance(node, ast.UnaryOp) and type(node.op) in _NUMPY:

@@ -33,6 +33,7 @@ from neurosnn.model.arrivals import variables_reached
 from neurosnn.model.group_schedule import check_schedule, step_code
 from neurosnn.model.pathways import equation_text
 from neurosnn.model.registry import made_by, owner_of
+from neurosnn.model.surrogate import MARGIN, WIDTH
 
 __all__ = ["array_of", "chosen_method", "constants_of_script", "fields_of_group"]
 
@@ -104,6 +105,7 @@ def fields_of_group(
     strings += [refractory] if isinstance(refractory, str) else []
     strings.append(given.get("surrogate", ""))
     used = set().union(*(get_identifiers(without_comments(text)) for text in strings))
+    used -= {MARGIN, WIDTH}  # the model writes them out
     if part != slice(0, group.N) and used & {"i", "N"}:
         raise _cannot(
             group,

@@ -34,6 +34,7 @@ from neurosnn.model.neuron_group import GroupStrings, make_group
 from neurosnn.model.noise import random_names
 from neurosnn.model.plain_data import plain_fields, read_plain_fields
 from neurosnn.model.shown import neuron_html, neuron_line
+from neurosnn.model.surrogate import written_surrogate
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
 
@@ -72,7 +73,8 @@ class NeuronModel:
     surrogate : str, optional
         Pseudo-derivative psi of the spike with respect to the margin of the threshold
         (``v - v_th`` for ``v > v_th``), evaluated right after the thresholds, when
-        ``not_refractory`` is already false for the neurons that spike. Needed for learning.
+        ``not_refractory`` is already false for the neurons that spike. Needed for learning. Those of
+        ``equations.surrogates`` take the margin from the threshold: ``surrogates.triangle(width=10*mV)``.
     spike_gradient : tuple of str, optional
         Variables through which the gradient follows the neuron's own spike (the adaptation of an
         ALIF neuron). The effect of the spike on all others, usually the reset of v, is treated as
@@ -162,6 +164,7 @@ class NeuronModel:
         for field in ("threshold", "surrogate"):  # Brian2 reads comments of statements only
             object.__setattr__(self, field, without_comments(getattr(self, field)))
         check_parameters(self)
+        object.__setattr__(self, "surrogate", written_surrogate(self))
         check_strings(self)
 
     def __repr__(self) -> str:

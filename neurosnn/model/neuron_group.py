@@ -11,7 +11,7 @@ from brian2.groups.neurongroup import NeuronGroup
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import message
-from neurosnn.core.statements import plain_code
+from neurosnn.core.statements import copying_code
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.model.registry import remember
 
@@ -102,11 +102,12 @@ def make_group(
                     f"Give {key} {n} values.",
                 )
             )
+    truths = [eq.varname for eq in strings.equations.values() if eq.var_type == "boolean"]
     group = NeuronGroup(
         n,
         strings.equations,
         threshold=strings.threshold or None,
-        reset=plain_code(strings.reset) if strings.threshold else None,
+        reset=copying_code(strings.reset, truths) if strings.threshold else None,
         refractory=strings.refractory,
         method=strings.method,
         namespace=dict(strings.namespace),
@@ -115,7 +116,7 @@ def make_group(
         dt=model.dt if dt is None else dt,
     )
     if strings.step.strip():
-        code = plain_code(strings.step)
+        code = copying_code(strings.step, truths)
         group.run_regularly(code, when="groups", order=1, name=f"{group.name}_step")
     for key, value in (*model.parameters.items(), *model.initial.items()):
         setattr(group, key, value)

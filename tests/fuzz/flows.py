@@ -59,6 +59,8 @@ class FlowCase(Case):
     """A neuron with arrivals of its own; `inputs` has one entry."""
 
     tolerance: ClassVar[float] = TOLERANCE
+    #: Along which the gradient is compared.
+    directions: ClassVar[np.ndarray] = np.eye(N_IN)
     #: In the usual unit of the input; scaled until the neuron is alive.
     weights: tuple[float, ...] = (1.0,) * N_IN
 
@@ -330,11 +332,11 @@ def usable_or_error(case: FlowCase) -> Verdict | None:
 
 def _verdict(case: FlowCase, found: Gradient) -> Verdict:
     exact, slopes = case.exact
-    times, ours = found.times, found.w
+    times, ours = found.times, case.directions @ found.w
     if _moved(times, exact.spikes):
         return Verdict("different", f"spikes at {times}, not {np.array(exact.spikes)} (s)")
     theirs = slopes @ np.array([readout_gain(time) for time in exact.spikes])
-    size = max(np.abs(theirs).max(), np.abs(ours).max())
+    size = max(np.abs(values).max() for values in (theirs, ours, found.w))
     if np.abs(ours - theirs).max() <= case.tolerance * size:
         return Verdict("same")
     return Verdict("different", f"gradient {ours}, not {theirs}; spikes {np.array(exact.spikes)}")

@@ -99,17 +99,21 @@ def spike_times(neuron, times, weights, duration):
     return np.array(run(neuron, times, weights, duration).spikes)
 
 
-def spike_time_slopes(neuron, times, weights, duration, *, relative=1e-5):
-    """A run and d(spike times)/d(each weight), (arrivals, spikes); NaN where a spike appears or vanishes."""
+def spike_time_slopes(neuron, times, weights, duration, *, relative=1e-5, directions=None):
+    """A run and d(spike times)/d(weights); NaN where a spike appears or vanishes.
+
+    Along each row of `directions`, in the unit of the weights; None: along each weight. The result has
+    the shape (directions, spikes).
+    """
+    weights = np.array(weights, float)
+    if directions is None:
+        directions = np.eye(len(weights))
     base = run(neuron, times, weights, duration)
-    slopes = np.full((len(weights), len(base.spikes)), np.nan)
-    for k in range(len(weights)):
-        step = relative * abs(weights[k])
-        two = []
-        for sign in (1, -1):
-            changed = np.array(weights, float)
-            changed[k] += sign * step
-            two.append(run(neuron, times, changed, duration))
+    slopes = np.full((len(directions), len(base.spikes)), np.nan)
+    for k, direction in enumerate(directions):
+        step = relative * np.abs(weights[direction != 0]).max()
+        step /= np.abs(direction).max()
+        two = [run(neuron, times, weights + sign * step * direction, duration) for sign in (1, -1)]
         if all(one.released == base.released for one in two):
             slopes[k] = (np.array(two[0].spikes) - np.array(two[1].spikes)) / (2 * step)
     return base, slopes
@@ -178,16 +182,27 @@ def of_strings(equations, threshold, reset, *, values, initial, t_ref, inputs):
     units = {name: float(unit) for name, unit in DEFAULT_UNITS.items()}
     names = ["t", "lastspike", "not_refractory", *states]
 
-    def compiled(text):
-        expression = str_to_sympy(text)
-        fixed = {
-            s: (values | units)[s.name] for s in expression.free_symbols if s.name not in names
-        }
-        symbols = {s.name: s for s in expression.free_symbols}
+    def compiled(*texts):
+        expressions = [str_to_sympy(text) for text in texts]
+        used = set().union(*(expression.free_symbols for expression in expressions))
+        fixed = {s: (values | units)[s.name] for s in used if s.name not in names}
+        symbols = {s.name: s for s in used}
         order = [symbols.get(name, sympy.Symbol(f"unused_{name}")) for name in names]
-        return sympy.lambdify(order, expression.subs(fixed), [{"exprel": exprel}, "numpy"])
+        expressions = [expression.subs(fixed) for expression in expressions]
+        of_floats, of_arrays = (
+            sympy.lambdify(order, expressions, modules, cse=True)
+            for modules in ([{"exprel": exprel}, "math", "numpy"], [{"exprel": exprel}, "numpy"])
+        )
 
-    flows = [compiled(expressions[name].code) for name in states]
+        def value(t, last, free, h):
+            try:  # a tenth of the time
+                return of_floats(float(t), float(last), free, *h.tolist())
+            except (ArithmeticError, ValueError):  # numpy has infinities where Python has errors
+                return of_arrays(np.float64(t), np.float64(last), free, *h)
+
+        return value
+
+    derivatives = compiled(*(expressions[name].code for name in states))
     sign = next(sign for sign in (">=", "<=", ">", "<") if sign in threshold)
     left, _, right = threshold.partition(sign)
     margin = compiled(f"({left}) - ({right})" if ">" in sign else f"({right}) - ({left})")
@@ -201,21 +216,21 @@ def of_strings(equations, threshold, reset, *, values, initial, t_ref, inputs):
         statements.append((states.index(name), compiled(text)))
 
     def flow(t, h, last, free):
-        return [
-            0.0 if stays and not free else g(t, last, free, *h)
-            for g, stays in zip(flows, held, strict=True)
-        ]
+        slopes = derivatives(t, last, free, h)
+        if free:
+            return slopes
+        return [0.0 if stays else f for f, stays in zip(slopes, held, strict=True)]
 
     def jump(t, h):
         h = h.copy()
         for index, g in statements:
-            h[index] = g(t, t, not t_ref, *h)
+            h[index] = g(t, t, not t_ref, h)[0]
         return h
 
     where = states.index(inputs)
     return HybridNeuron(
         flow=flow,
-        margin=lambda t, h, last: margin(t, last, True, *h),
+        margin=lambda t, h, last: margin(t, last, True, h)[0],
         jump=jump,
         rest=(lambda t, h, last: t - last - t_ref) if t_ref else None,
         initial=tuple(initial.get(name, 0.0) for name in states),

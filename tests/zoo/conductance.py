@@ -297,7 +297,7 @@ HINDMARSH_ROSE = PublishedNeuron(
     },
     values={"x": -1, "y": -4, "z": 1.5},
     surrogate=psi("x - 1", "2"),
-    up=20e-3,
+    up=1.3e-3,
 )
 
 NEURONS = {

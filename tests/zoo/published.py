@@ -99,6 +99,12 @@ class PublishedNeuron:
         """The model, read from the group."""
         return self.read(self.group())
 
+    @functools.cached_property
+    def single(self) -> NeuronModel:
+        """The model of the first neuron; where all are alike it is `model`, whose derivations are kept."""
+        alike = not any(map(np.ndim, self.values.values()))
+        return self.model if alike else self.read(self.group(1))
+
     def read(self, group: NeuronGroup) -> NeuronModel:
         return NeuronModel.from_group(
             group,

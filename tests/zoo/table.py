@@ -5,7 +5,20 @@ from __future__ import annotations
 from zoo import adaptive, conductance, integrate_and_fire
 from zoo.published import PublishedNeuron
 
-__all__ = ["FACTORED", "FLOWS", "NEURONS", "NOISY", "ROUTES", "TORCH", "page", "reason"]
+__all__ = [
+    "EXPORTED",
+    "FACTORED",
+    "FLOWS",
+    "MEASURED_WINDOWS",
+    "NEURONS",
+    "NOISY",
+    "REFUSED",
+    "ROUTES",
+    "TORCH",
+    "WINDOWS",
+    "page",
+    "reason",
+]
 
 NEURONS: dict[str, PublishedNeuron] = (
     integrate_and_fire.NEURONS | adaptive.NEURONS | conductance.NEURONS
@@ -13,13 +26,16 @@ NEURONS: dict[str, PublishedNeuron] = (
 #: Names of the columns.
 ROUTES = {
     "engine": "engine",
-    "eprop": "e-prop, BPTT",
+    "eprop": "e-prop",
+    "bptt": "BPTT",
     "eventprop": "EventProp",
+    "window": "window",
     "export": "export",
 }
 #: By neuron and route: the words of the error. What is not here is taken, and equal where it is measured.
 REFUSED = {
     ("brunel_hakim", "eventprop"): "noise",
+    ("brunel_hakim", "window"): "noise",
     ("rulkov", "eventprop"): "the model has step code",
     ("diehl_cook", "eventprop"): "is not one comparison",
     ("integrate_fire_or_burst", "eventprop"): "the flow of 'V' jumps, by V > V_h",
@@ -28,31 +44,52 @@ REFUSED = {
 #: Whose draws stock Brian2 does not have here; tests/test_noise.py hands it those of such a model.
 NOISY = ("brunel_hakim",)
 #: What takes long, and for whom equality is measured nevertheless. The map of Rulkov is chaotic: an error in
-#: the last digit, which other programs make in a power, is as large as the attractor after 100 steps. Spikes
-#: that an arrival causes at once (Stein, Brunel, ALIF) are two events at one time, for which differences of
-#: spike times without a grid say nothing.
+#: the last digit, which other programs make in a power, is as large as the attractor after 100 steps.
 FACTORED = ("stein", "theta", "alif", "rulkov")
-TORCH = ("stein", "theta", "brunel")
-FLOWS = (
-    "coba",
+TORCH = tuple(name for name in NEURONS if name not in ("brunel_hakim", "rulkov"))
+#: Spikes that an arrival causes at once are two events at one time, for which differences of spike times
+#: without a grid say nothing; tests/test_eventprop_delta.py has them.
+FLOWS = tuple(
+    name
+    for name in NEURONS
+    if (name, "eventprop") not in REFUSED and name not in ("stein", "brunel", "alif")
+)
+#: How a neuron is held for an STDP window (zoo/windows.py), and those that the tests measure: a membrane of
+#: another name, constants of Brian2, a slow threshold, a clock, bursts, step code, noise.
+CLAMPED = (
+    "cuba",
+    "integrate_fire_or_burst",
+    "adex_tonic",
+    "adex_adapting",
+    "adex_regular_bursting",
+    "adex_delayed_accelerating",
+    "mihalas_niebur",
+    "rulkov",
+    "hodgkin_huxley",
+    "traub_miles",
+    "morris_lecar",
+    "connor_stevens",
+    "pospischil",
+    "thalamic_relay",
+    "hindmarsh_rose",
+)
+MEASURED_WINDOWS = (
     "song_abbott",
-    "wang_pyramidal",
-    "srm0",
-    "eif",
-    "qif",
+    "brunel_hakim",
     "theta",
     "resonate_and_fire",
-    "liu_wang",
-    "adex_tonic",
+    "diehl_cook",
     "adex_regular_bursting",
-    "clopath_adex",
-    "izhikevich_2003",
-    "izhikevich_2007",
     "mihalas_niebur",
-    "platkiewicz_brette",
-    "fitzhugh_nagumo",
+    "rulkov",
+    "integrate_fire_or_burst",
 )
-EXPORTED = ("stein", "cuba", "izhikevich_2003", "diehl_cook", "mihalas_niebur", "traub_miles")
+WINDOWS = {
+    name: "clamped" if name in CLAMPED else "at rest"
+    for name in NEURONS
+    if (name, "window") not in REFUSED
+}
+EXPORTED = ("cuba", "izhikevich_2003", "diehl_cook", "traub_miles")
 
 
 def reason(name: str, route: str) -> str:
@@ -67,23 +104,26 @@ def page() -> str:
         "",
         "Neurons of papers, written as scripts have them, read with `NeuronModel.from_group`, and run in all",
         "ways. `equal` is measured by the tests: spikes of the engine and of exported programs are those of",
-        "stock Brian2; gradients of e-prop and BPTT those of Brian2's online traces and of torch; gradients",
-        "of EventProp those of differences of spike times without a time grid. `taken` is derived, but not",
-        "measured for this neuron. All else is the reason of the refusal.",
+        "stock Brian2; gradients of e-prop those of Brian2's online traces, of BPTT those of torch, of",
+        "EventProp those of differences of spike times without a time grid. `taken` is derived, but not",
+        "measured for this neuron. The column `window` says how the neuron is held for an STDP window of",
+        "e-prop: at rest, or with its membrane clamped, because it fires without input or more than once",
+        "when it is made to spike (`analysis.stdp_window(clamp=)`). All else is the reason of the refusal.",
         "",
         "| neuron | numbers | " + " | ".join(ROUTES.values()) + " |",
         "|---" * (2 + len(ROUTES)) + "|",
     ]
     measured = {
         "engine": {*NEURONS} - {*NOISY},
-        "eprop": {*FACTORED, *TORCH},
+        "eprop": FACTORED,
+        "bptt": TORCH,
         "eventprop": FLOWS,
         "export": EXPORTED,
     }
     for name, neuron in NEURONS.items():
         cells = []
         for route in ROUTES:
-            text = reason(name, route)
+            text = reason(name, route) or (WINDOWS[name] if route == "window" else "")
             if not text:
                 text = "equal" if name in measured[route] else "taken"
             cells.append(text)

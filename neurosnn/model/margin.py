@@ -31,7 +31,9 @@ def margin_of(threshold: str, where: str) -> str:
     )
 
 
-def margin_and_gate(threshold: str, variables: Iterable[str], where: str) -> tuple[str, str]:
+def margin_and_gate(
+    threshold: str, variables: Iterable[str], where: str, always: tuple[str, ...] = ()
+) -> tuple[str, str]:
     """The margin of the one comparison that involves the given variables, and the other conditions.
 
     Parameters
@@ -42,6 +44,8 @@ def margin_and_gate(threshold: str, variables: Iterable[str], where: str) -> tup
         Variables whose comparison has the margin.
     where : str
         The model, for messages.
+    always : tuple of str
+        Conditions that are no part of the gate.
 
     Returns
     -------
@@ -56,8 +60,9 @@ def margin_and_gate(threshold: str, variables: Iterable[str], where: str) -> tup
         If no or more than one of the conditions involves the variables.
     """
     conditions = _joined_by_and(ast.parse(threshold.strip(), mode="eval").body)
+    conditions = [text for text in conditions if text not in always]
     if len(conditions) == 1:
-        return margin_of(threshold, where), ""
+        return margin_of(conditions[0], where), ""
     wanted = set(variables)
     concerned = [text for text in conditions if get_identifiers(text) & wanted]
     if len(concerned) != 1:
