@@ -232,16 +232,16 @@ def draw(table, path):
     )  # fmt: skip
     for column, (label, names, scale) in enumerate(panels):
         # the first of the names that a rule has
-        found = {}
+        measured = {}
         for name in reversed(names):
-            found |= statistics(table, name)
+            measured |= statistics(table, name)
         places = {}  # rules that need as many signals stand beside each other
         for k, (rule, values) in enumerate(accuracy.items()):
             y, low, high = (100 * value for value in values)
             if names:
-                if rule not in found:
+                if rule not in measured:
                     continue
-                x, left, right = (scale * value for value in found[rule])
+                x, left, right = (scale * value for value in measured[rule])
             else:
                 needed = analysis.locality(RULES[rule]).n_non_local
                 x = left = right = needed + 0.18 * places.setdefault(needed, 0)
