@@ -1,9 +1,10 @@
-# make setup | test | test-fast | test-torch | sanitize | docs | demo | lint | format | wheel-test | bench | gpu-check | clean
+# make setup | test | test-fast | test-torch | sanitize | docs | demo | lint | format | wheel-test | dist | bench |
+#      gpu-check | clean
 #
 #   make test PYTHON=python3.12 VENV=.venv312     another interpreter, its own environment
 #   make test PYTEST_ARGS="-k window -x"          more arguments for pytest
 #
-# Once the environment exists, only wheel-test needs a network.
+# Once the environment exists, only wheel-test and dist need a network.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -26,7 +27,9 @@ WHEEL_PYTEST_ARGS ?=
 # gpu-check: for instance GPU_ARGS="--device processor", which needs no GPU
 GPU_ARGS ?=
 
-BIN := $(abspath $(VENV))/bin
+# Where an environment has its programs: on Windows elsewhere
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(abspath $(VENV))/$(SCRIPTS)
 STAMP := $(VENV)/.installed
 PIP_FLAGS := -qq --disable-pip-version-check
 # Errors inside neurosnn's functions are not reported, only what a caller sees of them.
@@ -34,7 +37,7 @@ MYPY_FLAGS := --strict --follow-imports=silent
 # Tests of a file share programs and simulations: they run in one process.
 PYTEST_FLAGS := --import-mode=importlib --strict-markers -ra -n $(JOBS) --dist loadfile
 
-.PHONY: setup test test-fast test-torch sanitize docs demo lint format wheel-test bench gpu-check clean
+.PHONY: setup test test-fast test-torch sanitize docs demo lint format wheel-test dist bench gpu-check clean
 
 setup: $(STAMP)
 	@echo "==> setup: $(VENV) is ready"
@@ -44,9 +47,9 @@ $(STAMP): setup.cfg pyproject.toml
 	@echo "==> setup: $(VENV) with neurosnn (editable) and the extras $(EXTRAS)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "neurosnn needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) "setuptools>=68" wheel
-	@$(VENV)/bin/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[$(EXTRAS)]" $(PACKAGES)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install $(PIP_FLAGS) "setuptools>=68" wheel
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[$(EXTRAS)]" $(PACKAGES)
 	@touch $(STAMP)
 
 # PyTorch is in this environment, or in the one that test-torch makes, or its tests are skipped.
@@ -79,7 +82,7 @@ sanitize: $(STAMP)
 docs: $(STAMP)
 	@echo "==> docs: the manual, in docs/_build/html/index.html"
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation -e ".[docs]"
-	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@$(BIN)/python -P -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 demo: $(STAMP)
 	@echo "==> demo: examples/demo.py"
@@ -116,6 +119,15 @@ wheel-test: $(STAMP)
 	venv/bin/mypy --config-file mypy.cfg $(MYPY_FLAGS) tests/typing/*.py || failed=1; \
 	venv/bin/pytest $(PYTEST_FLAGS) -p no:cacheprovider tests $(WHEEL_PYTEST_ARGS) || failed=1; \
 	exit $$failed
+
+# What would be uploaded: twine reads the description, in an environment that has nothing of ours.
+dist: $(STAMP)
+	@echo "==> dist: sdist and wheel in dist/, checked with twine"
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir" build *.egg-info' EXIT; rm -rf build dist; \
+	$(BIN)/python -m venv "$$dir"; tools="$$dir/$(SCRIPTS)/python"; \
+	"$$tools" -m pip install $(PIP_FLAGS) build twine; \
+	"$$tools" -m build --outdir dist .; \
+	"$$tools" -m twine check --strict dist/*
 
 bench: $(STAMP)
 	@echo "==> bench: every benchmark, --quick"

@@ -107,7 +107,8 @@ def plot_study(
         ax.set_xticks(range(len(categories)), [drawable(str(name)) for name in categories])
         ax.set_xlim(-0.5, len(categories) - 0.5)
     if groups is not None:
-        ax.legend(title=drawable(groups))
+        # beside the axes: the best place inside knows nothing of error bars
+        ax.legend(title=drawable(groups), loc="upper left", bbox_to_anchor=(1, 1))
     ax.set(xlabel=f"{drawable(by)}{unit}", ylabel=drawable(quantity))
     return ax
 

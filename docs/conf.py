@@ -32,6 +32,8 @@ myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]  # the gallery's settings hold functions
 html_theme = "furo"
 html_title = f"neurosnn {version}"
+html_static_path = ["static"]
+html_css_files = ["manual.css"]
 templates_path: list[str] = []
 
 numpydoc_show_class_members = False
@@ -44,8 +46,8 @@ autodoc_mock_imports = [] if find_spec("torch") else ["torch"]
 sphinx_gallery_conf = {
     "examples_dirs": "generated/examples",
     "gallery_dirs": "generated/gallery",
-    # Short ones that draw; the others are shown and run by the tests.
-    "filename_pattern": r"01_stdp_window\.py|04_curves\.py",
+    # Those of seconds; the others have a picture of thumbnails.py and are run by the tests.
+    "filename_pattern": r"01_stdp_window|02_train|04_curves|eventprop_in_brian2|tensorboard_log",
     "ignore_pattern": r"demo\.py|__init__\.py",
     "reset_argv": lambda _, variables: ["--output", str(HERE / "generated" / "output")],
     "first_notebook_cell": "# No options: a notebook has none of its own to pass on.\n"
@@ -67,3 +69,5 @@ def setup(app):
     """Write the pages that are made by the code before Sphinx looks for pages."""
     pages.write_all(HERE)
     app.connect("autodoc-skip-member", skip_fields)
+    # the formulas of what a notebook shows are no equations of Sphinx's
+    app.set_html_assets_policy("always")

@@ -1,4 +1,4 @@
-"""Pages and pictures of the manual that the code makes: one page a rule, the gallery's scripts.
+"""Pages and pictures of the manual that the code makes: one page a rule, the gallery's scripts, notebooks.
 
 python docs/pages.py        # draws images/windows.png, the picture of the README, anew
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 
+import notebooks
 import numpy as np
+import thumbnails
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, Synapses, ms, prefs
 from matplotlib import pyplot as plt
 
@@ -143,7 +146,12 @@ def draw_adjoint(ax, rule):
 def rule_page(key, rule, documented, title, caption):
     """Text of the page of one rule."""
     kind = "autofunction" if documented.startswith("equations.") else "autoclass"
-    table = analysis.locality_table({title: rule}, style="markdown")
+    # a row for each need, since as many columns are too many for a narrow window
+    head, _, row = analysis.locality_table({title: rule}, style="markdown").splitlines()
+    needs = zip(cells(head)[1:], cells(row)[1:], strict=True)
+    table = "\n".join(
+        ["| | |", "|---|---|", *(f"| {need} | {answer or '-'} |" for need, answer in needs)]
+    )
     return f"""# {title}
 
 ```{{image}} {key}.png
@@ -156,7 +164,7 @@ def rule_page(key, rule, documented, title, caption):
 
 {table}
 
-The columns are explained in {{py:class}}`neurosnn.analysis.Locality`.
+They are explained in {{py:class}}`neurosnn.analysis.Locality`.
 
 ## Equations, parameters and their sources, cost, deviations
 
@@ -171,6 +179,11 @@ The columns are explained in {{py:class}}`neurosnn.analysis.Locality`.
 {citation(rule)}
 ```
 """
+
+
+def cells(row):
+    """What stands between the bars of a row of a table in Markdown."""
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
 def write_rules(folder: Path) -> None:
@@ -228,13 +241,15 @@ def write_examples(source: Path, folder: Path) -> None:
             f"{title}\n{underline}\n\n{text}\n", encoding="utf-8"
         )
         for script in sorted((source / part).glob("*.py")):
-            (target / script.name).write_text(
-                with_title(script.read_text(encoding="utf-8")), encoding="utf-8"
-            )
+            text = with_title(script.read_text(encoding="utf-8"), script.stem)
+            (target / script.name).write_text(text, encoding="utf-8")
 
 
-def with_title(source: str) -> str:
-    """A script whose docstring begins with an underlined title, its commands as literal blocks."""
+def with_title(source: str, name: str = "") -> str:
+    """A script whose docstring begins with an underlined title, its commands as literal blocks.
+
+    The picture of one that the manual does not run stands below its docstring.
+    """
     match = re.match(r'"""(.+?)\n(.*?)"""', source, flags=re.DOTALL)
     if not match:
         raise ValueError(f"no docstring of several lines: {source[:60]!r}")
@@ -251,7 +266,14 @@ def with_title(source: str) -> str:
     underline = "=" * len(title)
     # Neither the gallery nor a notebook gives a script its docstring, whose first line is its --help.
     program = source[match.end() :].replace("__doc__.splitlines()[0]", repr(title))
-    return f'r"""\n{title}\n{underline}\n{body}\n"""' + program
+    thumbnail = ""
+    if name in thumbnails.PICTURES:
+        settings = thumbnails.PICTURES[name][1]
+        body += f"\n\n.. image:: /images/gallery/{name}.png\n   :alt: {title}\n"
+        if settings:
+            body += f"\nThe picture is that of a shorter run: ``{settings}``.\n"
+        thumbnail = f"\n# sphinx_gallery_thumbnail_path = 'images/gallery/{name}.png'\n"
+    return f'r"""\n{title}\n{underline}\n{body}\n"""' + thumbnail + program
 
 
 def write_windows(path: Path, step=1 * ms) -> None:
@@ -305,6 +327,11 @@ def write_all(here: Path) -> None:
     generated = here / "generated"
     write_rules(generated / "rules")
     write_examples(here.parent / "examples", generated / "examples")
+    notebooks.write_notebooks(
+        here.parent / "examples" / "notebooks",
+        generated / "notebooks",
+        metadata.version("neurosnn"),
+    )
     write_performance(here.parent / "benchmarks" / "RESULTS.md", generated / "performance.md")
 
 

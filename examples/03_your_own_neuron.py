@@ -6,10 +6,11 @@ strings are all there is: from them e-prop's equations are derived, printed belo
 measured, and a network of it is trained with Dale's law: 80 % of the neurons excite and 20 % inhibit.
 The exponent is clipped because an Euler step of 0.5 ms may overshoot the threshold.
 
-    python examples/03_your_own_neuron.py             # about a minute
+    python examples/03_your_own_neuron.py             # about a minute; writes output/your_own_neuron.png
+    python examples/03_your_own_neuron.py --quick     # few lags, one epoch: only a test
 """
 
-import argparse
+import sys
 from pathlib import Path
 
 from brian2 import ms, mV, nS, pF
@@ -29,6 +30,16 @@ from neurosnn import (
 )
 from neurosnn.training.schedules import Exponential
 
+quick = "--quick" in sys.argv
+output = Path("output")
+output.mkdir(exist_ok=True)
+
+# %%
+# The strings
+# -----------
+# The first input is for excitatory synapses, the second for inhibitory ones. The pseudo-derivative is a
+# triangle around the soft threshold; its unit is one over that of v.
+
 EIF = NeuronModel(
     name="EIF",
     equations="""
@@ -41,8 +52,7 @@ EIF = NeuronModel(
     reset="v = E_L",
     refractory="t_ref",
     method="euler",
-    inputs=("g_e", "g_i"),  # the first is for excitatory, the second for inhibitory synapses
-    # psi: a triangle around the soft threshold. Its unit is one over that of v.
+    inputs=("g_e", "g_i"),
     surrogate="int(not_refractory)*0.3*clip(1 - abs(v - v_T)/(15*mV), 0, 1)/(15*mV)",
     parameters={
         "C": 200 * pF,
@@ -60,45 +70,41 @@ EIF = NeuronModel(
     initial={"v": "E_L"},
 )
 
+# %%
+# What e-prop makes of it
+# -----------------------
+# The eligibility traces of an excitatory synapse, as Brian2 equations, and the window.
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few lags, one epoch: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    rule = EProp()
-    print("E-prop for an excitatory synapse of this neuron, derived from its strings:\n")
-    print(rule.equations(EIF, target="g_e"), "\n")
+rule = EProp()
+print(rule.equations(EIF, target="g_e"))
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    step = 10 * ms if options.quick else 1 * ms
-    window = analysis.stdp_window(
-        rule, post=EIF, max_lag=50 * ms, step=step, dt=0.5 * ms, background=0.5
-    )
-    analysis.plot_stdp_window(window, ax=axes[0], marker="")
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+step = 10 * ms if quick else 1 * ms
+window = analysis.stdp_window(
+    rule, post=EIF, max_lag=50 * ms, step=step, dt=0.5 * ms, background=0.5
+)
+analysis.plot_stdp_window(window, ax=axes[0], marker="")
 
-    train, test = data.spoken_digits(n_bands=16, n_thresholds=4)
-    if options.quick:
-        train = train[::10]
-    net = SpikingNetwork(
-        Input(train.n_channels),
-        Layer(EIF, 64, recurrent=True, excitatory=0.8, weight_scale=2 * nS),
-        Readout(10, tau=20 * ms),
-        dt=0.5 * ms,
-        seed=options.seed,
-    )
-    print(net)
-    adam = Adam(0.05, factors={"readout*": 0.1})  # 0.05 nS; the readout's weights have no unit
-    trainer = Trainer(net, rule, optimizer=adam, schedule=Exponential(0.8), seed=options.seed)
-    history = trainer.fit(train, epochs=1 if options.quick else 10, validation=0.1)
-    result = trainer.evaluate(test)
-    print(f"new recordings: {result['accuracy']:.1%} correct, {result['rate.hidden']:.0f} Hz")
-    analysis.plot_learning_curve(history, ax=axes[1])
-    figure.savefig(options.output / "your_own_neuron.png", dpi=120)
-    print(f"picture: {options.output / 'your_own_neuron.png'}")
+# %%
+# A network with Dale's law
+# -------------------------
+# Weights are conductances, so the learning rate is 0.05 nS; the readout's weights have no unit.
 
-
-if __name__ == "__main__":
-    main()
+train, test = data.spoken_digits(n_bands=16, n_thresholds=4)
+if quick:
+    train = train[::10]
+net = SpikingNetwork(
+    Input(train.n_channels),
+    Layer(EIF, 64, recurrent=True, excitatory=0.8, weight_scale=2 * nS),
+    Readout(10, tau=20 * ms),
+    dt=0.5 * ms,
+    seed=1,
+)
+print(net)
+adam = Adam(0.05, factors={"readout*": 0.1})
+trainer = Trainer(net, rule, optimizer=adam, schedule=Exponential(0.8), seed=1)
+history = trainer.fit(train, epochs=1 if quick else 10, validation=0.1)
+result = trainer.evaluate(test)
+print(f"new recordings: {result['accuracy']:.1%} correct, {result['rate.hidden']:.0f} Hz")
+analysis.plot_learning_curve(history, ax=axes[1])
+figure.savefig(output / "your_own_neuron.png", dpi=120)

@@ -24,6 +24,7 @@ not explode at the start. EqSpike has those of ``frompapers/martin_2021_eqspike.
 
 import argparse
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def without_rate_term(rule):
     return gradient
 
 
-def train(rule, n, epochs, n_train, seed):
+def train(rule, n, epochs, every, seed):
     """Train a network with one rule; what it can do in the end, and how its gradient was aligned."""
     from brian2 import ms
 
@@ -83,7 +84,7 @@ def train(rule, n, epochs, n_train, seed):
 
     trials, test = data.spoken_digits(n_bands=16, n_thresholds=4)
     if rule == WITHOUT_TIME:
-        return train_without_time(trials[:n_train], test, n, epochs, seed)
+        return train_without_time(trials[::every], test, n, epochs, seed)
     net = SpikingNetwork(
         Input(trials.n_channels),
         Layer(equations.CurrentLIF(gamma=GAMMA), n, recurrent=True, weight_scale=6.0),
@@ -101,10 +102,10 @@ def train(rule, n, epochs, n_train, seed):
     )
     recorder = analysis.AlignmentRecorder(
         {"exact": EventProp(smallest_slope=SMALLEST_SLOPE), "bptt": BPTT()},
-        trials[:64],
+        trials[::42],  # they are in the order of the digits
         own=without_rate_term(RULES[rule]),
     )
-    trainer.fit(trials[:n_train], epochs=epochs, callbacks=[recorder], progress=False)
+    trainer.fit(trials[::every], epochs=epochs, callbacks=[recorder], progress=False)
     result = trainer.evaluate(test)
     counts = count_network_events(net, test)
     found = {
@@ -148,8 +149,9 @@ def train_without_time(trials, test, n, epochs, seed):
     trainer = EquilibriumTrainer(
         net, optimizer=Adam(3e-3), schedule=Cosine(epochs, 0.01), threads=1, seed=seed
     )
-    x = images.pixels()[:64]
-    targets = trainer.targets(images.labels[:64])
+    some = slice(None, None, max(1, len(images) // 64))
+    x = images.pixels()[some]
+    targets = trainer.targets(images.labels[some])
     cosines = []
 
     def compare(trainer, row):
@@ -195,6 +197,19 @@ def report(table):
     return "\n".join(lines)
 
 
+def limits(accuracy):
+    """Limits of the accuracy axis in percent, upper part first: two where one rule is far below the rest."""
+    spans = sorted(
+        (np.nanmin([low, mean]), np.nanmax([high, mean])) for mean, low, high in accuracy.values()
+    )
+    gaps = [above[0] - below[1] for below, above in pairwise(spans)]
+    k = int(np.argmax(gaps)) + 1
+    parts = [spans]
+    if gaps[k - 1] > max(high for _, high in spans[k:]) - spans[k][0]:
+        parts = [spans[k:], spans[:k]]
+    return [(100 * part[0][0] - 2, 100 * max(high for _, high in part) + 2) for part in parts]
+
+
 def draw(table, path):
     """Accuracy against locality, alignment, rate and energy, a colour and a marker a rule."""
     from neurosnn.analysis.drawing import COLORS
@@ -205,41 +220,73 @@ def draw(table, path):
         ("cosine to the exact gradient\n(recurrent; EqSpike: input)",
          ("exact_recurrent", "exact_input"), 1),
         ("firing rate (Hz)", ("rate",), 1),
-        (f"energy of a recording ({LOIHI.name}, µJ)", ("energy",), 1 / MICROJOULE),
+        (f"energy of a recording\n({LOIHI.name}, µJ)", ("energy",), 1 / MICROJOULE),
     )  # fmt: skip
-    figure, axes = plt.subplots(1, 5, figsize=(15, 3.9), layout="constrained", sharey=True)
     accuracy = statistics(table, "accuracy")
-    for ax, (label, columns, scale) in zip(axes, panels, strict=True):
-        # the first column that a rule has
-        found = {}
-        for column in reversed(columns):
-            found |= statistics(table, column)
+    parts = limits(accuracy)
+    heights = [high - low for low, high in parts]
+    heights = [max(height, max(heights) / 3) for height in heights]
+    figure, grid = plt.subplots(
+        len(parts), 5, figsize=(13, 4.6), layout="constrained", sharex="col", sharey="row",
+        height_ratios=heights, squeeze=False,
+    )  # fmt: skip
+    for column, (label, names, scale) in enumerate(panels):
+        # the first of the names that a rule has
+        measured = {}
+        for name in reversed(names):
+            measured |= statistics(table, name)
+        places = {}  # rules that need as many signals stand beside each other
         for k, (rule, values) in enumerate(accuracy.items()):
             y, low, high = (100 * value for value in values)
-            if columns:
-                if rule not in found:
+            if names:
+                if rule not in measured:
                     continue
-                x, left, right = (scale * value for value in found[rule])
+                x, left, right = (scale * value for value in measured[rule])
             else:
-                x = left = right = analysis.locality(RULES[rule]).n_non_local
-            ax.errorbar(
-                [x],
-                [y],
-                yerr=np.nan_to_num([[y - low], [high - y]]),
-                xerr=np.nan_to_num([[x - left], [right - x]]),
-                label=rule,
-                color=COLORS[k],
-                marker="osD^vPX"[k],
-                markersize=7,
-                elinewidth=1,
-                linestyle="none",
-            )
-        ax.set_xlabel(label)
-        ax.grid(alpha=0.3)
-    axes[0].set(ylabel="accuracy on new recordings (%)", xlim=(-0.5, 5))
-    axes[4].set_xlim(left=0)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=7)
-    figure.savefig(path, dpi=120)
+                needed = analysis.locality(RULES[rule]).n_non_local
+                x = left = right = needed + 0.18 * places.setdefault(needed, 0)
+                places[needed] += 1
+            for ax in grid[:, column]:
+                ax.errorbar(
+                    [x],
+                    [y],
+                    yerr=np.nan_to_num([[y - low], [high - y]]),
+                    xerr=np.nan_to_num([[x - left], [right - x]]),
+                    label=rule,
+                    color=COLORS[k],
+                    marker="osD^vPX"[k],
+                    markersize=7,
+                    elinewidth=1,
+                    linestyle="none",
+                )
+        grid[-1, column].set_xlabel(label)
+    for row, part in zip(grid, parts, strict=True):
+        row[0].set_ylim(part)
+        for ax in row:
+            ax.grid(alpha=0.3)
+    if len(parts) == 2:
+        break_axes(grid)
+    grid[-1, 0].set(xlim=(-0.5, 5), xticks=range(5))
+    grid[-1, 4].set_xlim(left=0)
+    figure.supylabel("accuracy on new recordings (%)", fontsize="medium")
+    seeds = len(np.unique(table["seed"]))
+    bars = f"bars: 95 % interval of the mean of {seeds} seeds" if seeds > 1 else "one seed, no bars"
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=7, title=bars
+    )
+    figure.savefig(path, dpi=110)
+
+
+def break_axes(grid):
+    """Two rows of axes as one with a gap, marked by strokes."""
+    stroke = {"marker": [(-1, -0.6), (1, 0.6)], "markersize": 8, "linestyle": "none",
+              "color": "k", "mec": "k", "mew": 1, "clip_on": False}  # fmt: skip
+    for above, below in grid.T:
+        above.spines.bottom.set_visible(False)
+        below.spines.top.set_visible(False)
+        above.tick_params(bottom=False)
+        above.plot([0, 1], [0, 0], transform=above.transAxes, **stroke)
+        below.plot([0, 1], [1, 1], transform=below.transAxes, **stroke)
 
 
 def main():
@@ -252,10 +299,10 @@ def main():
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     if options.quick:
-        sizes = {"n": [24], "epochs": [1], "n_train": [96]}
+        sizes = {"n": [24], "epochs": [1], "every": [28]}
         options.seeds, options.workers = options.seeds[:1], 0
     else:
-        sizes = {"n": [128], "epochs": [options.epochs], "n_train": [2700]}
+        sizes = {"n": [128], "epochs": [options.epochs], "every": [1]}
     study = Study(
         options.output / "compare_rules", train, {"rule": list(RULES), **sizes}, seeds=options.seeds
     )

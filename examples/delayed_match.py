@@ -36,6 +36,7 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.training.schedules import Steps
 
 START, SHOWN, ANSWER = 50, 150, 150  # ms, at one step a ms
@@ -127,7 +128,7 @@ def main():
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     delays = "  ".join(f"{d} ms" for d, _ in tested)
     print(f"neurons             seed  updates  error (%) at delays of {delays}, seconds")
-    for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, "C0"), ("100 LIF", 0, "C1")):
+    for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, COLORS[0]), ("100 LIF", 0, COLORS[1])):
         for seed in seeds:
             begin = time.perf_counter()
             trainer = make_trainer(n_adaptive, seed)

@@ -6,8 +6,10 @@ replayed. Brian2's order of a step (flow, spikes, synapses, resets) is then just
 adjoints flow back over the step, arrivals read them, and the neuron's own spike jumps last. The
 gradient equals that of the engine.
 
-    python examples/eventprop_in_brian2.py
+    python examples/eventprop_in_brian2.py        # writes output/eventprop_in_brian2.png
 """
+
+from pathlib import Path
 
 import numpy as np
 from brian2 import (
@@ -23,6 +25,7 @@ from brian2 import (
     prefs,
     second,
 )
+from matplotlib import pyplot as plt
 
 from neurosnn import (
     CrossEntropy,
@@ -139,8 +142,8 @@ def reverse(net, trial, fired, states, error):
     return gradient
 
 
-def main():
-    """Compare both gradients; returns the largest relative difference and the number of spikes."""
+def compare():
+    """Gradients by name, of Brian2 and of the engine, and the number of hidden spikes."""
     net, trial = make_network()
     print(EventProp().equations(net.layers[0].model))
     fired, states, output = forward(net, trial)
@@ -149,14 +152,26 @@ def main():
     ours = reverse(net, trial, fired, states, error)
     engine = Engine(net, EventProp(), loss, dtype="float64", threads=1)
     theirs = engine.run(trial, gradient=True).gradient
-    worst = 0.0
     for name, value in ours.items():
         difference = np.abs(value - theirs[name]).max() / np.abs(theirs[name]).max()
         print(f"{name:12} largest gradient {np.abs(value).max():.4f}, difference {difference:.1e}")
-        worst = max(worst, difference)
     print(f"{int(fired.sum())} hidden spikes")
-    return worst, int(fired.sum())
+    return ours, theirs, int(fired.sum())
+
+
+def draw(ours, theirs):
+    """One gradient against the other, a point a synapse."""
+    figure, ax = plt.subplots(figsize=(4.5, 4), layout="constrained")
+    for name, value in ours.items():
+        ax.plot(theirs[name].ravel(), value.ravel(), ".", label=name)
+    ax.axline((0, 0), slope=1, color="0.75", zorder=0)
+    ax.set(xlabel="gradient of the engine", ylabel="gradient of Brian2 in reverse time")
+    ax.legend()
+    output = Path("output")
+    output.mkdir(exist_ok=True)
+    figure.savefig(output / "eventprop_in_brian2.png", dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    brian2_gradient, engine_gradient, _ = compare()
+    draw(brian2_gradient, engine_gradient)

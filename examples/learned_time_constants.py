@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from brian2 import Hz, ms
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from neurosnn import (
     BPTT,
@@ -37,6 +38,7 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.training.schedules import Exponential
 
 RATE = {"rate_target": 15 * Hz, "rate_strength": 1e-5}
@@ -100,10 +102,13 @@ def draw(curves, path):
         for k, (start, runs) in enumerate(curves[rule].items()):
             for number, taus in enumerate(runs):
                 label = None if number else f"from {start:g} ms"
-                ax.plot(taus, color=f"C{k}", lw=1.2, label=label)
+                ax.plot(taus, color=COLORS[k], lw=1.2, label=label)
         ax.set(xlabel="epoch", title=rule, yscale="log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.legend(fontsize=7)
-    axes[0].set_ylabel("tau_m [ms]")
+    axes[0].set_ylabel("tau_m (ms)")
     axes[0].figure.savefig(path, dpi=120)
 
 

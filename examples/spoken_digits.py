@@ -49,6 +49,7 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.training.callbacks import LiftSilent
 from neurosnn.training.schedules import Exponential
 
@@ -208,7 +209,7 @@ def main():
             )
             label = f"{name}, seed {seed}" if len(seeds) < 6 else None
             analysis.plot_learning_curve(
-                history, ax=ax, marker="", color=f"C{seed % 10}", label=label
+                history, ax=ax, marker="", color=COLORS[seed % len(COLORS)], label=label
             )
         report(name, accuracies, len(test))
         means[name] = 100 * np.mean(accuracies)

@@ -1,19 +1,40 @@
 """Write each epoch and batch of a training as TensorBoard logs, with a callback of fifteen lines.
 
 Needs the package tensorboardX, or PyTorch with tensorboard; without either the same numbers go to a
-CSV file. Then look at them with
+CSV file only. Then look at them with
 
-    python examples/tensorboard_log.py
+    python examples/tensorboard_log.py            # with --quick one epoch: only a test
     tensorboard --logdir output/log
 """
 
-import argparse
+import sys
 from pathlib import Path
 
 from brian2 import ms
+from matplotlib import pyplot as plt
 
-from neurosnn import Adam, EProp, Input, Layer, Readout, SpikingNetwork, Trainer, data, equations
+from neurosnn import (
+    Adam,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+)
 from neurosnn.training.callbacks import Callback
+
+quick = "--quick" in sys.argv
+output = Path("output")
+output.mkdir(exist_ok=True)
+
+# %%
+# The callback
+# ------------
+# It is told of the end of each batch and of each epoch.
 
 
 class TensorBoard(Callback):
@@ -32,6 +53,11 @@ class TensorBoard(Callback):
         self.writer.flush()
 
 
+# %%
+# Where to write
+# --------------
+
+
 def make_writer(folder):
     """A writer of TensorBoard logs, or None."""
     try:
@@ -44,30 +70,30 @@ def make_writer(folder):
     return SummaryWriter(str(folder))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one epoch: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the logs")
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    train, test = data.spoken_digits(n_bands=16, n_thresholds=2)
-    net = SpikingNetwork(
-        Input(train.n_channels), Layer(equations.LIF(), 32), Readout(10, tau=20 * ms), dt=1 * ms
-    )
-    trainer = Trainer(net, EProp(), optimizer=Adam(3e-3))
-    writer = make_writer(options.output / "log")
-    callbacks = [] if writer is None else [TensorBoard(writer)]
-    trials = train[::10] if options.quick else train
-    history = trainer.fit(
-        trials, epochs=1 if options.quick else 8, validation=0.1, callbacks=callbacks
-    )
-    if writer is None:
-        print("no tensorboardX, no torch with tensorboard: pip install tensorboardX")
-    else:
-        writer.close()
-    history.to_csv(options.output / "history.csv")
-    print(trainer.confusion(test).table())
+# %%
+# A training
+# ----------
 
+train, test = data.spoken_digits(n_bands=16, n_thresholds=2)
+net = SpikingNetwork(
+    Input(train.n_channels), Layer(equations.LIF(), 32), Readout(10, tau=20 * ms), dt=1 * ms
+)
+trainer = Trainer(net, EProp(), optimizer=Adam(3e-3))
+writer = make_writer(output / "log")
+callbacks = [] if writer is None else [TensorBoard(writer)]
+trials = train[::10] if quick else train
+history = trainer.fit(trials, epochs=1 if quick else 8, validation=0.1, callbacks=callbacks)
+if writer is None:
+    print("no tensorboardX, no torch with tensorboard: pip install tensorboardX")
+else:
+    writer.close()
+history.to_csv(output / "history.csv")
 
-if __name__ == "__main__":
-    main()
+# %%
+# The same numbers without TensorBoard
+# ------------------------------------
+
+figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
+analysis.plot_learning_curve(history, ax=ax)
+figure.savefig(output / "learning_curve.png", dpi=120)
+print(trainer.confusion(test).table())

@@ -250,3 +250,11 @@ def test_one_bar_serves_all_epochs(monkeypatch):
     assert len(made) == 2
     assert [bar.n for bar in made] == [3, 60]
     assert "epoch 3" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_without_bars_no_widgets_are_missed(shown, monkeypatch, capsys):
+    """tqdm.auto warns in a notebook without ipywidgets: it is asked only where bars are drawn."""
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    make_trainer().fit(TRIALS, epochs=2, batch_size=20, progress=shown)
+    assert len(capsys.readouterr().err.splitlines()) == (3 if shown else 0)

@@ -177,6 +177,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (CONTRACT + "[network-goes_on_bit_equal_after_a_kill_at_any_batch]",),
     ),
     Mutant(
+        "progress: widgets asked for where no bar is drawn",
+        "neurosnn/training/progress.py",
+        "        if self.bars:\n            from tqdm.auto import tqdm",
+        "        if True:\n            from tqdm.auto import tqdm",
+        ("test_knowing.py::test_without_bars_no_widgets_are_missed",),
+    ),
+    Mutant(
         "torch: random state not restored",
         "neurosnn/torch/learner.py",
         "self.epoch, self.history = epoch, history\n        self.random_state = random",

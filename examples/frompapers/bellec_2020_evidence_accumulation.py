@@ -41,6 +41,7 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.training.schedules import Steps
 
 CUE, PAUSE, DELAY, RECALL = 100, 50, 1050, 150  # ms, at one step a ms
@@ -169,7 +170,7 @@ def main():
 
     _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
     print("neurons             seed  updates  error on new trials  seconds")
-    for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, "C0"), ("100 LIF", 0, "C1")):
+    for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, COLORS[0]), ("100 LIF", 0, COLORS[1])):
         for seed in seeds:
             begin = time.perf_counter()
             trainer = make_trainer(n_adaptive, seed)

@@ -123,8 +123,8 @@ def main():
     end = trainer.net.connections["input"].delay
     right.plot([0, 2 * LONGEST], [0, 2 * LONGEST], color="gray", lw=0.8)
     right.plot(start, end, "o", color=COLORS["learned"], markersize=4)
-    right.set(xlabel="delay before [ms]", ylabel="delay learned [ms]")
-    left.set(xlabel="epoch", ylabel="accuracy on training trials [%]")
+    right.set(xlabel="delay before (ms)", ylabel="delay learned (ms)")
+    left.set(xlabel="epoch", ylabel="accuracy on training trials (%)")
     left.legend(title="delays")
     path = options.output / "meszaros_2025_delays.png"
     left.figure.savefig(path, dpi=120)

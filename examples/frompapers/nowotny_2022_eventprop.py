@@ -54,6 +54,7 @@ from neurosnn import (
     equations,
     gamma_distributed,
 )
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.training.callbacks import LiftSilent
 from neurosnn.training.schedules import Exponential
 
@@ -253,8 +254,10 @@ def main():
         held_out = 100 * np.asarray(history["validation_accuracy"])
         # during training each step is judged by itself where each step is trained
         label = f"{name} (steps right)" if name == "cross_entropy" else name
-        ax.plot(np.arange(1, len(held_out) + 1), held_out, marker=".", color=f"C{k}", label=label)
-    ax.set(xlabel="epoch", ylabel="accuracy on held-out trials [%]", title=options.study)
+        color = COLORS[k % len(COLORS)]
+        ax.plot(np.arange(1, len(held_out) + 1), held_out, marker=".", color=color, label=label)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="epoch", ylabel="accuracy on held-out trials (%)", title=options.study)
     ax.legend(fontsize=7)
     path = (
         options.output / f"nowotny_2022_{options.study}{'_bare' * options.bare}_{options.data}.png"

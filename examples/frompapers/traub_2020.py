@@ -42,6 +42,7 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.training.schedules import Steps
 
 NEURONS = {"LIF": equations.LIF, "STDP-LIF": equations.STDP_LIF}
@@ -162,7 +163,7 @@ def main():
     epochs, seeds = (20, options.seeds[:1]) if quick else (1000, options.seeds)
     _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
     print(f"figure 3: {len(seeds)} networks each, {epochs} epochs; error on new trials, rate")
-    for name, color in zip(NEURONS, ("C0", "C1"), strict=True):
+    for name, color in zip(NEURONS, COLORS[:2], strict=True):
         begin = time.perf_counter()
         runs = [timing_task(name, seed, epochs) for seed in tqdm(seeds, desc=name, leave=False)]
         curves, errors, rates = (np.array(values) for values in zip(*runs, strict=True))

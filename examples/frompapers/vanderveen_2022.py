@@ -46,6 +46,7 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.analysis.drawing import COLORS
 from neurosnn.training.schedules import WarmUp
 
 # Test errors (%) of the paper on TIMIT, 61 phones, one run each; 800 neurons in all.
@@ -161,7 +162,7 @@ def draw(errors, layers, title, path):
     for k, name in enumerate(names):
         x = np.arange(len(layers)) + (k - len(names) / 2 + 0.5) * 0.16
         values = [[error for error, _ in errors[name, n]] for n in layers]
-        ax.bar(x, [np.mean(v) for v in values], width=0.15, label=name, color=f"C{k}", alpha=0.6)
+        ax.bar(x, [np.mean(v) for v in values], width=0.15, label=name, color=COLORS[k], alpha=0.6)
         for place, dots in zip(x, values, strict=True):
             ax.plot([place] * len(dots), dots, ".", color="black", ms=3)
     ax.set_xticks(range(len(layers)), [f"{n} layers" if n > 1 else "1 layer" for n in layers])

@@ -133,7 +133,7 @@ def draw_figure(trainer, trials, axes):
         axes[0].plot(x[chosen], y[chosen], ".", markersize=2, label=name)
     wrong = answer != trials.labels
     axes[0].plot(x[wrong], y[wrong], "kx", markersize=4, label="wrong")
-    axes[0].set(xlabel="spike of x [ms]", ylabel="spike of y [ms]", aspect="equal")
+    axes[0].set(xlabel="spike of x (ms)", ylabel="spike of y (ms)", aspect="equal")
     axes[0].legend(fontsize=7)
     output = trainer.backend.simulate(trials[:1]).output[0]
     t = np.arange(len(output)) * trainer.net.dt

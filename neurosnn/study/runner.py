@@ -261,9 +261,11 @@ def _client(client: Any, workers: int | None) -> Iterator[Any]:
 @contextlib.contextmanager
 def _bar(shown: bool, total: int, done: int) -> Iterator[Callable[[str], None]]:
     """A function that counts points: a bar, or a line at every tenth of them."""
-    from tqdm.auto import tqdm
-
     bars = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    if bars:
+        from tqdm.auto import tqdm
+    else:  # that of notebooks warns where widgets are missing, needed or not
+        from tqdm import tqdm
     failed, last = 0, done
     with tqdm(total=total, initial=done, unit="point", disable=not bars) as bar:
 

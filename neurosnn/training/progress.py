@@ -53,10 +53,12 @@ class Progress:
     """
 
     def __init__(self, shown: bool, first: int, last: int):
-        from tqdm.auto import tqdm
-
         # A notebook has no terminal either, but draws the bars itself.
         self.bars = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+        if self.bars:
+            from tqdm.auto import tqdm
+        else:  # that of notebooks warns where widgets are missing, needed or not
+            from tqdm import tqdm
         self.lines = shown and not self.bars
         self._tqdm, self._headed = tqdm, False
         self._inner: Any = None

@@ -1,0 +1,78 @@
+"""Draw the pictures of those examples anew that the manual does not run itself, in docs/images/gallery.
+
+Most run for minutes with their own settings, so that these are shorter; the page of an example says which
+were used. The examples of neurosnn.torch need PyTorch.
+
+    python docs/thumbnails.py                         # all: some minutes of a processor
+    python docs/thumbnails.py traub_2020              # one
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+FOLDER = Path(__file__).parent / "images" / "gallery"
+WIDTH = 640  # pixels
+
+#: Name of the example: which of its pictures, and with which settings.
+PICTURES = {
+    "03_your_own_neuron": ("your_own_neuron.png", ""),
+    "05_compare_rules": ("compare_rules.png", ""),
+    "bellec_2020_evidence_accumulation": (
+        "evidence_accumulation_trial.png",
+        "--seeds 1 --iterations 100",
+    ),
+    "bellec_2020_pattern_generation": ("pattern_generation.png", "--iterations 300"),
+    "delayed_match": ("delayed_match.png", "--seeds 1 --updates 100"),
+    "fang_2021_plif": ("fang_2021_plif.png", "--seeds 1 --epochs 4"),
+    "learned_time_constants": (
+        "learned_time_constants.png",
+        "--seeds 1 --epochs 6 --neurons 64 --starts 2 20",
+    ),
+    "martin_2021_eqspike": ("martin_2021_window.png", "--seeds 1 --epochs 2"),
+    "meszaros_2025_delays": ("meszaros_2025_delays.png", "--seeds 1"),
+    "nowotny_2022_eventprop": ("nowotny_2022_losses_digits.png", "--epochs 3"),
+    "ponghiran_2022_recurrence": ("ponghiran_2022_digits.png", "--seeds 1 --epochs 3"),
+    "spoken_digits": (
+        "spoken_digits_eprop_official.png",
+        "--seeds 1 2 --epochs 4 --neurons 64",
+    ),
+    "traub_2020": ("traub_2020_windows.png", "--seeds 1"),
+    "vanderveen_2022": (
+        "vanderveen_2022_digits.png",
+        "--neurons ALIF 'STDP-ALIF 0' --layers 1 --seeds 1 --epochs 3",
+    ),
+    "wunderlich_2021_eventprop": ("wunderlich_2021_yin_yang.png", "--epochs 15"),
+}
+
+
+def draw(name: str) -> None:
+    """Run one example and keep its picture, small."""
+    picture, settings = PICTURES[name]
+    script = next(EXAMPLES.rglob(f"{name}.py"))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [*shlex.split(settings), "--output", folder]
+        subprocess.run([sys.executable, "-P", str(script), *arguments], check=True)
+        keep(Path(folder) / picture, FOLDER / f"{name}.png")
+
+
+def keep(source: Path, target: Path) -> None:
+    """A picture in the size of the gallery, with few colours."""
+    with Image.open(source) as image:
+        small = image.convert("RGB")
+        small.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
+        small.quantize(64).save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for wanted in sys.argv[1:] or PICTURES:
+        print(f"== {wanted}", flush=True)
+        draw(wanted)
