@@ -28,7 +28,12 @@ from neurosnn.training.fit_model.free import (
     model_of_sets,
     with_unit,
 )
-from neurosnn.training.fit_model.intervals import correlated_samples, half_widths
+from neurosnn.training.fit_model.intervals import (
+    correlated_samples,
+    covariance,
+    half_widths,
+    within_a_stair,
+)
 from neurosnn.training.fit_model.losses import (
     FitLoss,
     VanRossumLoss,
@@ -39,7 +44,7 @@ from neurosnn.training.fit_model.losses import (
 from neurosnn.training.fit_model.program import LOSSES, FitProgram, Squares
 from neurosnn.training.fit_model.recording import Recording
 from neurosnn.training.fit_model.result import ModelFit
-from neurosnn.training.fit_model.search import STAGES, Search, total
+from neurosnn.training.fit_model.search import ALONE, AROUND, GUIDED, Search, Stage, total
 
 __all__ = ["fit_model"]
 
@@ -173,21 +178,22 @@ def fit_model(
         values = parameters.values(u)
         by_name = dict(zip(parameters.parameters, values.T, strict=True))
         squares = program.run(by_name, keep=keep, **settings)
-        slopes = parameters.slopes(u)[:, None]
+        slopes = parameters.slopes(u)
+        pairs = slopes[:, :, None] * slopes[:, None, :]
         return squares._replace(
-            slope=squares.slope * slopes,
-            curvature=squares.curvature * slopes[..., None] * slopes[..., None, :],
+            slope=squares.slope * slopes[:, None],
+            curvature=squares.curvature * pairs[:, None],
+            timing=squares.timing * pairs,
         )
 
     if method == "gradient":
+        resets = bool(model.reset.strip())
+        guided = GUIDED if recording.spikes is not None or not resets else ()
+        stages = (*guided, *ALONE, *(AROUND if resets else ()))
+        key = _key(model, free, recording, loss)
+        samples = max(recording.samples.values())
         u, error, simulations = _by_gradient(
-            evaluate,
-            parameters,
-            recording,
-            starts,
-            seed,
-            checkpoint,
-            _key(model, free, recording, loss),
+            evaluate, parameters, stages, samples, starts, seed, checkpoint, key
         )
     else:
         u, error, simulations = _by_evolution(evaluate, parameters, starts, seed)
@@ -246,7 +252,8 @@ def _check_method(model: Any, method: str, checkpoint: Any) -> None:
 def _by_gradient(
     evaluate: Callable[..., Squares],
     free: Free,
-    recording: Recording,
+    stages: tuple[Stage, ...],
+    samples: int,
     starts: int,
     seed: int,
     checkpoint: Any,
@@ -259,11 +266,11 @@ def _by_gradient(
     if checkpoint is not None and os.path.exists(checkpoint):
         search = _read(checkpoint, key)
     written = time.monotonic()
-    with tqdm(total=sum(s.iterations for s in STAGES), unit="step", disable=None) as bar:
+    with tqdm(total=sum(s.iterations for s in stages), unit="step", disable=None) as bar:
 
         def after(search: Search) -> None:
             nonlocal written
-            done = sum(s.iterations for s in STAGES[: search.stage]) + search.iteration
+            done = sum(s.iterations for s in stages[: search.stage]) + search.iteration
             bar.set_postfix(loss=f"{search.error[search.alive].min():.4g}", refresh=False)
             bar.update(done - bar.n)
             ended = search.iteration == 0
@@ -278,7 +285,7 @@ def _by_gradient(
                 write_arrays(checkpoint, arrays, {"format": FORMAT, "fit": key, **numbers})
                 written = time.monotonic()
 
-        search.run(evaluate, after=after)
+        search.run(evaluate, stages=stages, samples=samples, seed=seed, after=after)
     return search.u, np.where(search.alive, search.error, np.inf), search.simulations
 
 
@@ -358,7 +365,12 @@ def _result(
             correlated = correlated_samples(residuals[name])
             variances[k] = error[k] / (n - len(u)) * correlated
             independent += n / correlated
-    width = half_widths(matrices, variances, independent)
+    variance = np.diag(covariance(matrices, variances)).copy()
+    if model.reset.strip():
+        still = evaluate(u[None], shifts=False).curvature[0, 0]
+        number = int(traces["fired"].sum())
+        variance += within_a_stair(squares.timing[0], number, recording.dt, still, variances[0])
+    width = half_widths(variance, independent)
     values, ends = free.values(u), np.array([free.values(u - width), free.values(u + width)])
     dims = [model.dimensions[name] for name in free.names]
     z = 1 / (1 + np.exp(-np.array([u - width, u, u + width])))

@@ -23,6 +23,7 @@ __all__ = ["LOSSES", "FitProgram", "Squares"]
 LANES = 8
 #: What residuals are summed apart for, in the order of the generated file.
 LOSSES = ("voltage", "spikes")
+PARTS = len(LOSSES) + 1
 
 
 class Squares(NamedTuple):
@@ -36,6 +37,9 @@ class Squares(NamedTuple):
         Sum of r*J, half of the gradient; empty without derivatives.
     curvature : ndarray (n_sets, 2, P, P)
         Sum of J*J', half of the Gauss-Newton matrix; empty without derivatives.
+    timing : ndarray (n_sets, P, P)
+        Sum of sigma*sigma' over all spikes, which move by sigma with the parameters; empty without
+        derivatives.
     traces : dict of str to ndarray (n_trials, n_steps, n_sets)
         "voltage", and of a spiking model "fired" and "filtered", if they were asked for.
     """
@@ -43,6 +47,7 @@ class Squares(NamedTuple):
     error: np.ndarray
     slope: np.ndarray
     curvature: np.ndarray
+    timing: np.ndarray
     traces: dict[str, np.ndarray]
 
 
@@ -117,11 +122,11 @@ class FitProgram:
         columns = np.minimum(np.arange(padded), n_sets - 1)
         recording, width = self.recording, len(self.free)
         shape = (recording.n_trials, recording.n_steps, padded)
-        results = {"error": np.zeros((recording.n_trials, len(LOSSES), padded))}
+        results = {"error": np.zeros((recording.n_trials, PARTS, padded))}
         if gradient:
             pairs = width * (width + 1) // 2
             for name, rows in (("slope", width), ("curvature", pairs)):
-                results[name] = np.zeros((recording.n_trials, len(LOSSES), rows, padded))
+                results[name] = np.zeros((recording.n_trials, PARTS, rows, padded))
         if traces:
             results["trace"] = np.zeros(shape)
             if self.model.spikes:
@@ -158,8 +163,8 @@ class FitProgram:
             for name in ("error", "slope", "curvature")
             if name in results
         }
-        curvature = np.zeros((n_sets, len(LOSSES), width, width))
-        slope = np.zeros((n_sets, len(LOSSES), width))
+        curvature = np.zeros((n_sets, PARTS, width, width))
+        slope = np.zeros((n_sets, PARTS, width))
         if gradient:
             slope = np.moveaxis(by_set["slope"], -1, 0)
             rows, columns = np.tril_indices(width)
@@ -169,7 +174,14 @@ class FitProgram:
         kept = {
             word: results[name][..., :n_sets] for name, word in names.items() if name in results
         }
-        return Squares(by_set["error"].T, slope, curvature, kept)
+        losses = slice(len(LOSSES))
+        return Squares(
+            by_set["error"].T[:, losses],
+            slope[:, losses],
+            curvature[:, losses],
+            curvature[:, -1],
+            kept,
+        )
 
     # -- the C++ ----------------------------------------------------------------------------
 

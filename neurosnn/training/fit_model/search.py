@@ -23,13 +23,16 @@ from typing import NamedTuple
 import numpy as np
 
 from neurosnn.training.fit_model.free import FARTHEST
+from neurosnn.training.fit_model.intervals import covariance
 from neurosnn.training.fit_model.program import Squares
 
-__all__ = ["STAGES", "Search", "Stage"]
+__all__ = ["ALONE", "AROUND", "GUIDED", "Search", "Stage"]
 
 BEGIN, LOWER, RAISE = 1e-2, 3.0, 4.0
 #: Starts that are not given up.
 FEWEST = 4
+#: Places around the best are this much farther apart than the curvature says.
+WIDER = 1.5
 #: A start rests when its damping is beyond this, or when three steps in a row gain less than `LITTLE`.
 STUCK, LITTLE, IN_A_ROW = 1e8, 1e-7, 3
 #: Largest step of a parameter on the scale of the search, on which its range is about 10 long.
@@ -46,20 +49,21 @@ class Stage(NamedTuple):
     iterations : int
         Simulations at most.
     survivors : float
-        Fraction of the starts that go on from here, those with the smallest error when left free.
+        Fraction of the starts that go on from here, those with the smallest error at its beginning.
+    near : bool
+        Whether all starts begin anew, near the best.
     """
 
     memory: float | None
     iterations: int
-    survivors: float
+    survivors: float = 1.0
+    near: bool = False
 
 
-STAGES = (
-    Stage(2e-3, 15, 1.0),
-    Stage(20e-3, 15, 1.0),
-    Stage(None, 15, 0.5),
-    Stage(None, 60, 1.0),
-)
+GUIDED = (Stage(2e-3, 15), Stage(20e-3, 15))
+ALONE = (Stage(None, 15, 0.5), Stage(None, 60))
+#: Where spikes fall on steps the loss has stairs: from the best place others are tried around it.
+AROUND = (Stage(None, 20, near=True), Stage(None, 20, near=True))
 
 Evaluate = Callable[[np.ndarray, "float | None"], Squares]
 
@@ -109,7 +113,9 @@ class Search:
         self,
         evaluate: Evaluate,
         *,
-        stages: tuple[Stage, ...] = STAGES,
+        stages: tuple[Stage, ...],
+        samples: int,
+        seed: int,
         after: Callable[[Search], None] = lambda search: None,
     ) -> None:
         """Search to the end.
@@ -120,11 +126,17 @@ class Search:
             Gives the :class:`Squares` of rows of u, with a memory.
         stages : tuple of Stage
             The parts of the search.
+        samples : int
+            Samples of the recording: how much a change of the loss tells.
+        seed : int
+            For the places around the best.
         after : callable, optional
             Called after every iteration, when the search could be stored.
         """
         while self.stage < len(stages):
             stage = stages[self.stage]
+            if stage.near and self.iteration == 0:
+                self._scatter(evaluate, stage, samples, np.random.default_rng([seed, self.stage]))
             going = np.flatnonzero(self.alive & (self._moving() | (self.iteration == 0)))
             squares = self._simulate(evaluate, self.u[going], stage)
             if self.iteration == 0:
@@ -134,7 +146,7 @@ class Search:
                 going = going[rest]
                 if not len(going):
                     break
-                squares = Squares(*(part[rest] for part in squares[:3]), {})
+                squares = Squares(*(part[rest] for part in squares[:4]), {})
                 squares = self._step(evaluate, stage, going, squares)
                 self.iteration += 1
                 after(self)
@@ -147,6 +159,21 @@ class Search:
     def _simulate(self, evaluate: Evaluate, u: np.ndarray, stage: Stage) -> Squares:
         self.simulations += len(u)
         return evaluate(u, stage.memory)
+
+    def _scatter(
+        self, evaluate: Evaluate, stage: Stage, samples: int, rng: np.random.Generator
+    ) -> None:
+        """Move all starts but the best to where the loss is about as small as there."""
+        best = int(np.argmin(np.where(self.alive, self.error, np.inf)))
+        matrix = self._simulate(evaluate, self.u[best : best + 1], stage).curvature[0].sum(axis=0)
+        variance = np.array([self.error[best] / samples])
+        within = np.nan_to_num(covariance(matrix[None], variance), posinf=0.0)
+        values, vectors = np.linalg.eigh(within)
+        spread = vectors * np.minimum(np.sqrt(np.maximum(values, 0)), LONGEST)
+        away = WIDER * rng.standard_normal(self.u.shape) @ spread.T
+        away[best] = 0
+        self.u = np.clip(self.u[best] + away, -FARTHEST, FARTHEST)
+        self.alive[:] = True
 
     def _choose(self, rows: np.ndarray, error: np.ndarray, stage: Stage) -> None:
         """Begin a stage: its error at every start, and which starts go on."""
@@ -190,7 +217,7 @@ class Search:
         )
         self.damping[rows[~usable]] = np.inf  # nothing is known of where to go
         parts = []
-        for new_part, old_part in zip(tried[:3], squares[:3], strict=True):
+        for new_part, old_part in zip(tried[:4], squares[:4], strict=True):
             chosen = better.reshape(-1, *[1] * (new_part.ndim - 1))
             parts.append(np.where(chosen, new_part, old_part))
         return Squares(*parts, {})
