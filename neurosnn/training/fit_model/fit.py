@@ -13,6 +13,7 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from scipy.optimize import differential_evolution
+from scipy.special import expit
 from scipy.stats import qmc
 from tqdm.auto import tqdm
 
@@ -373,11 +374,11 @@ def _result(
     width = half_widths(variance, independent)
     values, ends = free.values(u), np.array([free.values(u - width), free.values(u + width)])
     dims = [model.dimensions[name] for name in free.names]
-    z = 1 / (1 + np.exp(-np.array([u - width, u, u + width])))
-    vague = z[2] - z[0] > VAGUE
+    z = expit(np.array([u - width, u, u + width]))
     at_bound = np.minimum(z[1], 1 - z[1]) < AT_BOUND
+    vague = (z[2] - z[0] > VAGUE) & ~at_bound
     names = np.array(free.names)
-    _warn(names[vague], names[at_bound & ~vague])
+    _warn(names[vague], names[at_bound])
     spiking = model.spikes
     steps = [np.flatnonzero(train[:, 0]) for train in traces["fired"]] if spiking else []
     recorded = (

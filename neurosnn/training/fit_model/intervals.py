@@ -31,6 +31,8 @@ __all__ = ["correlated_samples", "covariance", "half_widths", "within_a_stair"]
 
 #: Eigenvalues of the scaled matrix below this belong to a direction in which nothing changes.
 FLAT = 1e-12
+#: Part of such a direction from which on a parameter belongs to it.
+MIXED = 1e-3
 
 
 def half_widths(variance: np.ndarray, samples: float, *, level: float = 0.95) -> np.ndarray:
@@ -67,7 +69,7 @@ def covariance(matrices: np.ndarray, variances: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray (P, P)
-        Infinite on the diagonal for a parameter that nothing depends on.
+        Infinite on the diagonal for a parameter that nothing depends on, or that others can replace.
     """
     inverse = _inverse(matrices.sum(axis=0))
     known = np.isfinite(np.diag(inverse))
@@ -109,7 +111,7 @@ def within_a_stair(
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """The inverse; infinite on the diagonal where the matrix is zero, huge where it is flat."""
+    """The inverse; infinite on the diagonal for what changes along a direction in which it is flat."""
     scale = np.sqrt(np.diag(matrix))
     known = scale > 0
     result = np.diag(np.where(known, 0.0, np.inf))
@@ -117,7 +119,10 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
         kept = np.ix_(known, known)
         outer = np.outer(scale[known], scale[known])
         values, vectors = np.linalg.eigh(matrix[kept] / outer)
-        result[kept] = (vectors / np.maximum(values, FLAT)) @ vectors.T / outer
+        steep = values > FLAT
+        flat = (np.abs(vectors[:, ~steep]) > MIXED).any(axis=1)
+        part = (vectors[:, steep] / values[steep]) @ vectors[:, steep].T / outer
+        result[kept] = part + np.diag(np.where(flat, np.inf, 0.0))
     return result
 
 

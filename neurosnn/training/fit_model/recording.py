@@ -184,7 +184,8 @@ class Recording:
                 "All are masked, or nearer to a spike than spike_window.",
                 "Mask less, or fit the spikes alone with VanRossumLoss().",
             )
-        scale = float(loss.scale if loss.scale is not None else np.std(used) if used.size else 1.0)
+        spread = 0.0 if used.size and np.ptp(used) == 0 else np.std(used) if used.size else 1.0
+        scale = float(spread if loss.scale is None else loss.scale)
         if loss.scale is not None:
             check_value("scale", loss.scale, Range(Quantity(0, dim=self.dim)), where="VoltageLoss")
         if not scale > 0:
