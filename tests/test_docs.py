@@ -16,7 +16,7 @@ from neurosnn import analysis
 BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 PAGES = (
     "start", "which_rule", "graphs", "equilibrium", "from_brian2", "own_neuron", "own_rule", "own_data",
-    "losses", "analysis", "studies", "exchange", "limitations", "torch", "cuda",
+    "fitting", "losses", "analysis", "studies", "exchange", "limitations", "torch", "cuda",
 )  # fmt: skip
 #: Run in full, or up to the reading of their options.
 NOTEBOOKS = {

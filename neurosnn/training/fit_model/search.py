@@ -60,7 +60,7 @@ class Stage(NamedTuple):
     near: bool = False
 
 
-GUIDED = (Stage(2e-3, 15), Stage(20e-3, 15))
+GUIDED = tuple(Stage(memory, 10) for memory in (0.5e-3, 2e-3, 8e-3, 30e-3, 100e-3))
 ALONE = (Stage(None, 15, 0.5), Stage(None, 60))
 #: Where spikes fall on steps the loss has stairs: from the best place others are tried around it.
 AROUND = (Stage(None, 20, near=True), Stage(None, 20, near=True))
