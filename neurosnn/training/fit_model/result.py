@@ -31,7 +31,7 @@ MEASURED, FITTED = "0.6", "#0072B2"
 class ModelFit:
     """The result of :func:`neurosnn.fit_model`.
 
-    Attributes
+    Parameters
     ----------
     model : NeuronModel
         The model with the fitted parameters; a fitted state has its initial value.
