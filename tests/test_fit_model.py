@@ -28,6 +28,7 @@ from brian2.units.fundamentalunits import get_dimensions
 from scipy.signal import lfilter
 
 from neurosnn import ModelFit, NeuronModel, VanRossumLoss, VoltageLoss, equations, fit_model
+from neurosnn.core.files import read_arrays, write_arrays
 from neurosnn.training.fit_model.free import free_parameters, model_of_sets
 from neurosnn.training.fit_model.intervals import correlated_samples, covariance
 from neurosnn.training.fit_model.program import FitProgram
@@ -292,6 +293,11 @@ def test_a_killed_fit_goes_on_with_the_same_bits(fit, recorded, tmp_path, monkey
     assert again.loss == fit.loss
     with pytest.raises(ValueError, match="this file belongs to another fit"):
         fit_model(LIF, **recorded, starts=8, seed=2, threads=1, checkpoint=path)
+    arrays, information = read_arrays(path)
+    del arrays["damping"]
+    write_arrays(path, arrays, information)
+    with pytest.raises(ValueError, match="this file cannot be read"):
+        fit_model(LIF, **recorded, starts=8, seed=1, threads=1, checkpoint=path)
 
 
 def test_result_is_stored_shown_and_drawn(fit, tmp_path):
@@ -301,6 +307,14 @@ def test_result_is_stored_shown_and_drawn(fit, tmp_path):
     assert "tau_m" in fit._repr_html_()
     assert same.model.to_dict() == fit.model.to_dict()
     np.testing.assert_array_equal(same.fitted_spikes[1], fit.fitted_spikes[1])
+    arrays, information = read_arrays(tmp_path / "fit.npz")
+    del arrays["starts"], information["losses"]
+    write_arrays(tmp_path / "altered.npz", arrays, information)
+    with pytest.raises(ValueError, match=r"altered.npz: this file cannot be read"):
+        ModelFit.load(tmp_path / "altered.npz")
+    write_arrays(tmp_path / "other.npz", {}, {})
+    with pytest.raises(ValueError, match="holds no fit of a model"):
+        ModelFit.load(tmp_path / "other.npz")
     from matplotlib.figure import Figure
 
     ax = fit.plot(trial=1, ax=Figure().subplots())

@@ -51,6 +51,8 @@ __all__ = ["fit_model"]
 
 METHODS = ("gradient", "differential_evolution")
 FORMAT = "neurosnn search of a fit 1"
+#: What a checkpoint keeps of a search.
+ARRAYS, NUMBERS = ("u", "damping", "error", "idle", "alive"), ("stage", "iteration", "simulations")
 #: Seconds between two writings of a checkpoint.
 EVERY = 2.0
 #: An interval as wide as this part of the searched range tells nothing.
@@ -276,13 +278,8 @@ def _by_gradient(
             bar.update(done - bar.n)
             ended = search.iteration == 0
             if checkpoint is not None and (ended or time.monotonic() - written > EVERY):
-                arrays = {
-                    name: getattr(search, name)
-                    for name in ("u", "damping", "error", "idle", "alive")
-                }
-                numbers = {
-                    name: getattr(search, name) for name in ("stage", "iteration", "simulations")
-                }
+                arrays = {name: getattr(search, name) for name in ARRAYS}
+                numbers = {name: getattr(search, name) for name in NUMBERS}
                 write_arrays(checkpoint, arrays, {"format": FORMAT, "fit": key, **numbers})
                 written = time.monotonic()
 
@@ -302,8 +299,18 @@ def _read(path: Any, key: str) -> Search:
                 "Name another checkpoint, or delete the file to begin anew.",
             )
         )
-    numbers = {name: information[name] for name in ("stage", "iteration", "simulations")}
-    return Search(**arrays, **numbers)
+    try:
+        numbers = {name: int(information[name]) for name in NUMBERS}
+        return Search(**{name: arrays[name] for name in ARRAYS}, **numbers)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            message(
+                f"this file cannot be read ({error}).",
+                str(path),
+                "It is damaged, or was altered.",
+                "Delete it to begin anew.",
+            )
+        ) from error
 
 
 def _key(model: NeuronModel, free: Any, recording: Recording, loss: Any) -> str:

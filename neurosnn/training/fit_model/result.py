@@ -12,7 +12,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 from brian2.units.stdunits import ms
 
 from neurosnn.core import html
-from neurosnn.core.files import read_arrays, write_arrays
+from neurosnn.core.files import UNREADABLE, read_arrays, write_arrays
 from neurosnn.core.messages import drawable, message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import check_whole
@@ -307,6 +307,20 @@ class ModelFit:
                     "Name another file.",
                 )
             )
+        try:
+            return cls._from_file(arrays, information)
+        except UNREADABLE as error:
+            raise ValueError(
+                message(
+                    f"this file cannot be read ({error}).",
+                    str(path),
+                    "It is damaged, or was altered.",
+                    "Fit again, or name another file.",
+                )
+            ) from error
+
+    @classmethod
+    def _from_file(cls, arrays: dict[str, np.ndarray], information: dict[str, Any]) -> ModelFit:
         unit = from_plain(information["unit"])
 
         def trains(name: str) -> list[Quantity]:
