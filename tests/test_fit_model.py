@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -26,6 +27,7 @@ from brian2 import (
 )
 from brian2.units.fundamentalunits import get_dimensions
 from scipy.signal import lfilter
+from scipy.stats import chi2
 
 from neurosnn import ModelFit, NeuronModel, VanRossumLoss, VoltageLoss, equations, fit_model
 from neurosnn.core.files import read_arrays, write_arrays
@@ -199,30 +201,31 @@ def test_trajectory_is_stock_brian2_and_gradient_equals_differences(name):
             np.testing.assert_allclose(got * at, expected * at, rtol=0, atol=1e-6 * scale)
 
 
-def test_spikes_move_as_in_continuous_time():
+@pytest.mark.parametrize("rests", [True, False])
+def test_spikes_move_as_in_continuous_time(rests):
     """A neuron with constant current: spike k comes k times the period of the closed form."""
-    model = LIF.with_parameters(t_ref=3 * ms)
-    recording = Recording(
-        model,
-        np.full(STEPS, 300) * pA,
-        np.linspace(-70, -60, STEPS) * mV,
-        [[20] * ms],
-        DT,
-        VanRossumLoss(),
-    )
+    model = LIF
     bounds = {"tau_m": (10 * ms, 30 * ms), "v_th": (-60 * mV, -45 * mV), "t_ref": (1 * ms, 5 * ms)}
+    if not rests:
+        del bounds["t_ref"]
+        parameters = {key: value for key, value in LIF.parameters.items() if key != "t_ref"}
+        equation = LIF.equations.replace(" (unless refractory)", "")
+        model = dataclasses.replace(
+            LIF, equations=equation, refractory=False, parameters=parameters
+        )
+    current, voltage = np.full(STEPS, 300) * pA, np.linspace(-70, -60, STEPS) * mV
+    recording = Recording(model, current, voltage, [[20] * ms], DT, VanRossumLoss())
     free = free_parameters(model, bounds, recording.currents)
-    program = FitProgram(
-        model_of_sets(model, free, recording.currents), free.parameters, recording, threads=1
-    )
-    at = np.array([20e-3, -50e-3, 3e-3])
+    sets = model_of_sets(model, free, recording.currents)
+    program = FitProgram(sets, free.parameters, recording, threads=1)
+    at = [20e-3, -50e-3, 3e-3][: len(bounds)]
     squares = program.run(values_at(program, [at]), traces=True)
     spikes = int(squares.traces["fired"].sum())
     assert spikes >= 4
     # t_1 = tau ln(30/10), later periods t_ref + tau ln(25/10); all derivatives by hand
     k = np.arange(spikes)
     first, later = np.log(30 / 10), np.log(25 / 10)
-    moves = np.stack([first + k * later, (1 + k) * 20e-3 / 10e-3, k * 1.0])
+    moves = np.stack([first + k * later, (1 + k) * 20e-3 / 10e-3, k * 1.0])[: len(bounds)]
     np.testing.assert_allclose(squares.timing[0], moves @ moves.T, rtol=0.02)
 
 
@@ -269,7 +272,8 @@ def test_differential_evolution_comes_to_the_same_place(fit, recorded):
         other = fit_model(
             LIF, **recorded, starts=6, seed=1, threads=1, method="differential_evolution"
         )
-    assert fit.loss <= other.loss * 1.001
+    # The stairs of the time step let either be the better one, by less than the noise can tell.
+    assert fit.loss <= other.loss * (1 + chi2.ppf(0.95, 5) / (fit.voltage.size - 200))
     for name, (low, high) in fit.intervals.items():
         assert low - (high - low) <= other.parameters[name] <= high + (high - low)
 
@@ -397,8 +401,6 @@ BAD = {
 
 @pytest.mark.parametrize("match", BAD)
 def test_what_cannot_be_fitted_is_refused(match):
-    import dataclasses
-
     model = dataclasses.replace(MEMBRANE, name="membrane")
     with pytest.raises((ValueError, TypeError), match=match) as caught:
         fit_model(model, **(GOOD | BAD[match]))
