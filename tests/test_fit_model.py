@@ -316,6 +316,11 @@ def test_result_is_stored_shown_and_drawn(fit, tmp_path):
     write_arrays(tmp_path / "altered.npz", arrays, information)
     with pytest.raises(ValueError, match=r"altered.npz: this file cannot be read"):
         ModelFit.load(tmp_path / "altered.npz")
+    arrays, information = read_arrays(tmp_path / "fit.npz")
+    information["undetermined"] = ["\x1b[2J"]
+    write_arrays(tmp_path / "hostile.npz", arrays, information)
+    with pytest.raises(ValueError, match="a parameter that its model has not"):
+        ModelFit.load(tmp_path / "hostile.npz")
     write_arrays(tmp_path / "other.npz", {}, {})
     with pytest.raises(ValueError, match="holds no fit of a model"):
         ModelFit.load(tmp_path / "other.npz")

@@ -300,8 +300,9 @@ def _read(path: Any, key: str) -> Search:
             )
         )
     try:
-        numbers = {name: int(information[name]) for name in NUMBERS}
-        return Search(**{name: arrays[name] for name in ARRAYS}, **numbers)
+        parts: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
+        parts |= {name: int(information[name]) for name in NUMBERS}
+        return Search(**parts)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             message(

@@ -12,7 +12,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 from brian2.units.stdunits import ms
 
 from neurosnn.core import html
-from neurosnn.core.files import UNREADABLE, read_arrays, write_arrays
+from neurosnn.core.files import UNREADABLE, Damaged, read_arrays, write_arrays
 from neurosnn.core.messages import drawable, message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import check_whole
@@ -322,12 +322,16 @@ class ModelFit:
     @classmethod
     def _from_file(cls, arrays: dict[str, np.ndarray], information: dict[str, Any]) -> ModelFit:
         unit = from_plain(information["unit"])
+        model = NeuronModel.from_dict(information["model"])
+        names = {*model.parameters, *model.states}
+        if not names >= {*information["parameters"], *information["undetermined"]}:
+            raise Damaged("it has a parameter that its model has not")
 
         def trains(name: str) -> list[Quantity]:
             return [arrays[f"{name}/{k}"] * second for k in range(information["n_trains"])]
 
         return cls(
-            model=NeuronModel.from_dict(information["model"]),
+            model=model,
             parameters={name: from_plain(x) for name, x in information["parameters"].items()},
             intervals={
                 name: (from_plain(low), from_plain(high))

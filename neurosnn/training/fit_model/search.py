@@ -33,8 +33,8 @@ BEGIN, LOWER, RAISE = 1e-2, 3.0, 4.0
 FEWEST = 4
 #: Places around the best are this much farther apart than the curvature says.
 WIDER = 1.5
-#: A start rests when its damping is beyond this, or when three steps in a row gain less than `LITTLE`.
-STUCK, LITTLE, IN_A_ROW = 1e8, 1e-7, 3
+#: A start rests when its damping is beyond this, or after so many steps in a row without a gain worth it.
+STUCK, IN_A_ROW = 1e6, 3
 #: Largest step of a parameter on the scale of the search, on which its range is about 10 long.
 LONGEST = 1.5
 
@@ -52,15 +52,18 @@ class Stage(NamedTuple):
         Fraction of the starts that go on from here, those with the smallest error at its beginning.
     near : bool
         Whether all starts begin anew, near the best.
+    little : float
+        A start rests when three steps in a row gain less than this part of its error.
     """
 
     memory: float | None
     iterations: int
     survivors: float = 1.0
     near: bool = False
+    little: float = 1e-6
 
 
-GUIDED = tuple(Stage(memory, 10) for memory in (0.5e-3, 2e-3, 8e-3, 30e-3, 100e-3))
+GUIDED = tuple(Stage(memory, 10, little=1e-2) for memory in (0.5e-3, 2e-3, 8e-3, 30e-3, 100e-3))
 ALONE = (Stage(None, 15, 0.5), Stage(None, 60))
 #: Where spikes fall on steps the loss has stairs: from the best place others are tried around it.
 AROUND = (Stage(None, 20, near=True), Stage(None, 20, near=True))
@@ -213,7 +216,7 @@ class Search:
         self.damping[rows] *= np.where(better, 1 / LOWER, RAISE)
         self.damping[rows] = np.maximum(self.damping[rows], 1e-9)
         self.idle[rows] = np.where(
-            better, np.where(gain < LITTLE, self.idle[rows] + 1, 0), self.idle[rows]
+            better, np.where(gain < stage.little, self.idle[rows] + 1, 0), self.idle[rows]
         )
         self.damping[rows[~usable]] = np.inf  # nothing is known of where to go
         parts = []
