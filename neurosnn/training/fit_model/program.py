@@ -50,6 +50,20 @@ class Squares(NamedTuple):
     timing: np.ndarray
     traces: dict[str, np.ndarray]
 
+    def of(self, sets: np.ndarray) -> Squares:
+        """Those of some sets, without traces."""
+        return Squares(
+            self.error[sets], self.slope[sets], self.curvature[sets], self.timing[sets], {}
+        )
+
+    def replaced(self, sets: np.ndarray, others: Squares) -> Squares:
+        """With those of other simulations for some sets."""
+        parts = [own.copy() for own in (self.error, self.slope, self.curvature, self.timing)]
+        new = (others.error, others.slope, others.curvature, others.timing)
+        for part, other in zip(parts, new, strict=True):
+            part[sets] = other[sets]
+        return Squares(parts[0], parts[1], parts[2], parts[3], {})
+
 
 class FitProgram:
     """A model compiled for many sets of its free parameters.
@@ -167,9 +181,9 @@ class FitProgram:
         slope = np.zeros((n_sets, PARTS, width))
         if gradient:
             slope = np.moveaxis(by_set["slope"], -1, 0)
-            rows, columns = np.tril_indices(width)
-            curvature[:, :, rows, columns] = np.moveaxis(by_set["curvature"], -1, 0)
-            curvature[:, :, columns, rows] = curvature[:, :, rows, columns]
+            row, column = np.tril_indices(width)
+            curvature[:, :, row, column] = np.moveaxis(by_set["curvature"], -1, 0)
+            curvature[:, :, column, row] = curvature[:, :, row, column]
         names = {"trace": "voltage", "fired": "fired", "filtered": "filtered"}
         kept = {
             word: results[name][..., :n_sets] for name, word in names.items() if name in results

@@ -107,9 +107,9 @@ class ModelFit:
         for name, value in self.parameters.items():
             unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
             numbers = [float(x) / float(unit) for x in (value, *self.intervals[name])]
-            texts = [f"{number:.4g}" for number in numbers]
-            texts[0] += f" {unit}" if isinstance(value, Quantity) else ""
-            rows.append((name, *texts))
+            shown, low, high = (f"{number:.4g}" for number in numbers)
+            shown += f" {unit}" if isinstance(value, Quantity) else ""
+            rows.append((name, shown, low, high))
         return rows
 
     def to_dataframe(self) -> Any:
@@ -186,10 +186,11 @@ class ModelFit:
         unit = 1.0 if plain else Quantity(self.voltage[trial]).get_best_unit()
         time = np.arange(self.voltage.shape[1]) * float(self.dt / ms)
         traces = ((self.voltage, MEASURED, "recorded"), (self.fitted_voltage, FITTED, "fitted"))
-        for trace, color, label in traces:
-            ax.plot(time, np.asarray(trace[trial]) / float(unit), color=color, label=label, lw=1)
-        top = max(line.get_ydata().max() for line in ax.lines[-2:])
-        height = 0.06 * (top - min(np.nanmin(line.get_ydata()) for line in ax.lines[-2:]))
+        drawn = [np.asarray(trace[trial]) / float(unit) for trace, _, _ in traces]
+        for values, (_, color, label) in zip(drawn, traces, strict=True):
+            ax.plot(time, values, color=color, label=label, lw=1)
+        top = max(values.max() for values in drawn)
+        height = 0.06 * (top - min(values.min() for values in drawn))
         pairs = ((self.spikes, MEASURED), (self.fitted_spikes, FITTED))
         for row, (trains, color) in enumerate(pairs):
             if trains:

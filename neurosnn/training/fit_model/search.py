@@ -149,7 +149,7 @@ class Search:
                 going = going[rest]
                 if not len(going):
                     break
-                squares = Squares(*(part[rest] for part in squares[:4]), {})
+                squares = squares.of(rest)
                 squares = self._step(evaluate, stage, going, squares)
                 self.iteration += 1
                 after(self)
@@ -219,11 +219,7 @@ class Search:
             better, np.where(gain < stage.little, self.idle[rows] + 1, 0), self.idle[rows]
         )
         self.damping[rows[~usable]] = np.inf  # nothing is known of where to go
-        parts = []
-        for new_part, old_part in zip(tried[:4], squares[:4], strict=True):
-            chosen = better.reshape(-1, *[1] * (new_part.ndim - 1))
-            parts.append(np.where(chosen, new_part, old_part))
-        return Squares(*parts, {})
+        return squares.replaced(better, tried)
 
 
 def total(error: np.ndarray) -> np.ndarray:
