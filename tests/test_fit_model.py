@@ -412,6 +412,24 @@ def test_what_cannot_be_fitted_is_refused(match):
     assert len(str(caught.value)) < 600
 
 
+def test_a_group_is_fitted_and_only_one_neuron():
+    own = f"{MEMBRANE.equations}\ng_L : siemens\nE_L : volt\nC : farad"
+    group = NeuronGroup(1, own, namespace={}, method="exact", dt=DT)
+    for key, value in MEMBRANE.parameters.items():
+        setattr(group, key, value)
+    group.v = -70 * mV
+    model = NeuronModel.from_group(group, inputs=("I",))
+    current = CASES["membrane"][2]
+    voltage, _ = stock(MEMBRANE, "I", current)
+    free = {"g_L": (1 * nS, 100 * nS), "v": (-80 * mV, -60 * mV)}
+    fit = fit_model(model, current=current, voltage=voltage, dt=DT, free=free, starts=4)
+    assert float(fit.parameters["g_L"] / nS) == pytest.approx(10, rel=1e-6)
+    assert float(fit.model.initial["v"] / mV) == pytest.approx(-70, rel=1e-6)
+    several = MEMBRANE.with_parameters(C=[100, 200] * pF)
+    with pytest.raises(ValueError, match="C has 2 values"):
+        fit_model(several, **GOOD)
+
+
 def test_losses_add_up():
     loss = 2 * (VoltageLoss() + 0.5 * VanRossumLoss(tau=10 * ms))
     assert repr(loss) == "2*VoltageLoss() + VanRossumLoss(tau=10. * msecond)"

@@ -158,8 +158,8 @@ def _bounds(model: NeuronModel, name: str, bounds: Any) -> tuple[float, float]:
 def model_of_sets(model: NeuronModel, free: Free, clamped: Iterable[str]) -> NeuronModel:
     """The model with free parameters as arrays of one value, and variables that a current sets as states."""
     clamped = [name for name in clamped if name in model.parameters]
-    for name, value in model.parameters.items():
-        if np.ndim(value) and name not in clamped:
+    for name, value in (*model.parameters.items(), *model.initial.items()):
+        if np.size(value) > 1 and name not in clamped:
             raise _error(
                 f"{name} has {np.size(value)} values.",
                 "One neuron is fitted, and it has one value of each parameter.",
@@ -168,8 +168,9 @@ def model_of_sets(model: NeuronModel, free: Free, clamped: Iterable[str]) -> Neu
     declared = model.brian_equations
     in_equations = parse_equations(model.equations, where=model.name).names
     more = [f"{s} : {si_unit(declared[s].dim)}" for s in clamped if s not in in_equations]
-    parameters = {key: value for key, value in model.parameters.items() if key not in clamped}
-    initial = dict(model.initial)
+    # a group of one neuron has arrays of one value
+    parameters = {key: _one(value) for key, value in model.parameters.items() if key not in clamped}
+    initial = {key: _one(value) for key, value in model.initial.items()}
     for name, parameter, low in zip(free.names, free.parameters, free.low, strict=True):
         dim = declared[name].dim
         parameters[parameter] = Quantity(np.array([low]), dim=dim)
@@ -183,6 +184,11 @@ def model_of_sets(model: NeuronModel, free: Free, clamped: Iterable[str]) -> Neu
         ranges={key: value for key, value in model.ranges.items() if key not in clamped},
         sources={},
     )
+
+
+def _one(value: Any) -> Any:
+    """The value in an array of one."""
+    return value[0] if np.ndim(value) else value
 
 
 def fitted_model(model: NeuronModel, free: Free, values: np.ndarray) -> NeuronModel:
