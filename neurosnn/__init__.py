@@ -29,6 +29,7 @@ from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eventprop import EventProp
 from neurosnn.standalone.export import export, read_results, write_inputs
 from neurosnn.training import Trainer
+from neurosnn.training.fit_model import ModelFit, VanRossumLoss, VoltageLoss, fit_model
 from neurosnn.training.optimizers import SGD, Adam
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Layer",
     "MaxCrossEntropy",
     "MeanSquareError",
+    "ModelFit",
     "NeuronModel",
     "PlasticityRule",
     "Population",
@@ -54,8 +56,11 @@ __all__ = [
     "Readout",
     "SpikingNetwork",
     "Trainer",
+    "VanRossumLoss",
+    "VoltageLoss",
     "citation",
     "export",
+    "fit_model",
     "gamma_distributed",
     "read_results",
     "write_inputs",

@@ -16,8 +16,8 @@ from neurosnn import analysis
 BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 PAGES = (
     "start", "which_rule", "graphs", "noise", "equilibrium", "from_brian2", "own_neuron", "own_rule",
-    "own_data", "losses", "analysis", "studies", "exchange", "limitations", "torch", "cuda", "tutorial",
-    "callbacks", "command_line", "reproducibility", "index",
+    "own_data", "fitting", "losses", "analysis", "studies", "exchange", "limitations", "torch", "cuda",
+    "tutorial", "callbacks", "command_line", "reproducibility", "index",
 )  # fmt: skip
 #: Replaced in the page of the same name, so that its training takes seconds.
 SHORTER = {

@@ -53,6 +53,8 @@ SCRIPT = "test_synapse_models.py::test_a_script_with_short_term_plasticity_keeps
 SURROGATE = "neurosnn/rules/surrogate/"
 EVENTPROP = "neurosnn/rules/eventprop/"
 ENGINE = "neurosnn/engine/"
+FIT_MODEL = "neurosnn/training/fit_model/"
+FIT_TESTS = "test_fit_model.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     # -- what once passed all tests ---------------------------------------------------------------
@@ -1459,5 +1461,67 @@ MUTANTS: tuple[Mutant, ...] = (
         "first_trial=number * size",
         "first_trial=0",
         (NOISE + "test_training_has_new_noise_in_each_update_and_evaluation_the_same",),
+    # -- fits of a neuron to recordings -----------------------------------------------------------
+    Mutant(
+        "fit: the sign by which a spike moves",
+        FIT_MODEL + "spikes.jinja",
+        "if (crosses) sigma[{{ loop.index0 }}][j] = -({{ expression }})/rise;",
+        "if (crosses) sigma[{{ loop.index0 }}][j] = ({{ expression }})/rise;",
+        (FIT_TESTS + "::test_spikes_move_as_in_continuous_time",),
+    ),
+    Mutant(
+        "fit: a spike that is later leaves the time after it unchanged",
+        FIT_MODEL + "spikes.jinja",
+        "pending[j] = shifts != 0;",
+        "pending[j] = 0;",
+        (FIT_TESTS + "::test_spikes_move_as_in_continuous_time",),
+    ),
+    Mutant(
+        "fit: a refractory period has no length",
+        FIT_MODEL + "spikes.jinja",
+        "sigma[{{ p }}][j] += {{ expression }};",
+        "sigma[{{ p }}][j] -= {{ expression }};",
+        (FIT_TESTS + "::test_spikes_move_as_in_continuous_time",),
+    ),
+    Mutant(
+        "fit: guided voltages keep their derivatives",
+        FIT_MODEL + "fit.cpp.jinja",
+        "d_{{ recorded }}[p][j] *= b.keep;",
+        "d_{{ recorded }}[p][j] *= 1;",
+        (
+            FIT_TESTS
+            + "::test_trajectory_is_stock_brian2_and_gradient_equals_differences[membrane]",
+        ),
+    ),
+    Mutant(
+        "fit: initial values do not depend on parameters",
+        "neurosnn/calculus/tangent.py",
+        "{(row, name): differentiate(values[row], name) for row in real for name in names}",
+        "{(row, name): sympy.S.Zero for row in real for name in names}",
+        (
+            FIT_TESTS
+            + "::test_trajectory_is_stock_brian2_and_gradient_equals_differences[membrane]",
+        ),
+    ),
+    Mutant(
+        "fit: resets have no derivative by parameters",
+        "neurosnn/calculus/tangent.py",
+        "{(row, name): differentiate(reset[row], name) for row in states for name in names}",
+        "{(row, name): sympy.S.Zero for row in states for name in names}",
+        (FIT_TESTS + "::test_trajectory_is_stock_brian2_and_gradient_equals_differences[own]",),
+    ),
+    Mutant(
+        "fit: correlated errors count as half as correlated",
+        FIT_MODEL + "intervals.py",
+        "sums = 2 * np.cumsum(products / products[0]) - 1",
+        "sums = np.cumsum(products / products[0])",
+        (FIT_TESTS + "::test_intervals_are_those_of_least_squares",),
+    ),
+    Mutant(
+        "fit: steps go uphill",
+        FIT_MODEL + "search.py",
+        "step = -np.linalg.solve(",
+        "step = np.linalg.solve(",
+        (FIT_TESTS + "::test_recovers_the_parameters_within_their_intervals",),
     ),
 )

@@ -13,7 +13,7 @@ from neurosnn.engine.backward import Backward
 from neurosnn.engine.codegen import ConnectionCode, LayerCode
 from neurosnn.losses import Loss
 
-__all__ = ["aligned", "batch_fields", "delayed", "neuron_values"]
+__all__ = ["aligned", "batch_fields", "delayed", "initial_values", "neuron_values"]
 
 
 def batch_fields(
@@ -113,7 +113,7 @@ def neuron_values(
             else:
                 array = np.broadcast_to(array, (size,))
             values[f"p_{k}_{key}"] = np.ascontiguousarray(array).reshape(-1)
-        start = _initial_values(model, current, n)
+        start = initial_values(model, current, n)
         for state in model.states:
             if (name, state) in initial:
                 array = _of_each_trial(initial[name, state], n_trials, n, f"{name}.{state}")
@@ -160,7 +160,7 @@ def _of_each_trial(value: Any, n_trials: int, size: int, name: str) -> np.ndarra
     return np.broadcast_to(column, (n_trials, size))
 
 
-def _initial_values(model: Any, parameters: dict, n: int) -> dict[str, np.ndarray]:
+def initial_values(model: Any, parameters: dict, n: int) -> dict[str, np.ndarray]:
     """What Brian2 would leave in the states after it has assigned the initial values one by one."""
     names = {key: np.asarray(entry, float) for key, entry in parameters.items()}
     names |= {"i": np.arange(n), "N": n, "t": 0.0}

@@ -47,14 +47,15 @@ class Program:
         self._library.engine_create.restype = ctypes.c_void_p
         self._library.engine_destroy.argtypes = [ctypes.c_void_p]
         self._library.engine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-        self._library.engine_spikes.restype = ctypes.c_int64
-        self._library.engine_spikes.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-        ]
+        if hasattr(self._library, "engine_spikes"):  # a network; a single neuron lists none
+            self._library.engine_spikes.restype = ctypes.c_int64
+            self._library.engine_spikes.argtypes = [
+                ctypes.c_void_p,
+                ctypes.c_int64,
+                ctypes.c_int64,
+                ctypes.c_void_p,
+                ctypes.c_void_p,
+            ]
         self._structure = type(
             "Batch",
             (ctypes.Structure,),

@@ -1,0 +1,354 @@
+"""What a fit has come to: parameters with intervals, the fitted model, traces, a picture, a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from brian2.units.allunits import second
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
+from brian2.units.stdunits import ms
+
+from neurosnn.core import html
+from neurosnn.core.files import UNREADABLE, Damaged, read_arrays, write_arrays
+from neurosnn.core.messages import drawable, message
+from neurosnn.core.units import from_plain, to_plain
+from neurosnn.core.values import check_whole
+from neurosnn.model import NeuronModel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ModelFit"]
+
+FORMAT = "neurosnn model fit 1"
+MEASURED, FITTED = "0.6", "#0072B2"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelFit:
+    """The result of :func:`neurosnn.fit_model`.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The model with the fitted parameters; a fitted state has its initial value.
+    parameters : dict of str to Quantity
+        The fitted values.
+    intervals : dict of str to (Quantity, Quantity)
+        95 % intervals from the curvature of the loss, inside the bounds.
+    undetermined : tuple of str
+        Parameters that the recording does not determine: the interval is more than half of the range
+        that was searched, or ends at a bound.
+    loss : float
+        What was made small.
+    losses : dict of str to float
+        Its parts, "voltage" and "spikes".
+    starts : ndarray (n_starts, P)
+        Where each start ended, in SI units, in the order of `parameters`.
+    start_losses : ndarray (n_starts,)
+        The loss there; infinite for a start that was given up on the way.
+    method : str
+        "gradient" or "differential_evolution".
+    seed : int
+        Seed of the starts.
+    simulated : Quantity (second)
+        Simulated time, all starts and trials together.
+    voltage, fitted_voltage : Quantity (n_trials, n_steps)
+        The recording, and the voltage of the fitted model.
+    spikes, fitted_spikes : list of Quantity (second)
+        Times of recorded spikes and of those of the fitted model, a train a trial; empty without.
+    dt : Quantity (second)
+        The time step.
+    """
+
+    model: NeuronModel
+    parameters: dict[str, Any]
+    intervals: dict[str, tuple[Any, Any]]
+    undetermined: tuple[str, ...]
+    loss: float
+    losses: dict[str, float]
+    starts: np.ndarray
+    start_losses: np.ndarray
+    method: str
+    seed: int
+    simulated: Quantity
+    voltage: Any
+    fitted_voltage: Any
+    spikes: list[Quantity]
+    fitted_spikes: list[Quantity]
+    dt: Quantity
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.parameters))
+        lines = [f"Fit of {self.model.name}: loss {self.loss:.4g}"]
+        lines += [
+            f"  {name:{width}} = {value}   [{low}, {high}]" + self._mark(name)
+            for name, value, low, high in self._rows()
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [(n, v, f"[{low}, {high}]{self._mark(n)}") for n, v, low, high in self._rows()]
+        return html.block(
+            f"Fit of {self.model.name}",
+            html.table(("parameter", "value", "95 % interval"), rows),
+            html.paragraph(f"loss {self.loss:.4g}, {len(self.start_losses)} starts"),
+        )
+
+    def _mark(self, name: str) -> str:
+        return " not determined" if name in self.undetermined else ""
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, value and interval as text, all in the unit of the value."""
+        rows = []
+        for name, value in self.parameters.items():
+            unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
+            numbers = [float(x) / float(unit) for x in (value, *self.intervals[name])]
+            shown, low, high = (f"{number:.4g}" for number in numbers)
+            shown += f" {unit}" if isinstance(value, Quantity) else ""
+            rows.append((name, shown, low, high))
+        return rows
+
+    def to_dataframe(self) -> Any:
+        """Parameters as a ``pandas.DataFrame``: value, ends of the interval, unit, whether determined.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                message(
+                    "pandas is not installed.",
+                    "ModelFit.to_dataframe",
+                    "It is optional.",
+                    "pip install pandas, or use parameters and intervals.",
+                )
+            ) from error
+        rows = {}
+        for name, value in self.parameters.items():
+            unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
+            low, high = self.intervals[name]
+            rows[name] = {
+                "value": float(value) / float(unit),
+                "low": float(low) / float(unit),
+                "high": float(high) / float(unit),
+                "unit": str(unit) if isinstance(value, Quantity) else "",
+                "determined": name not in self.undetermined,
+            }
+        return pandas.DataFrame.from_dict(rows, orient="index")
+
+    def plot(self, *, trial: int = 0, ax: Axes | None = None) -> Axes:
+        """Draw the recorded and the fitted voltage, and the spikes above them.
+
+        Parameters
+        ----------
+        trial : int, optional
+            Which trial.
+        ax : Axes, optional
+            Where to draw; the current Axes if None.
+
+        Returns
+        -------
+        Axes
+            The Axes drawn in.
+
+        Raises
+        ------
+        ValueError
+            If there is no such trial.
+        """
+        check_whole("trial", trial, 0, where="ModelFit.plot")
+        if trial >= len(self.voltage):
+            raise ValueError(
+                message(
+                    f"there is no trial {trial}.",
+                    "ModelFit.plot",
+                    f"The recording has {len(self.voltage)}, counted from 0.",
+                    f"Choose one up to {len(self.voltage) - 1}.",
+                )
+            )
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.gca()
+        plain = get_dimensions(self.voltage) is DIMENSIONLESS
+        unit = 1.0 if plain else Quantity(self.voltage[trial]).get_best_unit()
+        time = np.arange(self.voltage.shape[1]) * float(self.dt / ms)
+        traces = ((self.voltage, MEASURED, "recorded"), (self.fitted_voltage, FITTED, "fitted"))
+        drawn = [np.asarray(trace[trial]) / float(unit) for trace, _, _ in traces]
+        for values, (_, color, label) in zip(drawn, traces, strict=True):
+            ax.plot(time, values, color=color, label=label, lw=1)
+        top = max(values.max() for values in drawn)
+        height = 0.06 * (top - min(values.min() for values in drawn))
+        pairs = ((self.spikes, MEASURED), (self.fitted_spikes, FITTED))
+        for row, (trains, color) in enumerate(pairs):
+            if trains:
+                times = np.asarray(trains[trial]) / float(ms)
+                ax.plot(times, np.full(len(times), top + (2 - row) * height), "|", color=color)
+        ax.set(xlabel="time (ms)", ylabel="voltage" if plain else f"voltage ({unit})")
+        ax.set_title(drawable(self.model.name))
+        ax.legend(loc="upper right", fontsize="small")
+        return ax
+
+    def coincidence(self, window: Quantity = 4 * ms) -> float:
+        r"""The coincidence factor of recorded and fitted spikes.
+
+        .. math::
+            \Gamma = \frac{N_{coinc} - 2 \nu \Delta N}{\tfrac12 (N + \hat N)}\,\frac{1}{1 - 2 \nu \Delta}
+
+        with the fitted model's rate :math:`\nu` and the window :math:`\Delta`; 1: the same spikes within the
+        window, 0: as many coincidences as those of a Poisson process with the rate of the model.
+
+        Parameters
+        ----------
+        window : Quantity (second), optional
+            How far apart two spikes may be.
+
+        Returns
+        -------
+        float
+            The factor over all trials; nan if no spikes were recorded and the model has none.
+
+        References
+        ----------
+        Kistler, Gerstner & van Hemmen, Neural Computation 9:1015 (1997); Jolivet et al., J. Neurosci.
+        Methods 169:417 (2008).
+        """
+        near, recorded, fitted = 0, 0, 0
+        for theirs, ours in zip(self.spikes, self.fitted_spikes, strict=True):
+            a, b = np.asarray(theirs), np.asarray(ours)
+            recorded, fitted = recorded + len(a), fitted + len(b)
+            if len(a) and len(b):
+                near += int((np.abs(a[:, None] - b).min(axis=1) <= float(window)).sum())
+        if not recorded + fitted:
+            return float("nan")
+        rate = fitted / (self.voltage.size * float(self.dt))
+        by_chance = 2 * rate * float(window)
+        return (near - by_chance * recorded) / (0.5 * (recorded + fitted)) / (1 - by_chance)
+
+    # -- files ------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result to an npz file, all at once.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; replaced if it exists.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        arrays = {
+            "starts": self.starts,
+            "start_losses": self.start_losses,
+            "voltage": np.asarray(self.voltage),
+            "fitted_voltage": np.asarray(self.fitted_voltage),
+        }
+        for name, trains in (("spikes", self.spikes), ("fitted_spikes", self.fitted_spikes)):
+            arrays |= {f"{name}/{k}": np.asarray(train) for k, train in enumerate(trains)}
+        information = {
+            "format": FORMAT,
+            "model": self.model.to_dict(),
+            "parameters": {name: to_plain(x) for name, x in self.parameters.items()},
+            "intervals": {name: list(map(to_plain, x)) for name, x in self.intervals.items()},
+            "undetermined": list(self.undetermined),
+            "loss": self.loss,
+            "losses": self.losses,
+            "method": self.method,
+            "seed": self.seed,
+            "simulated": float(self.simulated),
+            "dt": float(self.dt),
+            "unit": to_plain(Quantity(1.0, dim=get_dimensions(self.voltage))),
+            "n_trains": len(self.spikes),
+        }
+        write_arrays(path, arrays, information)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ModelFit:
+        """Read what :meth:`save` has written.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Returns
+        -------
+        ModelFit
+            The same result.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is damaged, or holds something else.
+        """
+        arrays, information = read_arrays(path)
+        if information.get("format") != FORMAT:
+            raise ValueError(
+                message(
+                    "this file holds no fit of a model.",
+                    str(path),
+                    "ModelFit.save writes them.",
+                    "Name another file.",
+                )
+            )
+        try:
+            return cls._from_file(arrays, information)
+        except UNREADABLE as error:
+            raise ValueError(
+                message(
+                    f"this file cannot be read ({error}).",
+                    str(path),
+                    "It is damaged, or was altered.",
+                    "Fit again, or name another file.",
+                )
+            ) from error
+
+    @classmethod
+    def _from_file(cls, arrays: dict[str, np.ndarray], information: dict[str, Any]) -> ModelFit:
+        unit = from_plain(information["unit"])
+        model = NeuronModel.from_dict(information["model"])
+        names = {*model.parameters, *model.states}
+        if not names >= {*information["parameters"], *information["undetermined"]}:
+            raise Damaged("it has a parameter that its model has not")
+
+        def trains(name: str) -> list[Quantity]:
+            return [arrays[f"{name}/{k}"] * second for k in range(information["n_trains"])]
+
+        return cls(
+            model=model,
+            parameters={name: from_plain(x) for name, x in information["parameters"].items()},
+            intervals={
+                name: (from_plain(low), from_plain(high))
+                for name, (low, high) in information["intervals"].items()
+            },
+            undetermined=tuple(information["undetermined"]),
+            loss=information["loss"],
+            losses=information["losses"],
+            starts=arrays["starts"],
+            start_losses=arrays["start_losses"],
+            method=information["method"],
+            seed=information["seed"],
+            simulated=information["simulated"] * second,
+            voltage=arrays["voltage"] * unit,
+            fitted_voltage=arrays["fitted_voltage"] * unit,
+            spikes=trains("spikes"),
+            fitted_spikes=trains("fitted_spikes"),
+            dt=information["dt"] * second,
+        )
