@@ -300,7 +300,7 @@ def script():
     source = SpikeGeneratorGroup(8, rng.integers(0, 8, 250), times, name="source")
     cells = NeuronGroup(
         30,
-        """dv/dt = (-v + (ge + g_slow)*(60*mV - v)/(5*nS) + I_graded)/(20*ms) : volt (unless refractory)
+        """dv/dt = (-v + (ge + gi + g_slow)*(60*mV - v)/(5*nS) + I_graded)/(20*ms) : volt (unless refractory)
         g_slow : siemens
         I_graded : volt
         dge/dt = -ge/tau_e : siemens

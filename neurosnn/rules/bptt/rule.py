@@ -51,7 +51,9 @@ class BPTT(Rule):
 
     Notes
     -----
-    The reset is differentiated as for e-prop: only where the model's ``spike_gradient`` says so.
+    The reset is differentiated as for e-prop: only where the model's ``spike_gradient`` says so. States of
+    synapses (``Projection(synapse=...)``) are differentiated in full: what a spike sends, and what it leaves
+    in them for later spikes.
     Cost on the engine: e-prop's, plus a row of weights for each neuron and step with
     :math:`\psi \neq 0`, which grows with the square of the neurons; memory as for e-prop plus one
     number a neuron and step. It runs on the engine only: nothing of it is online.

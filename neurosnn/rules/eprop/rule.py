@@ -63,7 +63,8 @@ class EProp(Rule):
     Notes
     -----
     Cost: online, every synapse keeps an eligibility vector in every step; the engine computes the
-    same number backwards in time per neuron, at the cost of the spikes.
+    same number backwards in time per neuron, at the cost of the spikes. What synapses with states send
+    (``Projection(synapse=...)``) takes the place of the presynaptic spike; this on the engine only.
 
     References
     ----------
