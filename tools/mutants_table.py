@@ -1461,6 +1461,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "first_trial=number * size",
         "first_trial=0",
         (NOISE + "test_training_has_new_noise_in_each_update_and_evaluation_the_same",),
+    ),
     # -- fits of a neuron to recordings -----------------------------------------------------------
     Mutant(
         "fit: the sign by which a spike moves",

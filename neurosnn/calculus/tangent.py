@@ -29,8 +29,7 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import word_substitute
 
 from neurosnn.calculus.chain import Chain, Statements, simplify
-from neurosnn.calculus.margin import margin_and_gate
-from neurosnn.calculus.step import OPEN, model_code, refuse_noise, refuse_unknown
+from neurosnn.calculus.step import OPEN, model_code, refuse_gsl, refuse_noise, refuse_unknown
 from neurosnn.core.symbolic import (
     differentiate,
     run_symbolically,
@@ -40,6 +39,7 @@ from neurosnn.core.symbolic import (
     to_symbolic,
 )
 from neurosnn.model import NeuronModel
+from neurosnn.model.margin import margin_and_gate
 
 __all__ = ["TangentMap", "tangent_map"]
 
@@ -115,7 +115,10 @@ def tangent_map(
     >>> tangent_map(equations.AdEx(), ("b",)).reset_effect
     {('w', 'b'): '1'}
     """
-    refuse_noise(model)
+    refuse_noise(
+        model, why="The trace of a fit is one trajectory, and its noise would be another one."
+    )
+    refuse_gsl(model)
     refuse_unknown(model, names)
     code = model_code(model)
     real = tuple(filter(model.is_real, model.states))
