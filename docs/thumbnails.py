@@ -25,6 +25,7 @@ WIDTH = 640  # pixels
 PICTURES = {
     "03_your_own_neuron": ("your_own_neuron.png", ""),
     "05_compare_rules": ("compare_rules.png", ""),
+    "06_fit_a_neuron": ("fit_a_neuron.png", ""),
     "bellec_2020_evidence_accumulation": (
         "evidence_accumulation_trial.png",
         "--seeds 1 --iterations 100",
