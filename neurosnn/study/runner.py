@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurosnn.core.bars import bar_class, draws_bars
 from neurosnn.core.messages import message
 from neurosnn.core.texts import check_plain_text
 from neurosnn.study.points import Point, PointFiles, encode
@@ -261,13 +262,9 @@ def _client(client: Any, workers: int | None) -> Iterator[Any]:
 @contextlib.contextmanager
 def _bar(shown: bool, total: int, done: int) -> Iterator[Callable[[str], None]]:
     """A function that counts points: a bar, or a line at every tenth of them."""
-    bars = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
-    if bars:
-        from tqdm.auto import tqdm
-    else:  # that of notebooks warns where widgets are missing, needed or not
-        from tqdm import tqdm
+    bars = shown and draws_bars()
     failed, last = 0, done
-    with tqdm(total=total, initial=done, unit="point", disable=not bars) as bar:
+    with bar_class(bars)(total=total, initial=done, unit="point", disable=not bars) as bar:
 
         def count(status: str) -> None:
             nonlocal done, failed, last

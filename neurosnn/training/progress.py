@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from neurosnn.core.bars import bar_class, draws_bars
+
 if TYPE_CHECKING:
     from neurosnn.training.history import History
 
@@ -53,12 +55,8 @@ class Progress:
     """
 
     def __init__(self, shown: bool, first: int, last: int):
-        # A notebook has no terminal either, but draws the bars itself.
-        self.bars = shown and (sys.stderr.isatty() or "ipykernel" in sys.modules)
-        if self.bars:
-            from tqdm.auto import tqdm
-        else:  # that of notebooks warns where widgets are missing, needed or not
-            from tqdm import tqdm
+        self.bars = shown and draws_bars()
+        tqdm = bar_class(self.bars)
         self.lines = shown and not self.bars
         self._tqdm, self._headed = tqdm, False
         self._inner: Any = None

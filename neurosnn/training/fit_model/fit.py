@@ -15,9 +15,9 @@ from brian2.units.fundamentalunits import Quantity
 from scipy.optimize import differential_evolution
 from scipy.special import expit
 from scipy.stats import qmc
-from tqdm.auto import tqdm
 
 from neurosnn.core.arguments import explained
+from neurosnn.core.bars import bar_class, draws_bars
 from neurosnn.core.files import read_arrays, write_arrays
 from neurosnn.core.messages import described, did_you_mean, message, warn
 from neurosnn.core.values import check_whole
@@ -269,7 +269,8 @@ def _by_gradient(
     if checkpoint is not None and os.path.exists(checkpoint):
         search = _read(checkpoint, key)
     written = time.monotonic()
-    with tqdm(total=sum(s.iterations for s in stages), unit="step", disable=None) as bar:
+    drawn, n_steps = draws_bars(), sum(stage.iterations for stage in stages)
+    with bar_class(drawn)(total=n_steps, unit="step", disable=not drawn) as bar:
 
         def after(search: Search) -> None:
             nonlocal written
