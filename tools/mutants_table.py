@@ -180,9 +180,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "progress: widgets asked for where no bar is drawn",
-        "neurosnn/training/progress.py",
-        "        if self.bars:\n            from tqdm.auto import tqdm",
-        "        if True:\n            from tqdm.auto import tqdm",
+        "neurosnn/core/bars.py",
+        "    if drawn:",
+        "    if True:",
         ("test_knowing.py::test_without_bars_no_widgets_are_missed",),
     ),
     Mutant(
