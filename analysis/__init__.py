@@ -17,6 +17,7 @@ from neurosnn.analysis.measured import (
     learning_trials,
     measured_window,
 )
+from neurosnn.analysis.pairing import PairingProtocol
 from neurosnn.analysis.patterns import (
     QuadrupletCurve,
     TripletChanges,
@@ -67,6 +68,7 @@ __all__ = [
     "LearningTrial",
     "Locality",
     "MeasuredWindow",
+    "PairingProtocol",
     "PublishedPoints",
     "QuadrupletCurve",
     "RateCurve",
