@@ -8,6 +8,7 @@ from neurosnn.analysis.activity import (
     weight_distribution,
 )
 from neurosnn.analysis.curves import FrequencyCurve, pairing_frequency_curve
+from neurosnn.analysis.fit_rule import fit_rule
 from neurosnn.analysis.gradients import AlignmentRecorder, CreditCurve, alignment, credit_curve
 from neurosnn.analysis.intervals import wilson_interval
 from neurosnn.analysis.locality import Locality, locality, locality_table, register_locality
@@ -49,6 +50,7 @@ from neurosnn.analysis.plotting_study import plot_study
 from neurosnn.analysis.plotting_trials import plot_confusion, plot_trials
 from neurosnn.analysis.published import PublishedPoints, fit_error, sjostrom_2001, wang_2005
 from neurosnn.analysis.rates import RateCurve, rate_curve
+from neurosnn.analysis.rule_fit import RuleFit
 from neurosnn.analysis.windows import (
     EligibilityTrace,
     GradientWindow,
@@ -72,12 +74,14 @@ __all__ = [
     "PublishedPoints",
     "QuadrupletCurve",
     "RateCurve",
+    "RuleFit",
     "StdpWindow",
     "TripletChanges",
     "alignment",
     "credit_curve",
     "eligibility_trace",
     "fit_error",
+    "fit_rule",
     "learning_trials",
     "locality",
     "locality_table",
