@@ -234,7 +234,7 @@ def _checked(measurements: Any, learn: PlasticityLearner) -> list[PublishedPoint
             if get_dimensions(values) is not learn.dimensions:
                 raise _error(
                     f"{name} of '{one.source}' is in {unit_name(get_dimensions(values))}.",
-                    f"The weight is in {unit_name(learn.dimensions)}.",
+                    f"The unit of the weight is {unit_name(learn.dimensions)}.",
                     "Give both the same unit; relative changes belong to a weight without one.",
                 )
         error = np.asarray(one.error, dtype=float)
