@@ -17,7 +17,15 @@ from neurosnn.core.values import unit_name
 from neurosnn.model import NeuronModel
 from neurosnn.model.namespace import parse_equations
 
-__all__ = ["Free", "bounds_of", "fitted_model", "free_parameters", "model_of_sets", "with_unit"]
+__all__ = [
+    "Free",
+    "bounds_of",
+    "fitted_model",
+    "free_parameters",
+    "model_of_sets",
+    "parameters_of",
+    "with_unit",
+]
 
 WHERE = "fit_model"
 #: From this ratio of its bounds on, a positive parameter is searched on a logarithmic scale.
@@ -108,19 +116,9 @@ def free_parameters(model: NeuronModel, free: Any, fixed: Iterable[str]) -> Free
             "It says what is to be fitted, and between which bounds.",
             'Write for example free={"g_L": (1*nS, 100*nS)}.',
         )
-    fixed = set(fixed)
-    known = [
-        name for name in (*model.parameters, *model.states) if name not in fixed | {*model.held}
-    ]
-    taken = FreeNames({*model.dimensions, *model.namespace.variables})
-    low, high, parameters = [], [], []
-    for name, bounds in free.items():
-        if name not in known:
-            why = f"Only parameters of {model.name} are, and states for their initial values."
-            if name in fixed:
-                why = "The current sets it in every step."
-            raise _error(f"'{name}' cannot be fitted.", why, did_you_mean(str(name), known))
-        low_end, high_end = bounds_of(
+    parameters = parameters_of(model, free, fixed, where=WHERE)
+    ends = [
+        bounds_of(
             name,
             bounds,
             model.dimensions[name],
@@ -128,10 +126,52 @@ def free_parameters(model: NeuronModel, free: Any, fixed: Iterable[str]) -> Free
             owner=model.name,
             where=WHERE,
         )
-        low.append(low_end)
-        high.append(high_end)
+        for name, bounds in free.items()
+    ]
+    return Free.between(free, parameters, *zip(*ends, strict=True))
+
+
+def parameters_of(
+    model: NeuronModel, names: Iterable[str], fixed: Iterable[str], *, where: str
+) -> list[str]:
+    """Parameters that names stand for: a state stands for one that is its initial value.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The model.
+    names : iterable of str
+        Parameters and states.
+    fixed : iterable of str
+        Variables that the currents set.
+    where : str
+        For messages.
+
+    Returns
+    -------
+    list of str
+        In the order of the names.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    fixed = set(fixed)
+    known = [
+        name for name in (*model.parameters, *model.states) if name not in fixed | {*model.held}
+    ]
+    taken = FreeNames({*model.dimensions, *model.namespace.variables})
+    parameters = []
+    for name in names:
+        if name not in known:
+            why = f"Only parameters of {model.name} are, and states for their initial values."
+            if name in fixed:
+                why = "The current sets it in every step."
+            what = f"'{name}' cannot be fitted." if where == WHERE else f"'{name}' cannot be set."
+            raise _error(what, why, did_you_mean(str(name), known), where)
         parameters.append(name if name in model.parameters else taken(f"initial_{name}"))
-    return Free.between(free, parameters, low, high)
+    return parameters
 
 
 def bounds_of(
