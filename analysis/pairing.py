@@ -24,8 +24,10 @@ class PairingProtocol(NamedTuple):
 
     Attributes
     ----------
-    pre, post : sequence of Quantity (second)
-        Spike times of each pattern, from a common origin; may be negative.
+    pre : sequence of Quantity (second)
+        Presynaptic spike times of each pattern.
+    post : sequence of Quantity (second)
+        Postsynaptic ones, from the same origin; may be negative.
     n_repeats : int
         How often each pattern is repeated.
     rate : Quantity (hertz), shape (n,)
