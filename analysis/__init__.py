@@ -8,6 +8,7 @@ from neurosnn.analysis.activity import (
     weight_distribution,
 )
 from neurosnn.analysis.curves import FrequencyCurve, pairing_frequency_curve
+from neurosnn.analysis.fit_rule import fit_rule
 from neurosnn.analysis.gradients import AlignmentRecorder, CreditCurve, alignment, credit_curve
 from neurosnn.analysis.intervals import wilson_interval
 from neurosnn.analysis.locality import Locality, locality, locality_table, register_locality
@@ -17,6 +18,7 @@ from neurosnn.analysis.measured import (
     learning_trials,
     measured_window,
 )
+from neurosnn.analysis.pairing import PairingProtocol
 from neurosnn.analysis.patterns import (
     QuadrupletCurve,
     TripletChanges,
@@ -48,6 +50,7 @@ from neurosnn.analysis.plotting_study import plot_study
 from neurosnn.analysis.plotting_trials import plot_confusion, plot_trials
 from neurosnn.analysis.published import PublishedPoints, fit_error, sjostrom_2001, wang_2005
 from neurosnn.analysis.rates import RateCurve, rate_curve
+from neurosnn.analysis.rule_fit import RuleFit
 from neurosnn.analysis.windows import (
     EligibilityTrace,
     GradientWindow,
@@ -67,15 +70,18 @@ __all__ = [
     "LearningTrial",
     "Locality",
     "MeasuredWindow",
+    "PairingProtocol",
     "PublishedPoints",
     "QuadrupletCurve",
     "RateCurve",
+    "RuleFit",
     "StdpWindow",
     "TripletChanges",
     "alignment",
     "credit_curve",
     "eligibility_trace",
     "fit_error",
+    "fit_rule",
     "learning_trials",
     "locality",
     "locality_table",

@@ -150,7 +150,7 @@ class PlasticityLearner:
 
     def connect(self, pre, post, *, weight=None, delay=None) -> tuple:
         """Make one synapse for each pair of neurons; returns all Brian2 objects."""
-        self._check_same(weight)
+        self.weight = self.initial_weight(weight)
         rule = self.rule
         if weight is not None and rule.weight in rule.initial:
             initial = {name: value for name, value in rule.initial.items() if name != rule.weight}
@@ -158,13 +158,14 @@ class PlasticityLearner:
         self.synapses = rule.synapses(
             pre, post, connect="i == j", delay=delay, target="", name="neurosnn_pairs*"
         )
-        self.weight = self._initial(weight)
         self.synapses.variables[rule.weight].set_value(self.weight)
         if rule.third_factor:
             self.synapses.variables[rule.third_factor].set_value(float(self.learning_signal))
         return (self.synapses,)
 
-    def _initial(self, weight) -> float:
+    def initial_weight(self, weight) -> float:
+        """The weight before the first spike, in SI units."""
+        self._check_same(weight)
         rule = self.rule
         if weight is None:
             if rule.weight in rule.initial:

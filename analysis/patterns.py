@@ -11,7 +11,8 @@ from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.analysis.learners import learner
-from neurosnn.analysis.protocols import POSITIVE_TIME, Pairs, Train, private_brian, with_unit
+from neurosnn.analysis.pairing import quadruplet_spikes, spike_steps, triplet_spikes
+from neurosnn.analysis.protocols import Pairs, Train, private_brian, with_unit
 from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value, check_whole, whole_steps
 from neurosnn.model import NeuronModel
@@ -132,7 +133,9 @@ def pattern_change(
                 "Pass two lists of the same length, at least one.",
             )
         )
-    steps = [[_steps(times, dt, where) for times in side] for side in (pre_spikes, post_spikes)]
+    steps = [
+        [spike_steps(times, dt, where) for times in side] for side in (pre_spikes, post_spikes)
+    ]
     used = np.concatenate([train for side in steps for train in side])
     period = round(1 / (float(np.asarray(rate)) * float(dt)))
     if np.ptp(used) >= period:
@@ -204,33 +207,11 @@ def triplet_changes(
     True
     """
     where = "triplet_changes"
-    check_value("intervals", intervals, POSITIVE_TIME, where=where)
-    values = np.atleast_2d(np.asarray(intervals, dtype=float))
-    if values.shape[1:] != (2,):
-        raise ValueError(
-            message(
-                f"intervals must have the shape (n, 2), got {np.shape(intervals)}.",
-                where,
-                "Each triplet has two intervals.",
-                "Write for example [[5, 5], [10, 10]]*ms.",
-            )
-        )
-    if order not in ("pre-post-pre", "post-pre-post"):
-        raise ValueError(
-            message(
-                f"order={order!r} is not known.",
-                where,
-                "",
-                "Choose 'pre-post-pre' or 'post-pre-post'.",
-            )
-        )
-    second = 1 * ms / float(ms)
-    outer = [np.array([-a, b]) * second for a, b in values]
-    inner = [np.array([0.0]) * second for _ in values]
-    sides = (outer, inner) if order == "pre-post-pre" else (inner, outer)
+    sides = triplet_spikes(intervals, order, where)
     dw = pattern_change(rule, *sides, n_repeats=n_repeats, rate=rate, **options)
     sign = 1 if order == "pre-post-pre" else -1
-    return TripletChanges(sign * values[:, 0] * second, -sign * values[:, 1] * second, dw, order)
+    first, second = (Quantity(x, ms.dim) for x in np.atleast_2d(np.asarray(intervals, float)).T)
+    return TripletChanges(sign * first, -sign * second, dw, order)
 
 
 def quadruplet_curve(
@@ -279,40 +260,9 @@ def quadruplet_curve(
     (2,)
     """
     where = "quadruplet_curve"
-    check_value("lag", lag, POSITIVE_TIME, where=where)
-    times = np.atleast_1d(separations)
-    if np.min(np.abs(np.asarray(times))) <= float(lag):
-        raise ValueError(
-            message(
-                f"the pairs are {np.min(np.abs(np.asarray(times))) * 1000:g} ms apart at a lag of "
-                f"{lag}.",
-                where,
-                "The two pairs would overlap.",
-                "Choose separations longer than the lag.",
-            )
-        )
-    pre = [Quantity([0 * ms, time - lag]) for time in times]
-    post = [Quantity([-lag, time]) for time in times]
+    pre, post = quadruplet_spikes(separations, lag, where)
     dw = pattern_change(rule, pre, post, n_repeats=n_repeats, rate=rate, **options)
-    return QuadrupletCurve(times, dw)
-
-
-def _steps(times, dt, where: str) -> np.ndarray:
-    """Times of one neuron in a pattern as different whole steps."""
-    steps = np.array(
-        [whole_steps("a spike time", time, dt, where=where) for time in np.atleast_1d(times)],
-        dtype=int,
-    )
-    if len(np.unique(steps)) != len(steps):
-        raise ValueError(
-            message(
-                "a neuron has two spikes in one time step.",
-                where,
-                "It can emit one.",
-                "Move one of them or choose a shorter dt.",
-            )
-        )
-    return np.sort(steps)
+    return QuadrupletCurve(np.atleast_1d(separations), dw)
 
 
 def _train(patterns: list[np.ndarray], first: int, period: int, n_repeats: int) -> Train:

@@ -217,19 +217,24 @@ class Pairs:
 
     def check_spikes(self) -> None:
         """Refuse a postsynaptic neuron that did not spike at the prescribed times."""
-        steps = np.round(self.spikes.t_[:] / self.dt).astype(int)
-        fired = set(zip(self.spikes.i[:].tolist(), steps.tolist(), strict=True))
-        wanted = set(zip(self.post.neuron.tolist(), self.post.step.tolist(), strict=True))
-        if fired != wanted:
-            fault = "does not spike" if wanted - fired else "spikes on its own"
-            raise ValueError(
-                message(
-                    f"the postsynaptic neuron {fault}.",
-                    self.model.name,
-                    "Each kick must cause one spike, and nothing else may cause one.",
-                    "Choose another background, longer intervals or another neuron model.",
-                )
+        check_fired(self.spikes, self.post, self.dt, self.model)
+
+
+def check_fired(spikes: SpikeMonitor, train: Train, dt: float, model: NeuronModel | None) -> None:
+    """Refuse a neuron that did not spike at the prescribed times."""
+    steps = np.round(spikes.t_[:] / dt).astype(int)
+    fired = set(zip(spikes.i[:].tolist(), steps.tolist(), strict=True))
+    wanted = set(zip(train.neuron.tolist(), train.step.tolist(), strict=True))
+    if fired != wanted:
+        fault = "does not spike" if wanted - fired else "spikes on its own"
+        raise ValueError(
+            message(
+                f"the postsynaptic neuron {fault}.",
+                model.name,
+                "Each kick must cause one spike, and nothing else may cause one.",
+                "Choose another background, longer intervals or another neuron model.",
             )
+        )
 
 
 def with_unit(values: np.ndarray, dimensions) -> np.ndarray | Quantity:

@@ -9,6 +9,7 @@ from brian2.units.allunits import hertz
 from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.analysis.pairing import PairingProtocol
 from neurosnn.core.messages import did_you_mean, message
 
 __all__ = ["PublishedPoints", "fit_error", "sjostrom_2001", "wang_2005"]
@@ -55,12 +56,28 @@ class PublishedPoints(NamedTuple):
         Standard error of the mean.
     source : str
         Publication.
+    protocol : PairingProtocol
+        The spikes by which each change was caused.
+
+    Examples
+    --------
+    Measurements of one's own:
+
+    >>> import numpy as np
+    >>> from brian2 import Hz, ms
+    >>> from neurosnn import analysis
+    >>> lags = [10, -10]*ms
+    >>> points = analysis.PublishedPoints(
+    ...     lags, np.array([0.4, -0.2]), np.array([0.1, 0.05]), "my slices",
+    ...     analysis.PairingProtocol.pairs(lags, n_repeats=75, rate=5*Hz),
+    ... )
     """
 
     x: Quantity
     dw: np.ndarray
     error: np.ndarray
     source: str
+    protocol: PairingProtocol
 
 
 def sjostrom_2001(lag=10 * ms) -> PublishedPoints:
@@ -106,7 +123,9 @@ def sjostrom_2001(lag=10 * ms) -> PublishedPoints:
             )
         )
     dw, error = (np.array(values) for values in PAIRS_BY_FREQUENCY[key])
-    return PublishedPoints(np.array(FREQUENCIES) * hertz, dw, error, f"{SJOSTROM}, {TABLES}")
+    frequencies = np.array(FREQUENCIES) * hertz
+    protocol = PairingProtocol.pairs(key * ms, rate=frequencies)
+    return PublishedPoints(frequencies, dw, error, f"{SJOSTROM}, {TABLES}", protocol)
 
 
 def wang_2005(protocol: str) -> PublishedPoints:
@@ -152,7 +171,13 @@ def wang_2005(protocol: str) -> PublishedPoints:
             )
         )
     times, dw, error = (np.array(values, dtype=float) for values in PATTERNS[protocol])
-    return PublishedPoints(times * ms, dw, error, f"{WANG}, {TABLES}")
+    if protocol == "pairs":
+        spikes = PairingProtocol.pairs(times * ms)
+    elif protocol == "quadruplets":
+        spikes = PairingProtocol.quadruplets(times * ms)
+    else:
+        spikes = PairingProtocol.triplets(np.abs(times) * ms, order=protocol)
+    return PublishedPoints(times * ms, dw, error, f"{WANG}, {TABLES}", spikes)
 
 
 def fit_error(dw, *points: PublishedPoints) -> float:

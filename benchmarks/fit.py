@@ -4,18 +4,22 @@ The peer is scipy's differential evolution on stock Brian2, as brian2modelfittin
 NeuronGroup holds the whole population and all trials, is compiled once (Cython) and restored for each
 generation, and sums its error on the way, so that no trace is stored. Both fit five parameters of a leaky
 integrate-and-fire neuron to the same recording, with the same loss, between the same bounds, on one thread.
-Ours has four starts, all followed to the end. The peer stops as soon as its loss is within 1 % of ours;
-compiling counts for neither.
+Ours has four starts. The peer stops as soon as its loss is within 1 % of ours; compiling counts for neither.
+
+Where PyTorch is installed there is a second peer: the same neuron by `to_torch`, with Adam on the same
+parameters from the same starts, all of them and all trials as one batch (`_torch_fit_peer.py`). It stops at
+the same loss, or after a time that is then a lower bound.
 
     python benchmarks/fit.py            # three recordings of two trials
     python benchmarks/fit.py --quick    # one recording, one trial
+    python benchmarks/fit.py --only torch
 """
 
 import statistics
 import time
 
 import numpy as np
-from _common import Report, arguments
+from _common import MISSING, Report, arguments, version
 from brian2 import (
     Mohm,
     Network,
@@ -167,11 +171,50 @@ def by_evolution(population, goal, seed):
     return best
 
 
-def main():
-    options = arguments(__doc__.splitlines()[0])
-    report = Report(options, "scipy")
-    prefs.codegen.target = "cython"
-    n_trials, seeds = (1, (0,)) if options.quick else (2, (0, 1, 2))
+def against_torch(report, quick):
+    """The same fit by Adam in torch, until it is as good or the time is over."""
+    name = "fit of a LIF neuron, Adam on the same neuron in torch: time"
+    if not report.wants(name):
+        return
+    if version("torch") is None:
+        report.note(f"{name}: {MISSING.format('torch')}")
+        return
+    from _torch_fit_peer import by_adam, losses_of, module
+
+    current, voltage, spikes = recording(1 if quick else 2, 0)
+    call = {"current": current, "voltage": voltage, "spikes": spikes, "dt": DT, "free": FREE}
+    call |= {"loss": VoltageLoss(), "starts": STARTS, "seed": 0, "threads": 1}
+    fit_model(NEURON, **(call | {"starts": 1}))  # compiles
+    start = time.perf_counter()
+    fit = fit_model(NEURON, **call)
+    ours = time.perf_counter() - start
+    recorded = (current, voltage, weights_of(voltage, spikes))
+    fitted = {name: np.array([1.0]) * value for name, value in fit.parameters.items()}
+    theirs = float(losses_of(module(NEURON, fitted, DT), recorded, 1)[0])
+    assert abs(theirs / fit.loss - 1) < 1e-6, "the losses are not the same"
+    loss, seconds, steps = by_adam(
+        NEURON,
+        FREE,
+        recorded,
+        DT,
+        goal=1.01 * fit.loss,
+        starts=STARTS,
+        seed=0,
+        limit=30 if quick else 600,
+    )
+    ended = "reached" if loss <= 1.01 * fit.loss else "not reached, the time is a lower bound"
+    report.add(
+        name, ours, seconds, f"loss {fit.loss:.5f} and {loss:.5f} after {steps} steps: {ended}"
+    )
+
+
+def against_evolution(report, quick):
+    """Differential evolution on stock Brian2."""
+    peer_name = "differential evolution on stock Brian2"
+    names = [f"fit of a LIF neuron, {peer_name}: {kind}" for kind in ("time", "simulated time")]
+    if not any(map(report.wants, names)):
+        return
+    n_trials, seeds = (1, (0,)) if quick else (2, (0, 1, 2))
     ours, peer, ours_simulated, peer_simulated, text = [], [], [], [], []
     for seed in seeds:
         current, voltage, spikes = recording(n_trials, seed)
@@ -193,19 +236,26 @@ def main():
         peer.append(time.perf_counter() - start)
         peer_simulated.append(population.simulated_sets * n_trials * STEPS * float(DT))
         text.append(f"loss {fit.loss:.5f} and {loss:.5f} ({sum(map(len, spikes))} spikes)")
-    peer_name = "differential evolution on stock Brian2"
     report.add(
-        f"fit of a LIF neuron, {peer_name}: time",
+        names[0],
         statistics.median(ours),
         statistics.median(peer),
         "; ".join(text),
     )
     report.add(
-        f"fit of a LIF neuron, {peer_name}: simulated time",
+        names[1],
         statistics.median(ours_simulated),
         statistics.median(peer_simulated),
         "the same losses",
     )
+
+
+def main():
+    options = arguments(__doc__.splitlines()[0])
+    report = Report(options, "scipy", "torch")
+    prefs.codegen.target = "cython"
+    against_evolution(report, options.quick)
+    against_torch(report, options.quick)
     report.close()
 
 

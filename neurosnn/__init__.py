@@ -29,7 +29,15 @@ from neurosnn.rules.eprop import EProp
 from neurosnn.rules.eventprop import EventProp
 from neurosnn.standalone.export import export, read_results, write_inputs
 from neurosnn.training import Trainer
-from neurosnn.training.fit_model import ModelFit, VanRossumLoss, VoltageLoss, fit_model
+from neurosnn.training.fit_model import (
+    ModelFit,
+    Simulations,
+    VanRossumLoss,
+    VoltageLoss,
+    fit_model,
+    simulate_many,
+    spike_features,
+)
 from neurosnn.training.optimizers import SGD, Adam
 
 __all__ = [
@@ -54,6 +62,7 @@ __all__ = [
     "Projection",
     "Range",
     "Readout",
+    "Simulations",
     "SpikingNetwork",
     "Trainer",
     "VanRossumLoss",
@@ -63,5 +72,7 @@ __all__ = [
     "fit_model",
     "gamma_distributed",
     "read_results",
+    "simulate_many",
+    "spike_features",
     "write_inputs",
 ]

@@ -55,6 +55,7 @@ EVENTPROP = "neurosnn/rules/eventprop/"
 ENGINE = "neurosnn/engine/"
 FIT_MODEL = "neurosnn/training/fit_model/"
 FIT_TESTS = "test_fit_model.py"
+RULE_FITS = "test_fit_rule.py::test_changes_are_those_of_"
 
 MUTANTS: tuple[Mutant, ...] = (
     # -- what once passed all tests ---------------------------------------------------------------
@@ -1524,5 +1525,40 @@ MUTANTS: tuple[Mutant, ...] = (
         "step = -np.linalg.solve(",
         "step = np.linalg.solve(",
         (FIT_TESTS + "::test_recovers_the_parameters_within_their_intervals",),
+    ),
+    Mutant(
+        "rules: event-driven traces decay since the beginning",
+        "analysis/rule_changes.cpp.jinja",
+        "u_lastupdate = u_t;",
+        "u_lastupdate = 0;",
+        (RULE_FITS + "stock_brian2_and_the_parameter_is_recovered",),
+    ),
+    Mutant(
+        "rules: a postsynaptic spike comes before the presynaptic one of its step",
+        "analysis/rule_program.py",
+        "order = np.lexsort((pathway, step))",
+        "order = np.lexsort((-pathway, step))",
+        (RULE_FITS + "stock_brian2_and_the_parameter_is_recovered",),
+    ),
+    Mutant(
+        "rules: delays of pathways are lost",
+        "analysis/rule_program.py",
+        'pair[p.side == "post"] + delay',
+        'pair[p.side == "post"]',
+        (RULE_FITS + "stock_brian2_and_the_parameter_is_recovered",),
+    ),
+    Mutant(
+        "rules: intervals do not widen where the rule misses the points",
+        "analysis/fit_rule.py",
+        "scale = max(2 * best.cost / freedom, 1.0) if freedom else 1.0",
+        "scale = 1.0",
+        ("test_fit_rule.py::test_intervals_are_those_of_linear_regression",),
+    ),
+    Mutant(
+        "simulate_many: a block keeps the values of the first",
+        FIT_MODEL + "simulate_many.py",
+        "part = slice(first, first + block) if",
+        "part = slice(0, block) if",
+        ("test_simulate_many.py::test_features_are_rows_and_blocks_change_nothing",),
     ),
 )

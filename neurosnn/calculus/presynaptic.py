@@ -41,7 +41,13 @@ from neurosnn.core.symbolic import (
 from neurosnn.model import PlasticityRule
 from neurosnn.model.pathways import at_neuron, with_parts
 
-__all__ = ["PresynapticCode", "PresynapticSlopes", "presynaptic_code", "presynaptic_slopes"]
+__all__ = [
+    "PresynapticCode",
+    "PresynapticSlopes",
+    "presynaptic_code",
+    "presynaptic_slopes",
+    "state_update",
+]
 
 RANDOM = ("rand", "randn", "poisson")
 #: What a synapse knows of its place among others.
@@ -177,8 +183,8 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
         weight=rule.weight,
         states=tuple(name for name in variables if name in changed),
         fixed=tuple(name for name in variables if name not in changed),
-        catch_up=_steps(rule, own, "event-driven", "exact", subexpressions),
-        advance=_steps(rule, own, "clock-driven", rule.method, subexpressions),
+        catch_up=state_update(rule, own, "event-driven", "exact", subexpressions),
+        advance=state_update(rule, own, "clock-driven", rule.method, subexpressions),
         before="\n".join(map(str, before)),
         sent=sent,
         after="\n".join(map(str, after)),
@@ -308,7 +314,7 @@ def _check_names(
         )
 
 
-def _steps(
+def state_update(
     rule: PlasticityRule,
     own: Mapping[str, Any],
     kind: str,

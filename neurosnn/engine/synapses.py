@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,13 @@ from neurosnn.core.symbolic import evaluate, statements
 from neurosnn.engine.cpp import FUNCTIONS, OWN, c_type, render
 from neurosnn.model import NeuronModel, PlasticityRule
 
-__all__ = ["SynapseCode", "synapse_code", "synapse_values"]
+__all__ = [
+    "SynapseCode",
+    "statement_lines",
+    "synapse_code",
+    "synapse_values",
+    "units_and_constants",
+]
 
 
 @dataclass
@@ -83,11 +90,6 @@ def synapse_code(
     text = " ".join([code.catch_up, code.advance, code.before, code.sent, code.after])
     known = {*code.states, *code.fixed, *rule.constants, *FUNCTIONS}
     known |= {f"{name}_pre" for name in code.read}
-    names = sorted(get_identifiers(text) - known)
-    units = [(name, float(DEFAULT_UNITS[name])) for name in names if name in DEFAULT_UNITS]
-    units += [
-        (name, float(DEFAULT_CONSTANTS[name].value)) for name in names if name in DEFAULT_CONSTANTS
-    ]
     made = SynapseCode(
         index=index,
         states=code.states,
@@ -95,12 +97,12 @@ def synapse_code(
         weight=code.weight,
         summed=code.summed,
         read=code.read,
-        units=[(name, repr(value).replace("inf", "INFINITY")) for name, value in units],
-        advance=_lines(code.advance, code.states),
-        catch_up=_lines(catch_up, code.states),
-        before=_lines(code.before, code.states),
+        units=units_and_constants(get_identifiers(text) - known),
+        advance=statement_lines(code.advance, code.states),
+        catch_up=statement_lines(catch_up, code.states),
+        before=statement_lines(code.before, code.states),
         sent=_expression(code.sent),
-        after=_lines(code.after, code.states, code.before),
+        after=statement_lines(code.after, code.states, code.before),
     )
     if gradient:
         slopes = presynaptic_slopes(rule)
@@ -176,7 +178,17 @@ def _expressions(texts: dict[str, str]) -> dict[str, str]:
     return {key: _expression(text) for key, text in texts.items()}
 
 
-def _lines(code: str, states: tuple[str, ...], earlier: str = "") -> list[str]:
+def units_and_constants(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of some names that are units or constants of Brian2, and their values as C++."""
+    names = sorted(names)
+    numbers = [(name, float(DEFAULT_UNITS[name])) for name in names if name in DEFAULT_UNITS]
+    numbers += [
+        (name, float(DEFAULT_CONSTANTS[name].value)) for name in names if name in DEFAULT_CONSTANTS
+    ]
+    return [(name, repr(value).replace("inf", "INFINITY")) for name, value in numbers]
+
+
+def statement_lines(code: str, states: tuple[str, ...], earlier: str = "") -> list[str]:
     """Statements as C++; what is no state is a variable of the block, declared where it is new."""
     declared = {name for name, _ in statements(earlier)}
     lines = []

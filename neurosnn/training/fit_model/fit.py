@@ -19,7 +19,7 @@ from scipy.stats import qmc
 from neurosnn.core.arguments import explained
 from neurosnn.core.bars import bar_class, draws_bars
 from neurosnn.core.files import read_arrays, write_arrays
-from neurosnn.core.messages import described, did_you_mean, message, warn
+from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import check_whole
 from neurosnn.model import NeuronModel
 from neurosnn.training.fit_model.free import (
@@ -30,6 +30,8 @@ from neurosnn.training.fit_model.free import (
     with_unit,
 )
 from neurosnn.training.fit_model.intervals import (
+    AT_BOUND,
+    VAGUE,
     correlated_samples,
     covariance,
     half_widths,
@@ -46,6 +48,7 @@ from neurosnn.training.fit_model.program import LOSSES, FitProgram, Squares
 from neurosnn.training.fit_model.recording import Recording
 from neurosnn.training.fit_model.result import ModelFit
 from neurosnn.training.fit_model.search import ALONE, AROUND, GUIDED, Search, Stage, total
+from neurosnn.training.fit_model.shown import warn_undetermined
 
 __all__ = ["fit_model"]
 
@@ -55,10 +58,6 @@ FORMAT = "neurosnn search of a fit 1"
 ARRAYS, NUMBERS = ("u", "damping", "error", "idle", "alive"), ("stage", "iteration", "simulations")
 #: Seconds between two writings of a checkpoint.
 EVERY = 2.0
-#: An interval as wide as this part of the searched range tells nothing.
-VAGUE = 0.5
-#: A value as near to a bound as this part of the range lies at it.
-AT_BOUND = 1e-3
 #: What a simulation beyond all bounds costs in a search that knows no infinity.
 WORST = 1e30
 
@@ -387,7 +386,7 @@ def _result(
     at_bound = np.minimum(z[1], 1 - z[1]) < AT_BOUND
     vague = (z[2] - z[0] > VAGUE) & ~at_bound
     names = np.array(free.names)
-    _warn(names[vague], names[at_bound])
+    warn_undetermined(names[vague], names[at_bound], where="fit_model", data="the recording")
     spiking = model.spikes
     steps = [np.flatnonzero(train[:, 0]) for train in traces["fired"]] if spiking else []
     recorded = (
@@ -415,24 +414,3 @@ def _result(
         fitted_spikes=[train * recording.dt * second for train in steps],
         **more,
     )
-
-
-def _warn(vague: np.ndarray, at_bound: np.ndarray) -> None:
-    if len(vague):
-        warn(
-            message(
-                f"the recording does not determine {', '.join(vague)}.",
-                "fit_model",
-                "Values over more than half of the range fit about as well.",
-                "Fix them, free fewer, or record a response that depends on them.",
-            )
-        )
-    if len(at_bound):
-        warn(
-            message(
-                f"{', '.join(at_bound)} lies at a bound.",
-                "fit_model",
-                "The loss may be smaller outside, and the interval ends at the bound.",
-                "Widen the bounds, or fix it.",
-            )
-        )

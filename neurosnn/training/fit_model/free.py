@@ -17,7 +17,15 @@ from neurosnn.core.values import unit_name
 from neurosnn.model import NeuronModel
 from neurosnn.model.namespace import parse_equations
 
-__all__ = ["Free", "fitted_model", "free_parameters", "model_of_sets", "with_unit"]
+__all__ = [
+    "Free",
+    "bounds_of",
+    "fitted_model",
+    "free_parameters",
+    "model_of_sets",
+    "parameters_of",
+    "with_unit",
+]
 
 WHERE = "fit_model"
 #: From this ratio of its bounds on, a positive parameter is searched on a logarithmic scale.
@@ -53,7 +61,10 @@ class Free(NamedTuple):
 
     def values(self, u: np.ndarray) -> np.ndarray:
         """Values (..., P) in SI units."""
-        z = expit(u)
+        return self.within(expit(u))
+
+    def within(self, z: np.ndarray) -> np.ndarray:
+        """Values (..., P) in SI units at fractions z of the way between the bounds."""
         wide = np.where(self.logarithmic, self.high / np.where(self.low == 0, 1, self.low), 1.0)
         low = np.where(self.logarithmic, self.low, 1.0)
         return np.where(self.logarithmic, low * wide**z, self.low + (self.high - self.low) * z)
@@ -64,6 +75,13 @@ class Free(NamedTuple):
         ratio = np.where(self.logarithmic, self.high / np.where(self.low == 0, 1, self.low), np.e)
         by_z = np.where(self.logarithmic, self.values(u) * np.log(ratio), self.high - self.low)
         return by_z * z * (1 - z)
+
+    @classmethod
+    def between(cls, names: Iterable[str], parameters: Iterable[str], low: Any, high: Any) -> Free:
+        """Parameters between bounds in SI units, on the scale that suits those."""
+        low, high = np.array(low), np.array(high)
+        wide = (low > 0) & (high >= WIDE * low)
+        return cls(tuple(names), tuple(parameters), low, high, wide)
 
     def at(self, fractions: np.ndarray) -> np.ndarray:
         """The u of fractions z of the way between the bounds."""
@@ -98,42 +116,108 @@ def free_parameters(model: NeuronModel, free: Any, fixed: Iterable[str]) -> Free
             "It says what is to be fitted, and between which bounds.",
             'Write for example free={"g_L": (1*nS, 100*nS)}.',
         )
+    parameters = parameters_of(model, free, fixed, where=WHERE)
+    ends = [
+        bounds_of(
+            name,
+            bounds,
+            model.dimensions[name],
+            model.ranges.get(name),
+            owner=model.name,
+            where=WHERE,
+        )
+        for name, bounds in free.items()
+    ]
+    return Free.between(free, parameters, *zip(*ends, strict=True))
+
+
+def parameters_of(
+    model: NeuronModel, names: Iterable[str], fixed: Iterable[str], *, where: str
+) -> list[str]:
+    """Parameters that names stand for: a state stands for one that is its initial value.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The model.
+    names : iterable of str
+        Parameters and states.
+    fixed : iterable of str
+        Variables that the currents set.
+    where : str
+        For messages.
+
+    Returns
+    -------
+    list of str
+        In the order of the names.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
     fixed = set(fixed)
     known = [
         name for name in (*model.parameters, *model.states) if name not in fixed | {*model.held}
     ]
     taken = FreeNames({*model.dimensions, *model.namespace.variables})
-    low, high, parameters = [], [], []
-    for name, bounds in free.items():
+    parameters = []
+    for name in names:
         if name not in known:
             why = f"Only parameters of {model.name} are, and states for their initial values."
             if name in fixed:
                 why = "The current sets it in every step."
-            raise _error(f"'{name}' cannot be fitted.", why, did_you_mean(str(name), known))
-        low_end, high_end = _bounds(model, name, bounds)
-        low.append(low_end)
-        high.append(high_end)
+            what = f"'{name}' cannot be fitted." if where == WHERE else f"'{name}' cannot be set."
+            raise _error(what, why, did_you_mean(str(name), known), where)
         parameters.append(name if name in model.parameters else taken(f"initial_{name}"))
-    ends = np.array(low), np.array(high)
-    positive = ends[0] > 0
-    wide = positive & (ends[1] >= WIDE * ends[0])
-    return Free(tuple(free), tuple(parameters), *ends, wide)
+    return parameters
 
 
-def _bounds(model: NeuronModel, name: str, bounds: Any) -> tuple[float, float]:
+def bounds_of(
+    name: str, bounds: Any, dim: Any, allowed: Any, *, owner: str, where: str
+) -> tuple[float, float]:
+    """Both bounds of a free parameter in SI units, checked.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    bounds : (low, high)
+        As the user gives them.
+    dim : Dimension
+        Its physical dimensions.
+    allowed : Range or None
+        Where it has a meaning.
+    owner : str
+        Name of the model or rule.
+    where : str
+        For messages.
+
+    Returns
+    -------
+    (float, float)
+        In SI units.
+
+    Raises
+    ------
+    ValueError
+        For bounds of another unit, in the wrong order or out of the range.
+    """
     if not isinstance(bounds, list | tuple) or len(bounds) != 2 or any(map(np.ndim, bounds)):
         raise _error(
             f"the bounds of {name} are {described(bounds)}.",
             "A search needs the smallest and the largest value.",
             f'Write for example free={{"{name}": (low, high)}}.',
+            where,
         )
-    dim = model.dimensions[name]
     for value in bounds:
         if isinstance(value, str) or get_dimensions(value) is not dim:
             raise _error(
                 f"a bound of {name} is {described(value)}.",
                 f"The unit of {name} is {unit_name(dim)}.",
                 "Give both bounds in it.",
+                where,
             )
     low, high = float(bounds[0]), float(bounds[1])
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
@@ -141,16 +225,17 @@ def _bounds(model: NeuronModel, name: str, bounds: Any) -> tuple[float, float]:
             f"the bounds of {name} are {bounds[0]} and {bounds[1]}.",
             "There is nothing between them.",
             "Put a smaller finite number first, then a larger one.",
+            where,
         )
-    allowed = model.ranges.get(name)
     if allowed is not None:
         top = np.inf if allowed.high is None else float(allowed.high)
         if low < float(allowed.low) or high > top:
             raise _error(
                 f"the bounds of {name} are {bounds[0]} and {bounds[1]}.",
-                f"{model.name} has no meaning where {name} is below {allowed.low}"
+                f"{owner} has no meaning where {name} is below {allowed.low}"
                 + (f" or above {allowed.high}." if allowed.high is not None else "."),
                 "Choose bounds inside.",
+                where,
             )
     return low, high
 
@@ -205,5 +290,5 @@ def with_unit(value: Any, dim: Any) -> Any:
     return Quantity(value, dim=dim) if not dim.is_dimensionless else value
 
 
-def _error(what: str, why: str, fix: str) -> ValueError:
-    return ValueError(message(what, WHERE, why, fix))
+def _error(what: str, why: str, fix: str, where: str = WHERE) -> ValueError:
+    return ValueError(message(what, where, why, fix))

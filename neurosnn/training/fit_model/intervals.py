@@ -27,10 +27,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import t as student
 
-__all__ = ["correlated_samples", "covariance", "half_widths", "within_a_stair"]
+__all__ = ["AT_BOUND", "VAGUE", "correlated_samples", "covariance", "half_widths", "within_a_stair"]
 
 #: Eigenvalues of the scaled matrix below this belong to a direction in which nothing changes.
 FLAT = 1e-12
+#: An interval as wide as this part of the searched range tells nothing.
+VAGUE = 0.5
+#: A value as near to a bound as this part of the range lies at it.
+AT_BOUND = 1e-3
 #: Part of such a direction from which on a parameter belongs to it.
 MIXED = 1e-3
 

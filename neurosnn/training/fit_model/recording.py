@@ -18,7 +18,7 @@ from neurosnn.training.fit_model.losses import VanRossumLoss, VoltageLoss, as_te
 
 __all__ = ["Recording"]
 
-WHERE = "fit_model"
+WHERE = "recording"
 #: What an injected current is usually called.
 CURRENTS = ("I", "I_ext", "I_inj", "I_app", "I_stim", "I_e", "i_ext", "i_inj")
 #: How much a threshold that disagrees with the recorded spikes counts beside the voltage in the forced phase.

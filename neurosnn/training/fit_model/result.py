@@ -17,6 +17,7 @@ from neurosnn.core.messages import drawable, message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import check_whole
 from neurosnn.model import NeuronModel
+from neurosnn.training.fit_model.shown import parameter_lines, parameter_rows, parameter_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,35 +83,19 @@ class ModelFit:
     dt: Quantity
 
     def __repr__(self) -> str:
-        width = max(map(len, self.parameters))
-        lines = [f"Fit of {self.model.name}: loss {self.loss:.4g}"]
-        lines += [
-            f"  {name:{width}} = {value}   [{low}, {high}]" + self._mark(name)
-            for name, value, low, high in self._rows()
-        ]
-        return "\n".join(lines)
+        return "\n".join(
+            [f"Fit of {self.model.name}: loss {self.loss:.4g}", *parameter_lines(self._rows())]
+        )
 
     def _repr_html_(self) -> str:
-        rows = [(n, v, f"[{low}, {high}]{self._mark(n)}") for n, v, low, high in self._rows()]
         return html.block(
             f"Fit of {self.model.name}",
-            html.table(("parameter", "value", "95 % interval"), rows),
+            html.table(("parameter", "value", "95 % interval"), self._rows()),
             html.paragraph(f"loss {self.loss:.4g}, {len(self.start_losses)} starts"),
         )
 
-    def _mark(self, name: str) -> str:
-        return " not determined" if name in self.undetermined else ""
-
-    def _rows(self) -> list[tuple[str, str, str, str]]:
-        """Name, value and interval as text, all in the unit of the value."""
-        rows = []
-        for name, value in self.parameters.items():
-            unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
-            numbers = [float(x) / float(unit) for x in (value, *self.intervals[name])]
-            shown, low, high = (f"{number:.4g}" for number in numbers)
-            shown += f" {unit}" if isinstance(value, Quantity) else ""
-            rows.append((name, shown, low, high))
-        return rows
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return parameter_rows(self.parameters, self.intervals, self.undetermined)
 
     def to_dataframe(self) -> Any:
         """Parameters as a ``pandas.DataFrame``: value, ends of the interval, unit, whether determined.
@@ -124,29 +109,9 @@ class ModelFit:
         ImportError
             pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                message(
-                    "pandas is not installed.",
-                    "ModelFit.to_dataframe",
-                    "It is optional.",
-                    "pip install pandas, or use parameters and intervals.",
-                )
-            ) from error
-        rows = {}
-        for name, value in self.parameters.items():
-            unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
-            low, high = self.intervals[name]
-            rows[name] = {
-                "value": float(value) / float(unit),
-                "low": float(low) / float(unit),
-                "high": float(high) / float(unit),
-                "unit": str(unit) if isinstance(value, Quantity) else "",
-                "determined": name not in self.undetermined,
-            }
-        return pandas.DataFrame.from_dict(rows, orient="index")
+        return parameter_table(
+            self.parameters, self.intervals, self.undetermined, where="ModelFit.to_dataframe"
+        )
 
     def plot(self, *, trial: int = 0, ax: Axes | None = None) -> Axes:
         """Draw the recorded and the fitted voltage, and the spikes above them.

@@ -30,11 +30,12 @@ __all__ = ["ALONE", "AROUND", "GUIDED", "Search", "Stage"]
 
 BEGIN, LOWER, RAISE = 1e-2, 3.0, 4.0
 #: Starts that are not given up.
-FEWEST = 4
+FEWEST = 2
 #: Places around the best are this much farther apart than the curvature says.
 WIDER = 1.5
-#: A start rests when its damping is beyond this, or after so many steps in a row without a gain worth it.
-STUCK, IN_A_ROW = 1e6, 3
+#: A start rests when its damping is beyond this, where a step is a hundredth of Gauss' and Newton's and not
+#: even that helps, or after so many steps in a row without a gain worth it.
+STUCK, IN_A_ROW = 1e2, 2
 #: Largest step of a parameter on the scale of the search, on which its range is about 10 long.
 LONGEST = 1.5
 
@@ -53,7 +54,7 @@ class Stage(NamedTuple):
     near : bool
         Whether all starts begin anew, near the best.
     little : float
-        A start rests when three steps in a row gain less than this part of its error.
+        A start rests when two steps in a row gain less than this part of its error.
     """
 
     memory: float | None
@@ -66,7 +67,7 @@ class Stage(NamedTuple):
 GUIDED = tuple(Stage(memory, 10, little=1e-2) for memory in (0.5e-3, 2e-3, 8e-3, 30e-3, 100e-3))
 ALONE = (Stage(None, 15, 0.5), Stage(None, 60))
 #: Where spikes fall on steps the loss has stairs: from the best place others are tried around it.
-AROUND = (Stage(None, 20, near=True), Stage(None, 20, near=True))
+AROUND = (Stage(None, 10, near=True), Stage(None, 10, near=True))
 
 Evaluate = Callable[[np.ndarray, "float | None"], Squares]
 
