@@ -92,7 +92,7 @@ MADE = {
 #: Classes that take text only as a path, a name of a built-in choice that a test below tries, or
 #: hold results of the user's own.
 OTHERS = {"Trainer", "SpikingNetwork", "Results", "AlignmentRecorder", "EligibilityTrace",
-          "PublishedPoints", "TripletChanges", "Study", "StudyTable", "ModelFit"}  # fmt: skip
+          "PublishedPoints", "TripletChanges", "Study", "StudyTable", "ModelFit", "RuleFit"}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
