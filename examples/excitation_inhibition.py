@@ -9,8 +9,8 @@ digits, and only its excitatory neurons are read.
 A tenth of the training recordings is held out; all settings were chosen by it. The test recordings are
 used once, at the end.
 
-    python examples/excitation_inhibition.py                   # e-prop, some minutes
-    python examples/excitation_inhibition.py --rule bptt       # longer
+    python examples/excitation_inhibition.py                   # e-prop, a minute
+    python examples/excitation_inhibition.py --rule bptt       # some minutes
     python examples/excitation_inhibition.py --quick           # two small epochs: only a test
 """
 
@@ -158,7 +158,6 @@ def make_trainer(net, rule, seed):
         optimizer=Adam(0.4, factors={"*readout*": 0.04}),
         loss=CrossEntropy(readout="mean"),
         schedule=Exponential(DECAY),
-        threads=1,
         seed=seed,
     )
 
@@ -178,23 +177,32 @@ def report(name, share, n):
 def draw(trainer, history, trials, path):
     """The picture."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    spikes, first, n_inputs = trainer.record(trials[:1]).spikes, 0, trials.n_channels
-    rows = {"input": trials[0], "E": spikes["E"][0], "I": spikes["I"][0]}
-    counts = {"input": n_inputs, **{layer.name: layer.n for layer in trainer.net.layers}}
-    for (name, trial), color in zip(rows.items(), ("0.6", COLORS[0], COLORS[1]), strict=True):
+    spikes, first = trainer.record(trials[:1]).spikes, 0
+    rows = {"input": (trials, "0.6"), "I": (spikes["I"], COLORS[1]), "E": (spikes["E"], COLORS[0])}
+    for name, (rasters, color) in rows.items():
         analysis.plot_raster(
-            trial.times, trial.units + first, ax=axes[0], color=color, markersize=2, label=name
+            rasters[0].times,
+            rasters[0].units + first,
+            ax=axes[0],
+            color=color,
+            markersize=2,
+            label=name,
         )
-        first += counts[name]
-    axes[0].set(title=f'a "{trials.class_names[trials.labels[0]]}"', ylabel="channel, neuron")
-    axes[0].legend(loc="upper right", fontsize=7)
-    for k, (name, activity) in enumerate(analysis.network_activity(trainer.net, trials).items()):
-        label = f"{name}, mean {np.mean(activity.rates / Hz):.1f} Hz"
-        axes[1].hist(activity.rates / Hz, 20, color=COLORS[k], alpha=0.6, label=label)
-        print(
-            f"{label}, at most {np.max(activity.rates / Hz):.1f} Hz, {activity.silent:.0%} silent"
-        )
-    axes[1].set(xlabel="firing rate (Hz)", ylabel="neurons", title="mean of all recordings")
+        first += rasters.n_channels
+    axes[0].set(
+        title=f'a spoken "{trials.class_names[trials.labels[0]]}"', ylabel="channel, neuron"
+    )
+    axes[0].legend(loc="upper right", fontsize=7, markerscale=3)
+    activities = analysis.network_activity(trainer.net, trials)
+    bins = np.linspace(0, max(np.max(each.rates / Hz) for each in activities.values()), 21)
+    for k, (name, activity) in enumerate(activities.items()):
+        rates = activity.rates / Hz
+        label = f"{name}, mean {rates.mean():.1f} Hz"
+        axes[1].hist(rates, bins, color=COLORS[k], alpha=0.6, label=label)
+        print(f"{label}, at most {rates.max():.1f} Hz, {activity.silent:.0%} silent")
+    axes[1].set(
+        xlabel="firing rate (Hz)", ylabel="neurons", title="neurons, in all test recordings"
+    )
     axes[1].legend(fontsize=7)
     analysis.plot_learning_curve(history, ax=axes[2])
     figure.savefig(path, dpi=120)
