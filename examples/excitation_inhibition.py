@@ -47,8 +47,9 @@ RULES = {"eprop": EProp(feedback="symmetric"), "bptt": BPTT()}
 #: Height of the pseudo-derivative. To e-prop with Adam it does not matter. Backpropagation multiplies by it
 #: at each spike on its way, and learns worse with 0.3 as the network becomes active.
 GAMMA = {"eprop": 0.3, "bptt": 0.03}
-#: Epochs, and the factor of the learning rate from one to the next.
-EPOCHS, DECAY = 14, 0.87
+EPOCHS = {"eprop": 14, "bptt": 11}
+#: Factor of the learning rate from one epoch to the next.
+DECAY = 0.87
 #: Share of the channels that an excitatory neuron hears.
 AUDIBLE = 0.15
 
@@ -217,9 +218,10 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
     parser.add_argument("--rule", choices=tuple(RULES), default="eprop")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--epochs", type=int, help="14, with BPTT 11")
     parser.add_argument("--neurons", type=int, default=120, help="those that excite")
     options = parser.parse_args()
+    options.epochs = options.epochs or EPOCHS[options.rule]
     options.output.mkdir(parents=True, exist_ok=True)
     train, test = data.spoken_digits(n_bands=35, n_thresholds=4, trim=0.7)
     if options.quick:
