@@ -32,6 +32,7 @@ PICTURES = {
     ),
     "bellec_2020_pattern_generation": ("pattern_generation.png", "--iterations 300"),
     "delayed_match": ("delayed_match.png", "--seeds 1 --updates 100"),
+    "excitation_inhibition": ("excitation_inhibition_eprop.png", ""),
     "fang_2021_plif": ("fang_2021_plif.png", "--seeds 1 --epochs 4"),
     "learned_time_constants": (
         "learned_time_constants.png",
