@@ -398,6 +398,8 @@ def _delays(
         elif np.shape(delay) == size:
             delay = delay[order]
     steps = np.asarray(delay / net.dt, dtype=float)
+    if not projection.synaptic and steps.ndim == 2:
+        steps = steps[:, 0]
     if steps.ndim and steps.shape != size:
         raise ValueError(
             message(
@@ -405,7 +407,8 @@ def _delays(
                 projection.where,
                 f"There are {shape[0]} presynaptic and {shape[1]} postsynaptic neurons"
                 + (f", and {size[0]} synapses." if projection.synaptic else "."),
-                f"Pass one time, or an array {size} or {shape}.",
+                f"Pass one time, or an array {size} or {shape}"
+                + (f"; {(shape[0], 1)} are delays of axons." if projection.synaptic else "."),
             )
         )
     if not real_valued:
