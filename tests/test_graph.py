@@ -646,15 +646,24 @@ def test_delays_of_synapses_arrive_as_in_brian2():
 
 
 def test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2():
-    """Nothing but sums, whose last digit tells the order."""
+    """Nothing but sums, whose last digit tells the order; also where all delays are zero, or no synapse is."""
     adder = NeuronModel(equations="v : 1", threshold="v > 1e9", reset="", inputs="v")
     net = SpikingNetwork.from_graph(
         {"A": Population(adder, 30)},
-        [Projection("input", "A", connectivity=0.5, delay=Uniform(0 * ms, 9 * ms))],
+        [
+            Projection("input", "A", connectivity=0.5, delay=Uniform(0 * ms, 9 * ms)),
+            Projection(
+                "input", "A", name="at_once", connectivity=([3, 7], [1, 2]), delay=[0, 0] * ms
+            ),
+            Projection(
+                "input", "A", name="none", connectivity="j < 0", delay=Uniform(0 * ms, 9 * ms)
+            ),
+        ],
         Readout(2),
         input=Input(20),
         seed=5,
     )
+    assert "0 synapses" in repr(net)
     data = trials(1, rate=0.4, n=20)
     result = Engine(net, dtype="float64", threads=1).simulate(data, record=(("A", "v"),))
     simulation = net.brian2(data, record=["v"])

@@ -690,6 +690,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (GRAPH + "::test_fixed_projections_stay_and_the_rest_learns",),
     ),
     Mutant(
+        "graph: synapses without delays are found by their neurons",
+        "neurosnn/engine/layout.py",
+        "return connection.synaptic or learned or",
+        "return learned or",
+        (GRAPH + "::test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2",),
+    ),
+    Mutant(
         "graph: a graded synapse has a delay in Brian2",
         "neurosnn/network/simulation.py",
         "if same and code else None",
