@@ -646,7 +646,7 @@ def test_delays_of_synapses_arrive_as_in_brian2():
 
 
 def test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2():
-    """Nothing but sums, whose last digit tells the order; also where all delays are zero, or no synapse is."""
+    """Nothing but sums, whose last digit tells the order; with delays that are all zero, and none."""
     adder = NeuronModel(equations="v : 1", threshold="v > 1e9", reset="", inputs="v")
     net = SpikingNetwork.from_graph(
         {"A": Population(adder, 30)},

@@ -697,6 +697,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (GRAPH + "::test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2",),
     ),
     Mutant(
+        "graph: projections arrive in Brian2 by their names",
+        "neurosnn/network/simulation.py",
+        "synapses.pre.order = order",
+        "synapses.pre.order = -1",
+        (GRAPH + "::test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2",),
+    ),
+    Mutant(
         "graph: a graded synapse has a delay in Brian2",
         "neurosnn/network/simulation.py",
         "if same and code else None",

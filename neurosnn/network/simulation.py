@@ -407,6 +407,8 @@ def _synapses(
             dt=dt,
             dtype=dtype,
         )
+        if code:
+            synapses.pre.order = order  # that of Synapses is not that of its pathway
         synapses.connect(i=i, j=j)
         if rule is not None:
             set_values(rule, synapses, {"i": i})
