@@ -697,6 +697,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (GRAPH + "::test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2",),
     ),
     Mutant(
+        "statements: True gets two minus signs",
+        "neurosnn/core/statements.py",
+        "not iskeyword(name) and",
+        "",
+        ("test_thresholds.py::test_a_copy_of_a_state_stays_as_it_was",),
+    ),
+    Mutant(
         "graph: projections arrive in Brian2 by their names",
         "neurosnn/network/simulation.py",
         "synapses.pre.order = order",
