@@ -337,10 +337,8 @@ def _as_projection(entry: dict, arrays: dict[str, np.ndarray], dt: Quantity) -> 
     fields["delay"] = from_plain(fields["delay"])
     if fields.pop("sparse"):
         fields["connectivity"] = (arrays[f"{name}.pre"], arrays[f"{name}.post"])
-        if np.ndim(fields["delay"]):
-            fields["delay"] = fields["delay"][
-                :, None
-            ]  # of axons: beside arrays, (n,) are of synapses
+        if np.ndim(fields["delay"]):  # of axons: beside arrays, (n,) are those of synapses
+            fields["delay"] = fields["delay"][:, None]
     if "synapse" in fields:
         fields["synapse"] = PlasticityRule.from_dict(fields["synapse"])
     if fields.pop("synaptic"):
