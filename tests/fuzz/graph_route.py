@@ -236,7 +236,7 @@ def _moves_as_well(case: GraphCase, expected: Run, first: dict[int, tuple[int, s
 
 
 def _gradient(engine: Engine, net: SpikingNetwork) -> str:
-    """What is wrong with the gradient; those of the weights to the readout are exact."""
+    """What is wrong with the gradient: a number that is not finite."""
     trials = trials_of(float(net.dt) * 1e3)
     n_steps = int(np.max(trials.n_steps(net.dt)))
     targets = np.sin(np.arange(n_steps)[:, None] * [0.1, 0.17, 0.24]) * np.ones((len(trials), 1, 1))
