@@ -1,4 +1,4 @@
-"""Twenty random models on every route; tools/fuzz_models.py runs thousands and shrinks what differs."""
+"""Random models and graphs on every route; tools/fuzz_models.py runs thousands and shrinks what differs."""
 
 import pytest
 from fuzz import search
@@ -13,6 +13,7 @@ SEED = 14
         ("engine", 8),
         ("factored", 6),
         ("eventprop", 6),
+        ("graph", 6),
         pytest.param("torch", 6, marks=pytest.mark.torch),
     ],
 )

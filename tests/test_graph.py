@@ -352,7 +352,7 @@ def test_weights_can_be_given_in_the_unit_of_the_target():
 
 
 def test_fixed_projections_stay_and_the_rest_learns(tmp_path):
-    net = excitatory_inhibitory(learn=())
+    net = excitatory_inhibitory(learn=(), delays=(np.arange(N_E) % 4, 1))
     before = {name: c.w.copy() for name, c in net.connections.items()}
     trainer = Trainer(net, EventProp(), optimizer=Adam(0.01), weight_bounds=(-0.1, 0.1), threads=1)
     trainer.fit(trials(8), epochs=2, batch_size=4, checkpoint=tmp_path / "c.npz")
@@ -646,15 +646,24 @@ def test_delays_of_synapses_arrive_as_in_brian2():
 
 
 def test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2():
-    """Nothing but sums, whose last digit tells the order."""
+    """Nothing but sums, whose last digit tells the order; with delays that are all zero, and none."""
     adder = NeuronModel(equations="v : 1", threshold="v > 1e9", reset="", inputs="v")
     net = SpikingNetwork.from_graph(
         {"A": Population(adder, 30)},
-        [Projection("input", "A", connectivity=0.5, delay=Uniform(0 * ms, 9 * ms))],
+        [
+            Projection("input", "A", connectivity=0.5, delay=Uniform(0 * ms, 9 * ms)),
+            Projection(
+                "input", "A", name="at_once", connectivity=([3, 7], [1, 2]), delay=[0, 0] * ms
+            ),
+            Projection(
+                "input", "A", name="none", connectivity="j < 0", delay=Uniform(0 * ms, 9 * ms)
+            ),
+        ],
         Readout(2),
         input=Input(20),
         seed=5,
     )
+    assert "0 synapses" in repr(net)
     data = trials(1, rate=0.4, n=20)
     result = Engine(net, dtype="float64", threads=1).simulate(data, record=(("A", "v"),))
     simulation = net.brian2(data, record=["v"])
@@ -687,7 +696,10 @@ def test_listed_synapses_have_listed_delays():
     order = list(zip(connection.pre, connection.post, connection.delay, strict=True))
     assert order == [(0, 1, 2), (1, 0, 3), (2, 1, 1)]
     assert net.max_delay == 3
-    with pytest.raises(ValueError, match=r"delay has shape \(2,\)"):
+    axons = np.array([[1], [2], [3], [0], [0], [0]])
+    of_axons = drawn(connectivity=([2, 0, 1], [1, 1, 0]), delay=axons * ms)[1]
+    np.testing.assert_array_equal(of_axons.delay, axons[:, 0])
+    with pytest.raises(ValueError, match=r"delay has shape \(2,\).* \(6, 1\) are delays of axons"):
         drawn(connectivity=([2, 0, 1], [1, 1, 0]), delay=[1, 2] * ms)
     with pytest.raises(ValueError, match="multiple of dt"):
         drawn(delay=np.full((6, 8), 0.4) * ms)

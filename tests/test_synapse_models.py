@@ -243,12 +243,17 @@ def test_gradients_are_those_of_differences_through_the_states(rule):
 def test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew():
     """The neurons have variables that are called as those of the synapses are."""
     neuron = NeuronModel(
-        equations="dv/dt = (-v - u)/(20*ms) + s_tot*(20*mV - v)/ms : volt\ndu/dt = -u/(50*ms) : volt\n"
-        "U : volt\ns_tot : 1",
+        equations="dv/dt = (-v - u)/(20*ms) + s_tot*(20*mV - v)/ms - r_tot/ms : volt\n"
+        "du/dt = -u/(50*ms) : volt\nU : volt\ns_tot : 1\nr_tot : volt",
         threshold="v > 10*mV",
         reset="v = 0*mV; u += 2*mV",
-        inputs=("v", "s_tot"),
+        inputs=("v", "s_tot", "r_tot"),
         method="euler",
+    )
+    graded = PlasticityRule(
+        name="graded",
+        equations="w : volt\nr_tot_post = w*tanh(v_pre/(10*mV)) : volt (summed)",
+        requires_pre={"v": 1 * mV},
     )
     tm = equations.TsodyksMarkram(U=0.4, tau_d=40 * ms, tau_f=30 * ms, unit="volt")
     net = SpikingNetwork.from_graph(
@@ -257,6 +262,7 @@ def test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew():
             Projection("input", "E", input="v", synapse=tm, weight_scale=40 * mV, weight_mean=0.6),
             Projection("E", "E", delay=2 * ms, synapse=GATED_IN_VOLT, weight_scale=10 * mV),
             Projection("E", "E", name="slow", delay=1 * ms, synapse=NMDA, weight=0.02),
+            Projection("E", "E", name="graded", synapse=graded, weight=0.05 * mV),
         ],
         Readout(2),
         input=Input(N_IN),

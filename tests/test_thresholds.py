@@ -169,6 +169,7 @@ def test_a_copy_of_a_state_stays_as_it_was(part):
     Network(group).run(defaultclock.dt, namespace={})
     np.testing.assert_array_equal([group.v, group.u, group.w], [[2, 4], [3, 5], [13, 15]])
     assert copying_code("c = d; d = a > 1", {"d"}) == "c = d\nd = a > 1"
+    assert copying_code("c = True; c = a > 1") == "c = True\nc = a > 1"
     model = dataclasses.replace(model, initial={"v": 3}, inputs=("v",))
     net = SpikingNetwork(Input(1), Layer(model, 2, name="copies"), Readout(1), dt=1 * ms)
     record = [("copies", name) for name in "vuw"]

@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--state", type=Path, help="file of this run, made or continued")
     parser.add_argument(
         "--routes",
-        default="engine,factored,eventprop",
+        default="engine,factored,eventprop,graph",
         help="names of fuzz.routes.ROUTES; one named twice comes twice as often",
     )
     parser.add_argument("--without", default="", help="features of fuzz.grammar.FEATURES")

@@ -48,6 +48,9 @@ EQUILIBRIUM = "test_equilibrium_engine.py::test_engine_equals_brian2"
 EPOCH = "test_eprop_training.py::test_an_epoch_in_one_simulation_equals_steps_of_the_trainer"
 
 STATES = "test_synapse_models.py::test_gradients_are_those_of_differences_through_the_states"
+MANY_TRIALS = "test_synapse_models.py::" + (
+    "test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew"
+)
 SCRIPT = "test_synapse_models.py::test_a_script_with_short_term_plasticity_keeps_its_spikes"
 
 SURROGATE = "neurosnn/rules/surrogate/"
@@ -679,6 +682,41 @@ MUTANTS: tuple[Mutant, ...] = (
         "            delay = delay[order]\n",
         "            delay = delay[::1]\n",
         (GRAPH + "::test_listed_synapses_have_listed_delays",),
+    ),
+    Mutant(
+        "graph: delays of axons in a file are those of synapses",
+        "neurosnn/network/storage.py",
+        'fields["delay"] = fields["delay"][:, None]',
+        'fields["delay"] = fields["delay"][arrays[f"{name}.pre"]][::-1]',
+        (GRAPH + "::test_fixed_projections_stay_and_the_rest_learns",),
+    ),
+    Mutant(
+        "graph: synapses without delays are found by their neurons",
+        "neurosnn/engine/layout.py",
+        "return connection.synaptic or learned or",
+        "return learned or",
+        (GRAPH + "::test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2",),
+    ),
+    Mutant(
+        "statements: True gets two minus signs",
+        "neurosnn/core/statements.py",
+        "not iskeyword(name) and",
+        "",
+        ("test_thresholds.py::test_a_copy_of_a_state_stays_as_it_was",),
+    ),
+    Mutant(
+        "graph: projections arrive in Brian2 by their names",
+        "neurosnn/network/simulation.py",
+        "synapses.pre.order = order",
+        "synapses.pre.order = -1",
+        (GRAPH + "::test_weights_with_delays_of_synapses_are_added_in_the_order_of_brian2",),
+    ),
+    Mutant(
+        "graph: a graded synapse has a delay in Brian2",
+        "neurosnn/network/simulation.py",
+        "if same and code else None",
+        "if same else None",
+        (MANY_TRIALS,),
     ),
     Mutant(
         "graph: the delays of synapses learn from their group",

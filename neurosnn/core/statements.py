@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from keyword import iskeyword
 from typing import NamedTuple
 
 from brian2.parsing.statements import parse_statement
@@ -83,12 +84,13 @@ def copying_code(code: str, truths: Container[str] = ()) -> str:
     """As `plain_code`; ``a = b`` stays a copy for Brian2's numpy target, too, as it is in C++.
 
     There it binds both names to one array, and what changes one of them later changes the other. Two minus
-    signs make another array of the same bits. `truths` are names of truth values, which have no sign.
+    signs make another array of the same bits. `truths` are names of truth values: they and True have no sign.
     """
     parts = split_statements(code)
     for k, part in enumerate(parts):
         name = part.expression.strip("() ")
-        copies = part.operation == "=" and name.isidentifier() and name not in truths
+        names = name.isidentifier() and not iskeyword(name) and name not in truths
+        copies = part.operation == "=" and names
         if copies and {other.variable for other in parts[k + 1 :]} & {name, part.variable}:
             parts[k] = part._replace(expression=f"-(-{name})")
     return "\n".join(map(str, parts))

@@ -172,8 +172,12 @@ def initial_values(model: Any, parameters: dict, n: int) -> dict[str, np.ndarray
 
 
 def delayed(connection: Any) -> bool:
-    """Whether spikes go through a queue; a learned delay may be zero only for now."""
-    return connection.learned_delay is not None or bool(connection.delay.any())
+    """Whether spikes go through a queue: it turns neurons into the groups of delays of their synapses.
+
+    A learned delay may be zero only for now.
+    """
+    learned = connection.learned_delay is not None
+    return connection.synaptic or learned or bool(connection.delay.any())
 
 
 def aligned(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

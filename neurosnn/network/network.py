@@ -373,7 +373,7 @@ class SpikingNetwork:
     @property
     def max_delay(self) -> int:
         """Longest delay in steps."""
-        return max(int(connection.delay.max()) for connection in self.connections.values())
+        return max(int(connection.delay.max(initial=0)) for connection in self.connections.values())
 
     def steps(self, duration: Quantity) -> int:
         """Number of steps in a time, rounded up (a thousandth of a step is forgiven)."""

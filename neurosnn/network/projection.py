@@ -44,10 +44,11 @@ class Projection:
         The variable of the target that a spike adds to, one of the model's ``inputs``. If None the
         first one; with two, the second one for presynaptic neurons of negative `sign`.
     delay : Quantity (second) or Uniform, optional
-        One delay; an axonal delay for each presynaptic neuron, (n_pre,); or a delay for each synapse:
-        (n_pre, n_post), one for each synapse of the arrays in `connectivity`, or ``study.Uniform(low,
-        high)``, from which one is drawn for each synapse and rounded to the network's dt. Given times
-        are multiples of dt, or any if they are learned. Spikes to the readout arrive at once.
+        One delay; an axonal delay for each presynaptic neuron, (n_pre,), or (n_pre, 1) beside arrays in
+        `connectivity`; or a delay for each synapse: (n_pre, n_post), one for each synapse of those
+        arrays, or ``study.Uniform(low, high)``, from which one is drawn for each synapse and rounded to
+        the network's dt. Given times are multiples of dt, or any if they are learned. Spikes to the
+        readout arrive at once.
     connectivity : float, str or (pre, post), optional
         Which synapses exist: a probability, drawn once from the network's seed; a condition as
         Brian2's ``connect`` takes it, with i, j, N_pre, N_post, rand() and the parameters of the two
@@ -227,8 +228,10 @@ class Projection:
     def synaptic(self) -> bool:
         """Whether each synapse has a delay of its own."""
         listed = isinstance(self.connectivity, tuple | list)
-        drawn = isinstance(self.delay, Distribution)
-        return drawn or np.ndim(self.delay) == 2 or (listed and np.ndim(self.delay) == 1)
+        if isinstance(self.delay, Distribution):
+            return True
+        shape = np.shape(self.delay)
+        return shape[1] != 1 if len(shape) == 2 else listed and len(shape) == 1
 
     @property
     def delayed(self) -> bool:

@@ -398,7 +398,8 @@ def _synapses(
             target,
             equations,
             on_pre=code,
-            delay=int(connection.delay[0]) * net.dt if same else None,
+            # a sum over the synapses alone has no pathway that could have a delay
+            delay=int(connection.delay[0]) * net.dt if same and code else None,
             order=order,
             namespace={} if rule is None else {key: rule.constants[key] for key in rule.external},
             method="euler" if rule is None else rule.method,
@@ -406,6 +407,8 @@ def _synapses(
             dt=dt,
             dtype=dtype,
         )
+        if code:
+            synapses.pre.order = order  # that of Synapses is not that of its pathway
         synapses.connect(i=i, j=j)
         if rule is not None:
             set_values(rule, synapses, {"i": i})

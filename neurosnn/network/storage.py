@@ -123,12 +123,13 @@ def _projection(net: SpikingNetwork, projection: Projection) -> dict:
     """A projection without what its arrays say: which synapses there are, and their weights."""
     connection = net.connections[projection.name]
     sign = None if projection.sign is None else np.asarray(projection.sign).tolist()
+    delay = 0 * second if connection.synaptic else projection.delay
     return {
         "name": projection.name,
         "source": projection.source,
         "target": projection.target,
         "input": projection.input,
-        "delay": to_plain(0 * second if connection.synaptic else projection.delay),
+        "delay": to_plain(delay.ravel() if np.ndim(delay) else delay),
         "synaptic": connection.synaptic,
         "sign": sign,
         "autapses": bool(projection.autapses),
@@ -333,9 +334,11 @@ def _as_projection(entry: dict, arrays: dict[str, np.ndarray], dt: Quantity) -> 
     """A projection with the synapses of the file; its weights are overwritten."""
     fields = dict(entry)
     name = fields["name"]
+    fields["delay"] = from_plain(fields["delay"])
     if fields.pop("sparse"):
         fields["connectivity"] = (arrays[f"{name}.pre"], arrays[f"{name}.post"])
-    fields["delay"] = from_plain(fields["delay"])
+        if np.ndim(fields["delay"]):  # of axons: beside arrays, (n,) are those of synapses
+            fields["delay"] = fields["delay"][:, None]
     if "synapse" in fields:
         fields["synapse"] = PlasticityRule.from_dict(fields["synapse"])
     if fields.pop("synaptic"):

@@ -398,6 +398,8 @@ def _delays(
         elif np.shape(delay) == size:
             delay = delay[order]
     steps = np.asarray(delay / net.dt, dtype=float)
+    if not projection.synaptic and steps.ndim == 2:
+        steps = steps[:, 0]
     if steps.ndim and steps.shape != size:
         raise ValueError(
             message(
@@ -405,7 +407,8 @@ def _delays(
                 projection.where,
                 f"There are {shape[0]} presynaptic and {shape[1]} postsynaptic neurons"
                 + (f", and {size[0]} synapses." if projection.synaptic else "."),
-                f"Pass one time, or an array {size} or {shape}.",
+                f"Pass one time, or an array {size} or {shape}"
+                + (f"; {(shape[0], 1)} are delays of axons." if projection.synaptic else "."),
             )
         )
     if not real_valued:
@@ -591,7 +594,7 @@ def table(net: SpikingNetwork) -> str:
         + (" + bias" if net.readout.bias else ""),
     ]
     for c in net.connections.values():
-        delays = sorted({float(d) * dt for d in (c.delay.min(), c.delay.max())})
+        delays = sorted({float(d) * dt for d in _shortest_and_longest(c)})
         rows.append(
             f"  {c.name + '.w':<12} {c.n_synapses:>9,} synapses  {c.source} -> {c.target}"
             + (f", {' to '.join(f'{d:g}' for d in delays)} ms" if delays[-1] else "")
@@ -600,6 +603,12 @@ def table(net: SpikingNetwork) -> str:
             + ("" if c.dimensions is DIMENSIONLESS else f", in {unit_name(c.dimensions)}")
         )
     return "\n".join(rows)
+
+
+def _shortest_and_longest(connection: Connection) -> tuple[int, int]:
+    """Delays in steps; zero of a connection without synapses."""
+    delay = connection.delay
+    return (int(delay.min()), int(delay.max())) if delay.size else (0, 0)
 
 
 def network_html(net: SpikingNetwork) -> str:
@@ -615,7 +624,7 @@ def network_html(net: SpikingNetwork) -> str:
     dt = float(net.dt / msecond)
     rows = []
     for c in net.connections.values():
-        low, high = float(c.delay.min()) * dt, float(c.delay.max()) * dt
+        low, high = (float(d) * dt for d in _shortest_and_longest(c))
         delay = f"{low:g} ms" if low == high else f"{low:g} to {high:g} ms"
         kind = "" if c.synapse is None else c.synapse.name
         rows.append((f"{c.name}.w", f"{c.source} to {c.target}", f"{c.n_synapses:,}", delay, kind))

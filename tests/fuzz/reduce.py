@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from brian2.utils.stringtools import get_identifiers
 
 from fuzz.cases import Case
+from fuzz.graphs import GraphCase
 
 __all__ = ["reductions", "together"]
 
@@ -16,8 +17,10 @@ __all__ = ["reductions", "together"]
 def reductions(case: Case) -> dict[str, Case]:
     """Cases with one thing less, by what it is; some of them make no sense, and Brian2 says so."""
     found: dict[str, Case] = {}
-    for key, simpler in _simpler(case):
-        simpler = _without_unused(simpler)
+    graph = isinstance(case, GraphCase)
+    for key, simpler in _simpler_graph(case) if graph else _simpler(case):
+        if not graph:
+            simpler = _without_unused(simpler)
         if repr(simpler) not in {repr(case), *map(repr, found.values())}:
             found[key] = simpler
     return found
@@ -109,6 +112,43 @@ def _simpler(case: Case) -> Iterator[tuple[str, Case]]:
             short = re.match(r"\([\d.*a-zA-Z]+\)", right)
             if short:
                 yield change("short threshold", threshold=f"{left} {sign} {short.group()}")
+
+
+def _simpler_graph(case: GraphCase) -> Iterator[tuple[str, GraphCase]]:
+    """Without a population or a projection, with one that is simpler, with a simpler neuron."""
+
+    def change(key: str, **fields) -> tuple[str, GraphCase]:
+        return key, dataclasses.replace(case, **fields)
+
+    for k in range(len(case.populations) if len(case.populations) > 1 else 0):
+        kept = [link for link in case.links if k not in (link.source, link.target)]
+        moved = tuple(
+            dataclasses.replace(
+                link, source=link.source - (link.source > k), target=link.target - (link.target > k)
+            )
+            for link in kept
+        )
+        others = case.populations[:k] + case.populations[k + 1 :]
+        yield change(f"without population {k}", populations=others, links=moved)
+    for k, link in enumerate(case.links):
+        before, after = case.links[:k], case.links[k + 1 :]
+        yield change(f"without link {k}", links=before + after)
+        for field, simple in (
+            ("connectivity", 1.0),
+            ("delay", "one"),
+            ("longest", 0),
+            ("sign", None),
+            ("weights_given", True),
+            ("learn", ("w",)),
+            ("autapses", False),
+            ("synapse", None),
+        ):
+            simpler = dataclasses.replace(link, **{field: simple})
+            yield change(f"{field} of link {k}", links=(*before, simpler, *after))
+    for k, neuron in enumerate(case.populations):
+        for key, simpler in reductions(neuron).items():
+            others = (*case.populations[:k], simpler, *case.populations[k + 1 :])
+            yield change(f"{key} in {k}", populations=others)
 
 
 def _defined(line: str) -> str:

@@ -20,6 +20,7 @@ from export_cases import QUICK
 
 from fuzz.cases import DRIVE, N_IN, N_OUT, Case, N, input_trial, scale_of
 from fuzz.flows import eventprop
+from fuzz.graph_route import graph
 from fuzz.ties import NUDGES, nudged
 from fuzz.verdicts import Verdict, made, on_usable, quick_compiler
 from neurosnn import (
@@ -419,4 +420,5 @@ ROUTES = {
     "eventprop": eventprop,
     "torch": torch,
     "exported": exported,
+    "graph": graph,
 }

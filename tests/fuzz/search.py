@@ -13,6 +13,7 @@ from fuzz import routes
 from fuzz.cases import Case
 from fuzz.flows import flows
 from fuzz.grammar import cases
+from fuzz.graph_grammar import graphs
 from fuzz.reduce import reductions, together
 from fuzz.verdicts import Verdict
 
@@ -44,6 +45,8 @@ def strategy(route: str, without: Iterable[str], dt: float):
     """The cases that a route is made for."""
     if route == "eventprop":
         return flows(without=without)
+    if route == "graph":
+        return graphs(without=without, dt=dt)
     if route == "torch":
         without = [*without, "sparse"]  # the oracle has full matrices
     return cases(without=without, gradient=route in ("factored", "torch"), dt=dt)
