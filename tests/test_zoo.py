@@ -60,7 +60,7 @@ def test_the_engine_spikes_as_stock_brian2(stock):
 
 
 def test_the_factored_form_of_eprop_is_the_online_one(stock):
-    found = verdicts("factored", FACTORED, stock)
+    found = verdicts("factored", table.measured(FACTORED, "eprop"), stock)
     assert others(found) == {}
 
 
@@ -98,13 +98,13 @@ def test_eventprop_is_the_difference_of_spike_times():
 
 @pytest.mark.standalone
 def test_an_exported_program_spikes_as_stock_brian2(stock):
-    found = verdicts("exported", EXPORTED, stock)
+    found = verdicts("exported", table.measured(EXPORTED, "export"), stock)
     assert others(found) == {}
 
 
-@pytest.mark.parametrize("name", table.MEASURED_WINDOWS)
+@pytest.mark.parametrize("name", table.measured(NEURONS, "window"))
 def test_window_of_eprop(name):
-    """Finite, not zero, and held as the table says; zoo/windows.py measures those of all neurons."""
+    """Finite, not zero, and held as the table says."""
     measured, words = windows.window(NEURONS[name]), table.reason(name, "window")
     assert words in measured if words else measured == table.WINDOWS[name]
 

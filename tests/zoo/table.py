@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+
 from zoo import adaptive, conductance, integrate_and_fire
 from zoo.published import PublishedNeuron
 
@@ -9,13 +12,13 @@ __all__ = [
     "EXPORTED",
     "FACTORED",
     "FLOWS",
-    "MEASURED_WINDOWS",
     "NEURONS",
     "NOISY",
     "REFUSED",
     "ROUTES",
     "TORCH",
     "WINDOWS",
+    "measured",
     "page",
     "reason",
 ]
@@ -43,9 +46,33 @@ REFUSED = {
 }
 #: Whose draws stock Brian2 does not have here; tests/test_noise.py hands it those of such a model.
 NOISY = ("brunel_hakim",)
-#: What takes long, and for whom equality is measured nevertheless. The map of Rulkov is chaotic: an error in
-#: the last digit, which other programs make in a power, is as large as the attractor after 100 steps.
-FACTORED = ("stein", "theta", "alif", "rulkov")
+#: The map of Rulkov is chaotic: an error in the last digit, which other programs make in a power, is as large
+#: as the attractor after 100 steps.
+FACTORED = EXPORTED = tuple(name for name in NEURONS if name not in NOISY)
+#: Those whom the tests measure in each run, and not only with NEUROSNN_ZOO=all, because it takes long.
+EACH_RUN = {
+    "eprop": ("stein", "theta", "alif", "rulkov"),
+    "export": ("cuba", "izhikevich_2003", "diehl_cook", "traub_miles"),
+    "window": (
+        "song_abbott",
+        "brunel_hakim",
+        "theta",
+        "resonate_and_fire",
+        "diehl_cook",
+        "adex_regular_bursting",
+        "mihalas_niebur",
+        "rulkov",
+        "integrate_fire_or_burst",
+    ),
+}
+
+
+def measured(names: Iterable[str], route: str) -> list[str]:
+    """Those whom the tests measure in this run."""
+    everything = os.environ.get("NEUROSNN_ZOO") == "all"
+    return [name for name in names if everything or name in EACH_RUN[route]]
+
+
 TORCH = tuple(name for name in NEURONS if name not in ("brunel_hakim", "rulkov"))
 #: Spikes that an arrival causes at once are two events at one time, for which differences of spike times
 #: without a grid say nothing; tests/test_eventprop_delta.py has them.
@@ -54,8 +81,7 @@ FLOWS = tuple(
     for name in NEURONS
     if (name, "eventprop") not in REFUSED and name not in ("stein", "brunel", "alif")
 )
-#: How a neuron is held for an STDP window (zoo/windows.py), and those that the tests measure: a membrane of
-#: another name, constants of Brian2, a slow threshold, a clock, bursts, step code, noise.
+#: How a neuron is held for an STDP window (zoo/windows.py).
 CLAMPED = (
     "cuba",
     "integrate_fire_or_burst",
@@ -73,23 +99,11 @@ CLAMPED = (
     "thalamic_relay",
     "hindmarsh_rose",
 )
-MEASURED_WINDOWS = (
-    "song_abbott",
-    "brunel_hakim",
-    "theta",
-    "resonate_and_fire",
-    "diehl_cook",
-    "adex_regular_bursting",
-    "mihalas_niebur",
-    "rulkov",
-    "integrate_fire_or_burst",
-)
 WINDOWS = {
     name: "clamped" if name in CLAMPED else "at rest"
     for name in NEURONS
     if (name, "window") not in REFUSED
 }
-EXPORTED = ("cuba", "izhikevich_2003", "diehl_cook", "traub_miles")
 
 
 def reason(name: str, route: str) -> str:
@@ -103,17 +117,19 @@ def page() -> str:
         "# Published neurons",
         "",
         "Neurons of papers, written as scripts have them, read with `NeuronModel.from_group`, and run in all",
-        "ways. `equal` is measured by the tests: spikes of the engine and of exported programs are those of",
-        "stock Brian2; gradients of e-prop those of Brian2's online traces, of BPTT those of torch, of",
-        "EventProp those of differences of spike times without a time grid. `taken` is derived, but not",
-        "measured for this neuron. The column `window` says how the neuron is held for an STDP window of",
-        "e-prop: at rest, or with its membrane clamped, because it fires without input or more than once",
-        "when it is made to spike (`analysis.stdp_window(clamp=)`). All else is the reason of the refusal.",
+        "ways. `equal` is measured: spikes of the engine and of exported programs are those of stock",
+        "Brian2; gradients of e-prop those of Brian2's online traces, of BPTT those of torch, of EventProp",
+        "those of differences of spike times without a time grid. `taken` is derived, but not measured for",
+        "this neuron. The tests measure a part of the columns e-prop, window and export in each run, and all",
+        "of them with `NEUROSNN_ZOO=all pytest tests/test_zoo.py`. The column `window` says how a neuron is",
+        "held for an STDP window of e-prop: at rest, or with its membrane clamped, because it fires without",
+        "input or more than once when it is made to spike (`analysis.stdp_window(clamp=)`). All else is the",
+        "reason of the refusal.",
         "",
         "| neuron | numbers | " + " | ".join(ROUTES.values()) + " |",
         "|---" * (2 + len(ROUTES)) + "|",
     ]
-    measured = {
+    equal = {
         "engine": {*NEURONS} - {*NOISY},
         "eprop": FACTORED,
         "bptt": TORCH,
@@ -125,7 +141,7 @@ def page() -> str:
         for route in ROUTES:
             text = reason(name, route) or (WINDOWS[name] if route == "window" else "")
             if not text:
-                text = "equal" if name in measured[route] else "taken"
+                text = "equal" if name in equal[route] else "taken"
             cells.append(text)
         numbers = neuron.numbers or "of the paper"
         lines.append(f"| {neuron.reference} | {numbers} | " + " | ".join(cells) + " |")

@@ -1,8 +1,4 @@
-"""STDP windows of e-prop for the published neurons: how each is held, and whether it answers.
-
-Run as a script (in the folder tests: ``python -m zoo.windows``) it measures all of them, which takes a minute
-or two, and prints what is not as zoo/table.py says; the tests measure some of each kind.
-"""
+"""STDP windows of e-prop for the published neurons: how each is held, and whether it answers."""
 
 from __future__ import annotations
 
@@ -32,11 +28,3 @@ def window(neuron: PublishedNeuron) -> str:
         return f"dw = {dw}"
     clamped = any("is clamped" in str(warning.message) for warning in said)
     return "clamped" if clamped else "at rest"
-
-
-if __name__ == "__main__":
-    from zoo.table import NEURONS, WINDOWS, reason
-
-    for name, published in NEURONS.items():
-        measured, wanted = window(published), WINDOWS.get(name) or reason(name, "window")
-        print(f"{name:28}{wanted if wanted in measured else f'{measured}, not {wanted}'}")
