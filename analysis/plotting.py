@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.analysis.drawing import change_curve, current_axes, in_ms, line, plain, zero_lines
+from neurosnn.core.drawing import change_curve, current_axes, in_ms, line, plain, zero_lines
 from neurosnn.core.messages import did_you_mean, drawable, message
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from brian2.units.allunits import hertz
 from brian2.units.allunits import msecond as ms
 from brian2.units.fundamentalunits import get_dimensions
 
-from neurosnn.analysis.drawing import (
+from neurosnn.core.drawing import (
     COLORS,
     change_curve,
     current_axes,

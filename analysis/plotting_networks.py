@@ -9,8 +9,8 @@ import numpy as np
 from brian2.units.allunits import hertz
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
-from neurosnn.analysis.drawing import COLORS, GREY, current_axes, in_ms, line, plain, zero_lines
 from neurosnn.analysis.locality import COLUMNS, locality
+from neurosnn.core.drawing import COLORS, GREY, current_axes, in_ms, line, plain, zero_lines
 from neurosnn.core.messages import did_you_mean, message
 
 if TYPE_CHECKING:

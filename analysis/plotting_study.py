@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
-from neurosnn.analysis.drawing import COLORS, current_axes, plain
+from neurosnn.core.drawing import COLORS, current_axes, plain
 from neurosnn.core.messages import drawable
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.analysis.drawing import GREY, current_axes
 from neurosnn.analysis.plotting import plot_raster
+from neurosnn.core.drawing import GREY, current_axes
 from neurosnn.core.messages import drawable, message, shortened
 from neurosnn.core.values import check_whole
 

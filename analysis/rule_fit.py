@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
-from neurosnn.analysis.drawing import COLORS, current_axes, plain, zero_lines
 from neurosnn.analysis.published import PublishedPoints
-from neurosnn.core import html
+from neurosnn.core.drawing import COLORS, current_axes, plain, zero_lines
 from neurosnn.core.messages import drawable
 from neurosnn.model import PlasticityRule
-from neurosnn.training.fit_model.shown import parameter_lines, parameter_rows, parameter_table
+from neurosnn.training.fit_model.shown import FittedParameters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +21,7 @@ __all__ = ["RuleFit"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class RuleFit:
+class RuleFit(FittedParameters):
     """The result of :func:`fit_rule`.
 
     Parameters
@@ -65,36 +64,13 @@ class RuleFit:
     seed: int
 
     def __repr__(self) -> str:
-        return "\n".join([self._title(), *parameter_lines(self._rows())])
+        return "\n".join([self._title(), *self._lines()])
 
     def _repr_html_(self) -> str:
-        return html.block(
-            f"Fit of {self.rule.name}",
-            html.table(("parameter", "value", "95 % interval"), self._rows()),
-            html.paragraph(self._title()),
-        )
+        return self._html(f"Fit of {self.rule.name}", self._title())
 
     def _title(self) -> str:
         return f"Fit of {self.rule.name}: E = {self.error:.3g} ({self.error_before:.3g} before)"
-
-    def _rows(self) -> list[tuple[str, str, str]]:
-        return parameter_rows(self.parameters, self.intervals, self.undetermined)
-
-    def to_dataframe(self) -> Any:
-        """Parameters as a ``pandas.DataFrame``: value, ends of the interval, unit, whether determined.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            pandas is not installed.
-        """
-        return parameter_table(
-            self.parameters, self.intervals, self.undetermined, where="RuleFit.to_dataframe"
-        )
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw all measured changes with their standard errors, and those of the fitted rule.

@@ -212,7 +212,7 @@ def limits(accuracy):
 
 def draw(table, path):
     """Accuracy against locality, alignment, rate and energy, a colour and a marker a rule."""
-    from neurosnn.analysis.drawing import COLORS
+    from neurosnn.core.drawing import COLORS
 
     panels = (
         ("non-local signals at a synapse", {}, 1),

@@ -36,7 +36,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.training.schedules import Steps
 
 START, SHOWN, ANSWER = 50, 150, 150  # ms, at one step a ms

@@ -38,7 +38,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.equations import receptors
 from neurosnn.study import Uniform
 from neurosnn.training.schedules import Exponential

@@ -38,7 +38,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.training.schedules import Exponential
 
 RATE = {"rate_target": 15 * Hz, "rate_strength": 1e-5}

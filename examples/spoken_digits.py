@@ -49,7 +49,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.training.callbacks import LiftSilent
 from neurosnn.training.schedules import Exponential
 

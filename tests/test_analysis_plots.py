@@ -12,7 +12,7 @@ from brian2 import Hz, ms, mV, nS, second
 from matplotlib import colors, pyplot
 
 from neurosnn import EProp, EventProp, analysis, equations
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 
 
 @pytest.fixture(scope="module")
@@ -310,9 +310,9 @@ def test_bad_data_is_refused(draw, match):
         draw()
 
 
-@pytest.mark.parametrize("name", ["plotting", "drawing"])
+@pytest.mark.parametrize("name", ["analysis.plotting", "core.drawing"])
 def test_analysis_imports_matplotlib_only_when_it_draws(name):
-    path = Path(importlib.util.find_spec(f"neurosnn.analysis.{name}").origin)
+    path = Path(importlib.util.find_spec(f"neurosnn.{name}").origin)
     body = ast.parse(path.read_text(encoding="utf-8")).body
     names = [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert names

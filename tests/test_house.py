@@ -114,6 +114,8 @@ def watch(event, args):
 seen, before = [], state()
 sys.addaudithook(watch)
 import neurosnn
+slow = {{"scipy.optimize", "scipy.signal", "scipy.stats"}} & set(sys.modules)
+assert not slow, f"what few need takes half a second: {{slow}}"
 for name in {PUBLIC_PACKAGES!r}:
     __import__(name)
 assert not seen, seen

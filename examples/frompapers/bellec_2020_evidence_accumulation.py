@@ -41,7 +41,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.training.schedules import Steps
 
 CUE, PAUSE, DELAY, RECALL = 100, 50, 1050, 150  # ms, at one step a ms

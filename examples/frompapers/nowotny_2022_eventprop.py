@@ -54,7 +54,7 @@ from neurosnn import (
     equations,
     gamma_distributed,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.training.callbacks import LiftSilent
 from neurosnn.training.schedules import Exponential
 

@@ -33,7 +33,7 @@ from brian2 import ms
 from matplotlib import pyplot as plt
 
 from neurosnn import data
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.data.speech.decoding import Bigram
 from neurosnn.torch import (
     SequenceNetwork,

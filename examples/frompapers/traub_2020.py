@@ -42,7 +42,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.training.schedules import Steps
 
 NEURONS = {"LIF": equations.LIF, "STDP-LIF": equations.STDP_LIF}

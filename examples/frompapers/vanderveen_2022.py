@@ -46,7 +46,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.analysis.drawing import COLORS
+from neurosnn.core.drawing import COLORS
 from neurosnn.training.schedules import WarmUp
 
 # Test errors (%) of the paper on TIMIT, 61 phones, one run each; 800 neurons in all.

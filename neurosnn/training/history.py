@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosnn.core import html
+from neurosnn.core.drawing import current_axes
 from neurosnn.core.files import atomic_file
+from neurosnn.core.frames import import_pandas
 from neurosnn.core.messages import did_you_mean, drawable, message
 from neurosnn.core.texts import check_plain_text
 
@@ -127,17 +129,7 @@ class History:
         ImportError
             pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                message(
-                    "pandas is not installed.",
-                    "History.to_dataframe",
-                    "It is optional.",
-                    "pip install pandas, or use to_csv or to_dict.",
-                )
-            ) from error
+        pandas = import_pandas(where="History.to_dataframe", instead="to_csv or to_dict")
         return pandas.DataFrame({name: self[name] for name in self.columns})
 
     def to_csv(self, path: Any) -> None:
@@ -218,12 +210,10 @@ class History:
         KeyError
             There is no such column.
         """
-        from matplotlib import pyplot
-
         if quantity is None:
             quantity = "accuracy" if "accuracy" in self.columns else "loss"
         values = self[quantity]
-        ax = pyplot.gca() if ax is None else ax
+        ax = current_axes(ax)
         scale = 100 if quantity == "accuracy" else 1
         ax.plot(self["epoch"], scale * values, marker=".", label="training")
         if f"validation_{quantity}" in self.columns:

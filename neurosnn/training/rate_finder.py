@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from neurosnn.core.drawing import current_axes
 from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.training.progress import uninterrupted
@@ -63,9 +64,7 @@ class LearningRates(NamedTuple):
         Axes
             The Axes drawn in.
         """
-        from matplotlib import pyplot
-
-        ax = pyplot.gca() if ax is None else ax
+        ax = current_axes(ax)
         ax.plot(self.rate, self.loss, ".", color="0.75", label="batch")
         ax.plot(self.rate, self.smoothed, label="smoothed")
         ax.axvline(self.suggestion, color="black", linewidth=0.8, label="suggestion")

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
-from scipy.optimize import differential_evolution
 from scipy.special import expit
-from scipy.stats import qmc
 
 from neurosnn.core.arguments import explained
 from neurosnn.core.bars import bar_class, draws_bars
@@ -262,6 +260,8 @@ def _by_gradient(
     key: str,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Gauss-Newton from all starts; the error of those that were given up is infinite."""
+    from scipy.stats import qmc
+
     draws = qmc.LatinHypercube(len(free.names), seed=np.random.default_rng(seed)).random(starts)
     search = Search.begin(free.at(draws))
     key = hashlib.sha256(f"{key} {starts} {seed}".encode()).hexdigest()
@@ -330,6 +330,8 @@ def _by_evolution(
     evaluate: Callable[..., Squares], free: Free, starts: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Differential evolution between the bounds; each generation is one call."""
+    from scipy.optimize import differential_evolution
+
     simulations = 0
 
     def losses(fractions: np.ndarray) -> np.ndarray:

@@ -25,7 +25,6 @@ spike in its step. It is added.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import t as student
 
 __all__ = ["AT_BOUND", "VAGUE", "correlated_samples", "covariance", "half_widths", "within_a_stair"]
 
@@ -56,6 +55,8 @@ def half_widths(variance: np.ndarray, samples: float, *, level: float = 0.95) ->
     ndarray (P,)
         On the scale of the estimates.
     """
+    from scipy.stats import t as student
+
     freedom = max(samples - len(variance), 1.0)
     return np.asarray(student.ppf(0.5 + level / 2, freedom) * np.sqrt(variance))
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
-from scipy.signal import lfilter
 
 from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import Range, check_value, unit_name
@@ -204,6 +203,8 @@ class Recording:
         if self.spikes is not None and self.spikes.any():
             self.threshold_weight = THRESHOLD * float(np.sqrt(1 / self.spikes.sum()) / scale)
         if VanRossumLoss in terms:
+            from scipy.signal import lfilter
+
             part, distance = terms[VanRossumLoss]
             self.tau = float(distance.tau)
             decay = np.exp(-self.dt / self.tau)

@@ -11,13 +11,13 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 from brian2.units.stdunits import ms
 
-from neurosnn.core import html
+from neurosnn.core.drawing import COLORS, current_axes
 from neurosnn.core.files import UNREADABLE, Damaged, read_arrays, write_arrays
 from neurosnn.core.messages import drawable, message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import check_whole
 from neurosnn.model import NeuronModel
-from neurosnn.training.fit_model.shown import parameter_lines, parameter_rows, parameter_table
+from neurosnn.training.fit_model.shown import FittedParameters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["ModelFit"]
 
 FORMAT = "neurosnn model fit 1"
-MEASURED, FITTED = "0.6", "#0072B2"
+MEASURED, FITTED = "0.6", COLORS[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ModelFit:
+class ModelFit(FittedParameters):
     """The result of :func:`neurosnn.fit_model`.
 
     Parameters
@@ -83,34 +83,11 @@ class ModelFit:
     dt: Quantity
 
     def __repr__(self) -> str:
-        return "\n".join(
-            [f"Fit of {self.model.name}: loss {self.loss:.4g}", *parameter_lines(self._rows())]
-        )
+        return "\n".join([f"Fit of {self.model.name}: loss {self.loss:.4g}", *self._lines()])
 
     def _repr_html_(self) -> str:
-        return html.block(
-            f"Fit of {self.model.name}",
-            html.table(("parameter", "value", "95 % interval"), self._rows()),
-            html.paragraph(f"loss {self.loss:.4g}, {len(self.start_losses)} starts"),
-        )
-
-    def _rows(self) -> list[tuple[str, str, str]]:
-        return parameter_rows(self.parameters, self.intervals, self.undetermined)
-
-    def to_dataframe(self) -> Any:
-        """Parameters as a ``pandas.DataFrame``: value, ends of the interval, unit, whether determined.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        ImportError
-            pandas is not installed.
-        """
-        return parameter_table(
-            self.parameters, self.intervals, self.undetermined, where="ModelFit.to_dataframe"
+        return self._html(
+            f"Fit of {self.model.name}", f"loss {self.loss:.4g}, {len(self.start_losses)} starts"
         )
 
     def plot(self, *, trial: int = 0, ax: Axes | None = None) -> Axes:
@@ -143,10 +120,7 @@ class ModelFit:
                     f"Choose one up to {len(self.voltage) - 1}.",
                 )
             )
-        if ax is None:
-            from matplotlib import pyplot
-
-            ax = pyplot.gca()
+        ax = current_axes(ax)
         plain = get_dimensions(self.voltage) is DIMENSIONLESS
         unit = 1.0 if plain else Quantity(self.voltage[trial]).get_best_unit()
         time = np.arange(self.voltage.shape[1]) * float(self.dt / ms)

@@ -1,4 +1,4 @@
-"""How fitted parameters and their intervals are shown: lines of text, rows, a table."""
+"""How fitted parameters and their intervals are shown: lines of text, a table, a warning."""
 
 from __future__ import annotations
 
@@ -7,63 +7,78 @@ from typing import Any
 
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core import html
+from neurosnn.core.frames import import_pandas
 from neurosnn.core.messages import message, warn
 
-__all__ = ["parameter_lines", "parameter_rows", "parameter_table", "warn_undetermined"]
+__all__ = ["FittedParameters", "warn_undetermined"]
 
 
-def parameter_rows(
-    parameters: Mapping[str, Any], intervals: Mapping[str, Any], undetermined: tuple[str, ...]
-) -> list[tuple[str, str, str]]:
-    """Name, value and interval as text, all in the unit of the value."""
-    rows = []
-    for name, value in parameters.items():
-        unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
-        numbers = [float(x) / float(unit) for x in (value, *intervals[name])]
-        shown, low, high = (f"{number:.4g}" for number in numbers)
-        shown += f" {unit}" if isinstance(value, Quantity) else ""
-        mark = " not determined" if name in undetermined else ""
-        rows.append((name, shown, f"[{low}, {high}]{mark}"))
-    return rows
+class FittedParameters:
+    """What the results of all fits show: `parameters`, their `intervals`, and which are `undetermined`."""
 
+    parameters: Mapping[str, Any]
+    intervals: Mapping[str, Any]
+    undetermined: tuple[str, ...]
 
-def parameter_lines(rows: list[tuple[str, str, str]]) -> list[str]:
-    """The rows as lines of text."""
-    width = max(len(name) for name, _, _ in rows)
-    return [f"  {name:{width}} = {value}   {interval}" for name, value, interval in rows]
+    def _lines(self) -> list[str]:
+        """A line of text for each parameter."""
+        rows = self._rows()
+        width = max(len(name) for name, _, _ in rows)
+        return [f"  {name:{width}} = {value}   {interval}" for name, value, interval in rows]
 
+    def _html(self, title: str, text: str) -> str:
+        """A title, the table of the parameters, and a line of text."""
+        return html.block(
+            title,
+            html.table(("parameter", "value", "95 % interval"), self._rows()),
+            html.paragraph(text),
+        )
 
-def parameter_table(
-    parameters: Mapping[str, Any],
-    intervals: Mapping[str, Any],
-    undetermined: tuple[str, ...],
-    *,
-    where: str,
-) -> Any:
-    """A pandas.DataFrame: value, ends of the interval, unit, whether determined."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            message(
-                "pandas is not installed.",
-                where,
-                "It is optional.",
-                "pip install pandas, or use parameters and intervals.",
-            )
-        ) from error
-    rows = {}
-    for name, value in parameters.items():
-        unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
-        low, high = intervals[name]
-        rows[name] = {
-            "value": float(value) / float(unit),
-            "low": float(low) / float(unit),
-            "high": float(high) / float(unit),
-            "unit": str(unit) if isinstance(value, Quantity) else "",
-            "determined": name not in undetermined,
+    def _rows(self) -> list[tuple[str, str, str]]:
+        """Name, value and interval as text, all in the unit of the value."""
+        rows = []
+        for name, (value, low, high, unit) in self._numbers().items():
+            mark = " not determined" if name in self.undetermined else ""
+            shown = f"{value:.4g} {unit}" if unit else f"{value:.4g}"
+            rows.append((name, shown, f"[{low:.4g}, {high:.4g}]{mark}"))
+        return rows
+
+    def _numbers(self) -> dict[str, tuple[float, float, float, str]]:
+        """Value, ends of the interval, and the unit that suits the value."""
+        numbers = {}
+        for name, value in self.parameters.items():
+            unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
+            value, low, high = (float(x) / float(unit) for x in (value, *self.intervals[name]))
+            numbers[name] = (value, low, high, str(unit) if isinstance(unit, Quantity) else "")
+        return numbers
+
+    def to_dataframe(self) -> Any:
+        """Parameters as a ``pandas.DataFrame``: value, ends of the interval, unit, whether determined.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        pandas = import_pandas(
+            where=f"{type(self).__name__}.to_dataframe", instead="parameters and intervals"
+        )
+        rows = {
+            name: {
+                "value": value,
+                "low": low,
+                "high": high,
+                "unit": unit,
+                "determined": name not in self.undetermined,
+            }
+            for name, (value, low, high, unit) in self._numbers().items()
         }
-    return pandas.DataFrame.from_dict(rows, orient="index")
+        return pandas.DataFrame.from_dict(rows, orient="index")
 
 
 def warn_undetermined(
