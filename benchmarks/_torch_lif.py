@@ -1,4 +1,4 @@
-"""The CurrentLIF network of `eventprop.py` in PyTorch: dense surrogate BPTT, written to be fast.
+"""The CurrentLIF network of `eventprop.py` in PyTorch: surrogate BPTT, written to be fast.
 
 The time axis is unbound once, all input currents are one product before the loop, the outputs one
 after it, the surrogate is a `torch.autograd.Function` that keeps one array, and denormals are flushed.
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, embedding_bag
 
 
 class Spike(torch.autograd.Function):
@@ -42,9 +42,11 @@ class TorchLIF:
     dtype : torch.dtype
     rate : tuple of float
         Strength and target [Hz] of the firing-rate regularization.
+    events : bool
+        Input as lists of spikes (`embedding_bag`) instead of dense matrices.
     """
 
-    def __init__(self, net, raster, labels, *, dtype=torch.float32, rate=(0.0, 10.0)):
+    def __init__(self, net, raster, labels, *, dtype=torch.float32, rate=(0.0, 10.0), events=False):
         def decays(model):
             p = model.parameters
             slow, fast = math.exp(-net.dt / p["tau_m"]), math.exp(-net.dt / p["tau_s"])
@@ -59,7 +61,13 @@ class TorchLIF:
         self.n_steps, self.n_trials, _ = raster.shape
         self.n, self.dtype, self.rate = net.layers[0].n, dtype, rate
         self.seconds = self.n_steps * float(net.dt)
-        self.inputs = torch.tensor(raster, dtype=dtype).reshape(self.n_steps * self.n_trials, -1)
+        flat = torch.tensor(raster, dtype=dtype).reshape(self.n_steps * self.n_trials, -1)
+        self.events = events
+        if events:
+            row, self.channels = torch.nonzero(flat, as_tuple=True)
+            self.bags = torch.searchsorted(row, torch.arange(self.n_steps * self.n_trials))
+        else:
+            self.inputs = flat
         self.labels = torch.tensor(labels)
         slow, fast, _ = decays(net.readout.model)
         p = net.readout.model.parameters
@@ -75,7 +83,12 @@ class TorchLIF:
         """One update; `loss` and `spikes` are kept as attributes."""
         torch.set_flush_denormal(True)
         self.optimizer.zero_grad(set_to_none=True)
-        currents = (self.inputs @ self.weights["input.w"]).view(self.n_steps, self.n_trials, self.n)
+        w = self.weights["input.w"]
+        if self.events:
+            currents = embedding_bag(self.channels, w, self.bags, mode="sum")
+        else:
+            currents = self.inputs @ w
+        currents = currents.view(self.n_steps, self.n_trials, self.n)
         w = self.weights["recurrent.w"] * self.mask
         v = current = torch.zeros(self.n_trials, self.n, dtype=self.dtype)
         spikes = []

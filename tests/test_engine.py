@@ -72,6 +72,18 @@ def test_spikes_of_two_layers_equal_stock_brian2(name):
         np.testing.assert_allclose(result.output[k, : len(part)], part, rtol=1e-12, atol=1e-12)
 
 
+def test_spikes_of_more_than_64_neurons_equal_stock_brian2():
+    """The engine looks for the spikes of 64 neurons at once."""
+    net = network(equations.LIF(), n=150, layers=1)
+    trials = spike_trials(1, n_steps=60, rate=60)
+    (expected,) = brian_spikes(net, trials)[0].values()
+    (trial,) = Engine(net, dtype="float64").simulate(trials).spikes[net.layers[0].name]
+    ours = sorted((0, step, neuron) for step, neuron in zip(*trial, strict=True))
+    assert ours == expected
+    fired = {neuron // 32 for _, _, neuron in ours}
+    assert fired == set(range(5)), "some of the neurons are silent"
+
+
 def test_a_rest_of_three_steps_lasts_three_steps():
     """0.3 ms / 0.1 ms is 2.9999999999999996."""
     net = network(equations.STDP_LIF(t_ref=0.3 * ms), n=4, layers=1, dt=0.1 * ms)
@@ -135,11 +147,12 @@ def test_gradient_is_the_mean_over_the_trials():
 
 
 @pytest.mark.parametrize(
-    ("model", "rule", "larger"),
-    [(equations.ALIF(), EProp(), 1.0), (equations.CurrentLIF(), EventProp(), 4.0)],
+    ("model", "rule", "larger", "steps"),
+    # EventProp adds up full matrices in pieces of 1024 steps
+    [(equations.ALIF(), EProp(), 1.0, 150), (equations.CurrentLIF(), EventProp(), 4.0, 1100)],
 )
-def test_sparse_connections_give_the_same_gradient(monkeypatch, model, rule, larger):
-    net, trials = network(model, connectivity=0.25), spike_trials(3, n_steps=150, rate=60)
+def test_sparse_connections_give_the_same_gradient(monkeypatch, model, rule, larger, steps):
+    net, trials = network(model, connectivity=0.25), spike_trials(3, n_steps=steps, rate=60)
     for w in net.parameters.values():
         w *= larger
     sparse = Engine(net, rule, CrossEntropy(), dtype="float64").run(trials, gradient=True)
