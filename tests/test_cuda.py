@@ -369,7 +369,7 @@ def test_a_graphics_processor_gives_the_spikes_and_the_gradient_of_the_engine():
     equal(net, EventProp(), trials, "cuda", rtol=1e-9)
 
 
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_120"])
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100", "sm_120"])
 def test_kernels_compile_without_a_graphics_processor(architecture):
     pytest.importorskip("cuda.core", reason="the extra gpu is needed")
     from neurosnn.cuda.machines import _constants, compile_cubin

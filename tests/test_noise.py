@@ -314,6 +314,18 @@ def test_many_threads_of_a_block_draw_the_same_numbers():
         np.testing.assert_array_equal(theirs.gradient[name], gradient)
 
 
+def test_kernels_that_draw_numbers_compile_for_a_graphics_processor():
+    pytest.importorskip("cuda.core", reason="the extra gpu is needed")
+    from neurosnn.cuda.machines import _constants, compile_cubin
+
+    net = network(NEURON, 13, recurrent=True)
+    engine = CudaEngine(net, BPTT(), CrossEntropy(), device=Processor(threads=1))
+    sizes = {"0": 13, "1": net.readout.n, "INPUT": net.input.n}
+    text = _constants(sizes, 64, 32) + engine._source()
+    assert "draw_of" in text
+    assert compile_cubin(text, real="float", architecture="sm_90")[:4] == b"\x7fELF"
+
+
 def test_training_has_new_noise_in_each_update_and_evaluation_the_same():
     def trainer():
         net = network(NEURON, 6, n_in=12)
