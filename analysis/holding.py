@@ -231,6 +231,20 @@ class Settling:
             self.group.variables[name].set_value(values)
 
 
+def _check_one_neuron(model: NeuronModel) -> None:
+    """Refuse values that differ from neuron to neuron: it would not be known whose window it is."""
+    for name, value in (*model.parameters.items(), *model.initial.items()):
+        if np.ndim(value):
+            raise ValueError(
+                message(
+                    f"{name} has {len(value)} values, one for each neuron.",
+                    f"a pairing of {model.name}",
+                    "It is measured with one neuron.",
+                    "Read one of them: NeuronModel.from_group(group[:1]).",
+                )
+            )
+
+
 def hold(model: NeuronModel, background: float, dt, *, clamped: bool | None = None) -> Held:
     """What holds v at a fraction of the way from rest to threshold.
 
@@ -257,6 +271,7 @@ def hold(model: NeuronModel, background: float, dt, *, clamped: bool | None = No
             )
         )
     check_inputs(model, where="a pairing")
+    _check_one_neuron(model)
     check_dt(model, dt, where="a pairing")
     v, resting = voltage_of(model), Settling(model, 1)
     states, silent = resting.run(np.zeros(1))
