@@ -11,7 +11,7 @@ from brian2.units.fundamentalunits import get_dimensions
 from neurosnn.core.messages import message
 from neurosnn.core.values import unit_name, whole_steps
 from neurosnn.model import NeuronModel, PlasticityRule
-from neurosnn.model.neuron_checks import check_model
+from neurosnn.model.given_model import check_model
 from neurosnn.model.pathways import GROUP_NAMES
 from neurosnn.rules.base import as_rule
 from neurosnn.rules.eprop import EProp

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SUBEXPRESSION
-from brian2.groups.neurongroup import NeuronGroup
-from brian2.groups.subgroup import Subgroup
 from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.core.messages import described, did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import split_statements, without_comments
 from neurosnn.core.symbolic import expand, symbol, to_symbolic
 from neurosnn.core.values import Range, check_ranges, check_value, unit_name
@@ -31,7 +29,7 @@ from neurosnn.model.subexpression_reads import check_subexpression_reads
 if TYPE_CHECKING:
     from neurosnn.model.neuron import NeuronModel
 
-__all__ = ["check_dt", "check_inputs", "check_model", "check_parameters", "check_strings"]
+__all__ = ["check_dt", "check_inputs", "check_parameters", "check_strings"]
 
 NON_NEGATIVE_TIME = Range(0 * second, includes_low=True)
 
@@ -109,27 +107,6 @@ def check_parameters(model: NeuronModel) -> None:
                     did_you_mean(name, used),
                 )
             )
-
-
-def check_model(model: Any, *, where: str, name: str = "model") -> None:
-    """Refuse what is no model of a neuron."""
-    from neurosnn.model.neuron import NeuronModel
-
-    if isinstance(model, NeuronModel):
-        return
-    fix = "Pass for example equations.LIF()."
-    if callable(model) and hasattr(model, "__name__"):
-        fix = f"Did you mean {model.__name__}()?"
-    elif isinstance(model, NeuronGroup | Subgroup):
-        fix = "Write NeuronModel.from_group(group)."
-    raise TypeError(
-        message(
-            f"{name} must be a NeuronModel, got {described(model)}.",
-            where,
-            "It says what a neuron is.",
-            fix,
-        )
-    )
 
 
 def check_dt(model: NeuronModel, dt: Quantity, *, where: str) -> None:

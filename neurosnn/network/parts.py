@@ -15,7 +15,8 @@ from neurosnn.core.texts import check_identifier
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
-from neurosnn.model.neuron_checks import check_inputs, check_model
+from neurosnn.model.given_model import check_model
+from neurosnn.model.neuron_checks import check_inputs
 
 __all__ = ["Input", "Layer", "Population", "Readout"]
 

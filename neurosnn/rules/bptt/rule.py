@@ -11,7 +11,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.core.arguments import explained
 from neurosnn.core.values import check_rate_term
 from neurosnn.model import NeuronModel
-from neurosnn.model.neuron_checks import check_model
+from neurosnn.model.given_model import check_model
 from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
 from neurosnn.rules.bptt.adjoint import BPTTBackward
 from neurosnn.rules.bptt.equations import StepAdjoint, step_adjoint
