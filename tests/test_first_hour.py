@@ -319,6 +319,23 @@ def test_a_wrong_call_is_answered(name):
         assert dump not in text, text
 
 
+def test_an_input_that_never_decays_is_named(monkeypatch):
+    """As `I : amp` of Brian2's AdEx example, to which spikes would add for good."""
+    from neurosnn.analysis import holding
+
+    monkeypatch.setattr(holding, "MOST_SETTLING", 500)  # it would not settle in 80 000 steps either
+    model = NeuronModel(
+        equations="dv/dt = (I - v)/(20*ms) : 1\nI : 1",
+        threshold="v > 1",
+        reset="v = 0",
+        inputs=("I",),
+    )
+    with pytest.raises(ValueError, match=r"the input 'I' keeps for ever.*dI/dt = -I/tau_s"):
+        analysis.stdp_window(
+            equations.PairSTDP(), post=model, max_lag=5 * ms, step=5 * ms, background=0.6
+        )
+
+
 # -- what takes long --------------------------------------------------------------------------------
 
 
