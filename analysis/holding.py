@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from brian2.core.network import Network
 from brian2.core.operations import NetworkOperation
-from brian2.equations.equations import SUBEXPRESSION
+from brian2.equations.equations import PARAMETER, SUBEXPRESSION
 from brian2.monitors.spikemonitor import SpikeMonitor
 from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 
 from neurosnn.core.messages import message
+from neurosnn.core.statements import assigned
 from neurosnn.core.symbolic import (
     differentiate,
     evaluate,
@@ -231,6 +232,39 @@ class Settling:
             self.group.variables[name].set_value(values)
 
 
+def check_input_decays(model: NeuronModel, *, where: str) -> None:
+    """Where a pairing has failed: say so if the input keeps for ever what a spike adds to it."""
+    name = model.inputs[0]
+    if (
+        model.brian_equations[name].type == PARAMETER
+        and name not in assigned(model.step)
+        and name not in assigned(model.reset)
+    ):
+        raise ValueError(
+            message(
+                f"the input '{name}' keeps for ever what a spike adds to it.",
+                f"{where} of {model.name}",
+                "It has no dynamics, so that one spike is a current without an end.",
+                f"Let spikes add to a variable that decays, for example d{name}/dt = -{name}/tau_s, "
+                "and name it in inputs.",
+            )
+        )
+
+
+def _check_one_neuron(model: NeuronModel) -> None:
+    """Refuse values that differ from neuron to neuron: it would not be known whose window it is."""
+    for name, value in (*model.parameters.items(), *model.initial.items()):
+        if np.ndim(value):
+            raise ValueError(
+                message(
+                    f"{name} has {len(value)} values, one for each neuron.",
+                    f"a pairing of {model.name}",
+                    "It is measured with one neuron.",
+                    "Read one of them: NeuronModel.from_group(group[:1]).",
+                )
+            )
+
+
 def hold(model: NeuronModel, background: float, dt, *, clamped: bool | None = None) -> Held:
     """What holds v at a fraction of the way from rest to threshold.
 
@@ -257,6 +291,7 @@ def hold(model: NeuronModel, background: float, dt, *, clamped: bool | None = No
             )
         )
     check_inputs(model, where="a pairing")
+    _check_one_neuron(model)
     check_dt(model, dt, where="a pairing")
     v, resting = voltage_of(model), Settling(model, 1)
     states, silent = resting.run(np.zeros(1))
@@ -307,6 +342,7 @@ def hold(model: NeuronModel, background: float, dt, *, clamped: bool | None = No
         spread = np.linspace(drives[low], drives[high], len(drives) - 1)
         drives = np.sort(np.append(spread, guess))
         states, silent = settling.run(drives, target + direct * drives[-1])
+    check_input_decays(model, where="a pairing")
     raise ValueError(
         message(
             f"no constant input holds {v} at {background} of the way to threshold.",

@@ -11,6 +11,7 @@ from brian2.units.fundamentalunits import get_dimensions
 from neurosnn.core.messages import message
 from neurosnn.core.values import unit_name, whole_steps
 from neurosnn.model import NeuronModel, PlasticityRule
+from neurosnn.model.given_model import check_model
 from neurosnn.model.pathways import GROUP_NAMES
 from neurosnn.rules.base import as_rule
 from neurosnn.rules.eprop import EProp
@@ -44,8 +45,10 @@ def learner(rule, model: NeuronModel | None, learning_signal: float):
     ValueError
         If the rule needs a postsynaptic neuron or a third factor and has none.
     TypeError
-        If it is not a rule.
+        If it is not a rule, or the neuron no model.
     """
+    if model is not None:
+        check_model(model, where="analysis", name="post")
     if isinstance(rule, PlasticityRule):
         return PlasticityLearner(rule, model, learning_signal)
     rule = as_rule(rule, where="analysis")

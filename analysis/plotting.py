@@ -6,12 +6,15 @@ figure or changes its input. Plain numbers are taken in the unit that the axis s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosnn.core.drawing import change_curve, current_axes, in_ms, line, plain, zero_lines
-from neurosnn.core.messages import did_you_mean, drawable, message
+from neurosnn.core.messages import described, did_you_mean, drawable, message
+from neurosnn.model import PlasticityRule
+from neurosnn.rules.base import Rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +55,8 @@ def plot_stdp_window(
     ------
     ValueError
         If the lags are not times.
+    TypeError
+        If it is a rule, whose window has yet to be measured.
 
     Examples
     --------
@@ -59,6 +64,15 @@ def plot_stdp_window(
     >>> analysis.plot_stdp_window(([-10, 0, 10], [-0.1, 0.2, 0.1])).get_xlabel()
     't_post - t_pre (ms)'
     """
+    if isinstance(window, PlasticityRule | Rule):
+        raise TypeError(
+            message(
+                f"a rule is no window, got {described(window)}.",
+                "plot_stdp_window",
+                "It draws what has been measured.",
+                "Write plot_stdp_window(stdp_window(rule)).",
+            )
+        )
     lag, dw = window
     quantity = getattr(window, "quantity", "Δw")
     lag = in_ms(lag, "plot_stdp_window")
@@ -256,6 +270,8 @@ def plot_learning_curve(
     ------
     ValueError
         If there is no such column.
+    TypeError
+        If it is a trainer or anything else without columns.
 
     Examples
     --------
@@ -263,6 +279,15 @@ def plot_learning_curve(
     >>> analysis.plot_learning_curve({"loss": [2.3, 1.1]}).get_ylabel()
     'loss'
     """
+    if not (isinstance(history, Mapping) or hasattr(history, "columns")):
+        raise TypeError(
+            message(
+                f"history must be a History, got {described(history)}.",
+                "plot_learning_curve",
+                "It draws columns against the epoch.",
+                "Pass what fit returned, or trainer.history.",
+            )
+        )
     columns = set(getattr(history, "columns", None) or history)
     if quantity is None:
         quantity = "accuracy" if "accuracy" in columns else "loss"

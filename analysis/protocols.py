@@ -20,7 +20,7 @@ from brian2.synapses.synapses import Synapses
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
-from neurosnn.analysis.holding import drive, hold, run_until, voltage_of
+from neurosnn.analysis.holding import check_input_decays, drive, hold, run_until, voltage_of
 from neurosnn.analysis.learners import KICK_AFTER_STEP
 from neurosnn.core.messages import message, warn
 from neurosnn.core.units import si_unit
@@ -188,6 +188,8 @@ class Pairs:
                 break
             run_until(self.network, unchanged, MOST_STEPS, self.dt)
         if not done:
+            if self.model is not None and self.model.inputs:
+                check_input_decays(self.model, where="a pairing")
             raise ValueError(
                 message(
                     f"the weights still change {round(self.network.t_ / self.dt)} time steps after the "

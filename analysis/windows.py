@@ -300,6 +300,15 @@ def _steps(step, max_lag, delay, dt) -> tuple[int, int, int]:
             )
         )
     n_side = int(float(max_lag) / float(step) + 1e-6)
+    if n_side < 1:
+        raise ValueError(
+            message(
+                f"step = {step} is longer than max_lag = {max_lag}.",
+                "stdp_window",
+                "The window would have the lag 0 alone.",
+                "Choose a shorter step or a longer max_lag.",
+            )
+        )
     return (
         spacing,
         n_side,

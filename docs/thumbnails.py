@@ -1,7 +1,8 @@
 """Draw the pictures of those examples anew that the manual does not run itself, in docs/images/gallery.
 
-Most run for minutes with their own settings, so that these are shorter; the page of an example says which
-were used. The examples of neurosnn.torch need PyTorch.
+Most run for minutes with their own settings, so that these are shorter, by options or by other values of
+the constants at their top; the page of an example says which were used. The examples of neurosnn.torch need
+PyTorch.
 
     python docs/thumbnails.py                         # all: some minutes of a processor
     python docs/thumbnails.py traub_2020              # one
@@ -9,6 +10,7 @@ were used. The examples of neurosnn.torch need PyTorch.
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -28,10 +30,10 @@ PICTURES = {
     "06_fit_a_neuron": ("fit_a_neuron.png", ""),
     "bellec_2020_evidence_accumulation": (
         "evidence_accumulation_trial.png",
-        "--seeds 1 --iterations 100",
+        "SEEDS = [1]; UPDATES = 100",
     ),
-    "bellec_2020_pattern_generation": ("pattern_generation.png", "--iterations 300"),
-    "delayed_match": ("delayed_match.png", "--seeds 1 --updates 100"),
+    "bellec_2020_pattern_generation": ("pattern_generation.png", ""),
+    "delayed_match": ("delayed_match.png", "SEEDS = [1]; UPDATES = 100"),
     "excitation_inhibition": ("excitation_inhibition_eprop.png", ""),
     "fang_2021_plif": ("fang_2021_plif.png", "--seeds 1 --epochs 4"),
     "learned_time_constants": (
@@ -39,14 +41,14 @@ PICTURES = {
         "--seeds 1 --epochs 6 --neurons 64 --starts 2 20",
     ),
     "martin_2021_eqspike": ("martin_2021_window.png", "--seeds 1 --epochs 2"),
-    "meszaros_2025_delays": ("meszaros_2025_delays.png", "--seeds 1"),
+    "meszaros_2025_delays": ("meszaros_2025_delays.png", "SEEDS = [1]"),
     "nowotny_2022_eventprop": ("nowotny_2022_losses_digits.png", "--epochs 3"),
     "ponghiran_2022_recurrence": ("ponghiran_2022_digits.png", "--seeds 1 --epochs 3"),
     "spoken_digits": (
         "spoken_digits_eprop_official.png",
         "--seeds 1 2 --epochs 4 --neurons 64",
     ),
-    "traub_2020": ("traub_2020_windows.png", "--seeds 1"),
+    "traub_2020": ("traub_2020_windows.png", "SEEDS = [1]"),
     "vanderveen_2022": (
         "vanderveen_2022_digits.png",
         "--neurons ALIF 'STDP-ALIF 0' --layers 1 --seeds 1 --epochs 3",
@@ -58,19 +60,26 @@ PICTURES = {
 def draw(name: str) -> None:
     """Run one example and keep its picture, small."""
     picture, settings = PICTURES[name]
-    script = next(EXAMPLES.rglob(f"{name}.py"))
+    source = next(EXAMPLES.rglob(f"{name}.py")).read_text(encoding="utf-8")
+    options = shlex.split(settings) if settings.startswith("--") else []
+    for constant in [] if options else filter(None, settings.split("; ")):
+        source, found = re.subn(rf"(?m)^{constant.split()[0]} = .*$", constant, source)
+        if found != 1:
+            raise ValueError(f"{name} has {found} lines that begin with {constant.split()[0]!r}")
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [*shlex.split(settings), "--output", folder]
-        subprocess.run([sys.executable, "-P", str(script), *arguments], check=True)
-        keep(Path(folder) / picture, FOLDER / f"{name}.png")
+        script = Path(folder) / f"{name}.py"
+        script.write_text(source, encoding="utf-8")
+        subprocess.run([sys.executable, "-P", str(script), *options], check=True, cwd=folder)
+        keep(Path(folder) / "output" / picture, FOLDER / f"{name}.png")
 
 
 def keep(source: Path, target: Path) -> None:
-    """A picture in the size of the gallery, with few colours."""
+    """A picture in the size of the gallery, with few colours, those of its lines among them."""
     with Image.open(source) as image:
         small = image.convert("RGB")
         small.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
-        small.quantize(64).save(target, optimize=True)
+        few = small.quantize(64, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+        few.save(target, optimize=True)
 
 
 if __name__ == "__main__":

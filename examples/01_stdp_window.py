@@ -14,8 +14,11 @@ from brian2 import Hz, ms
 from matplotlib import pyplot as plt
 
 from neurosnn import EProp, analysis, equations
+from neurosnn.core.drawing import mark_quick_runs
 
 quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
 output = Path("output")
 output.mkdir(exist_ok=True)
 lags = {"max_lag": 20 * ms, "step": 5 * ms} if quick else {"max_lag": 50 * ms, "step": 1 * ms}

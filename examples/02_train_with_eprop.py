@@ -27,8 +27,11 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.core.drawing import mark_quick_runs
 
 quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
 output = Path("output")
 output.mkdir(exist_ok=True)
 

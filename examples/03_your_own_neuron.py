@@ -28,9 +28,12 @@ from neurosnn import (
     analysis,
     data,
 )
+from neurosnn.core.drawing import mark_quick_runs
 from neurosnn.training.schedules import Exponential
 
 quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
 output = Path("output")
 output.mkdir(exist_ok=True)
 

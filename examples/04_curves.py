@@ -15,8 +15,11 @@ from brian2 import Hz, ms, second
 from matplotlib import pyplot as plt
 
 from neurosnn import analysis, equations
+from neurosnn.core.drawing import mark_quick_runs
 
 quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
 output = Path("output")
 output.mkdir(exist_ok=True)
 n = 3 if quick else 60

@@ -33,6 +33,7 @@ from matplotlib import pyplot as plt
 
 from neurosnn import BPTT, EProp, EventProp, Trainer, analysis, equations
 from neurosnn.analysis.energy import LOIHI, count_events, count_network_events, energy
+from neurosnn.core.drawing import mark_quick_runs
 from neurosnn.study import Study
 
 RATE = {"rate_target": 15 * Hz, "rate_strength": 1e-5}
@@ -297,6 +298,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
     if options.quick:
         sizes = {"n": [24], "epochs": [1], "every": [28]}

@@ -3,10 +3,11 @@
 Two trials of 0.3 s are recorded in stock Brian2 from the neuron of Brette & Gerstner (2005), with noise of
 0.5 mV on the voltage. Then its parameters are forgotten, and found again between wide bounds.
 
-    python examples/06_fit_a_neuron.py             # a few seconds
+    python examples/06_fit_a_neuron.py             # a few seconds; writes output/fit_a_neuron.png
+    python examples/06_fit_a_neuron.py --quick     # a shorter recording and fewer starts
 """
 
-import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,22 @@ from matplotlib import pyplot as plt
 from scipy.signal import lfilter
 
 from neurosnn import NeuronModel, VanRossumLoss, VoltageLoss, fit_model
+from neurosnn.core.drawing import mark_quick_runs
+
+quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
+output = Path("output")
+output.mkdir(exist_ok=True)
 
 DT = 0.1 * ms
+N_STEPS = 1500 if quick else 3000
+STARTS = 8 if quick else 16
+
+# %%
+# The neuron
+# ----------
+
 ADEX = NeuronModel(
     name="AdEx",
     equations="""
@@ -43,6 +58,30 @@ ADEX = NeuronModel(
     initial={"v": "E_L"},
     reference="Brette & Gerstner, J. Neurophysiol. 94:3637 (2005)",
 )
+
+# %%
+# The recording
+# -------------
+# A current that changes within 10 ms, around a mean that makes the neuron fire. Each trial is a neuron of
+# a stock NeuronGroup; the noise is that of the electrode.
+
+white = np.random.default_rng(0).standard_normal((2, N_STEPS))
+slow = lfilter([1], [1, -0.99], white, axis=1)
+current = (800 + 200 * slow / slow.std()) * pA
+
+neurons = ADEX.group(len(current), dt=DT)
+neurons.namespace["injected"] = TimedArray(current.T, dt=DT)
+neurons.run_regularly("I = injected(t, i)", dt=DT, when="start")
+monitor, spikes = StateMonitor(neurons, "v", record=True), SpikeMonitor(neurons)
+Network(neurons, monitor, spikes).run(N_STEPS * DT)
+voltage = monitor.v + np.random.default_rng(1).normal(0, 0.5, monitor.v.shape) * mV
+print(f"recorded {spikes.num_spikes} spikes")
+
+# %%
+# The fit
+# -------
+# Five parameters are free between bounds; the others keep their values.
+
 FREE = {
     "g_L": (10 * nS, 100 * nS),
     "E_L": (-90 * mV, -50 * mV),
@@ -50,58 +89,26 @@ FREE = {
     "b": (1 * pA, 500 * pA),
     "tau_w": (10 * ms, 500 * ms),
 }
+fit = fit_model(
+    ADEX,
+    current=current,
+    voltage=voltage,
+    spikes=list(spikes.spike_trains().values()),
+    dt=DT,
+    free=FREE,
+    loss=VoltageLoss() + 0.1 * VanRossumLoss(tau=4 * ms),
+    starts=STARTS,
+    seed=1,
+)
+print(fit)
+for name in FREE:
+    print(f"{name} was {ADEX.parameters[name]}")
+print(f"coincidence of spikes within 2 ms: {fit.coincidence(2 * ms):.2f}")
 
+# %%
+# Recorded and fitted voltages
+# ----------------------------
 
-def injected_current(n_trials, n_steps):
-    """Noise that changes within 10 ms, around a mean that makes the neuron fire."""
-    white = np.random.default_rng(0).standard_normal((n_trials, n_steps))
-    slow = lfilter([1], [1, -0.99], white, axis=1)
-    return (800 + 200 * slow / slow.std()) * pA
-
-
-def record(model, current):
-    """Voltages (n_trials, n_steps) with noise, and spike times, of stock Brian2."""
-    neurons = model.group(len(current), dt=DT)  # a trial is a neuron
-    neurons.namespace["injected"] = TimedArray(current.T, dt=DT)
-    neurons.run_regularly("I = injected(t, i)", dt=DT, when="start")
-    monitor, spikes = StateMonitor(neurons, "v", record=True), SpikeMonitor(neurons)
-    Network(neurons, monitor, spikes).run(current.shape[1] * DT)
-    noise = np.random.default_rng(1).normal(0, 0.5, monitor.v.shape) * mV
-    return monitor.v + noise, list(spikes.spike_trains().values())
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a shorter recording and fewer starts")
-    parser.add_argument("--output", type=Path, default=Path("out"), help="folder of the picture")
-    options = parser.parse_args()
-
-    current = injected_current(2, 1500 if options.quick else 3000)
-    voltage, spikes = record(ADEX, current)
-    print(f"recorded {sum(map(len, spikes))} spikes")
-
-    fit = fit_model(
-        ADEX,
-        current=current,
-        voltage=voltage,
-        spikes=spikes,
-        dt=DT,
-        free=FREE,
-        loss=VoltageLoss() + 0.1 * VanRossumLoss(tau=4 * ms),
-        starts=8 if options.quick else 16,
-        seed=1,
-    )
-    print(fit)
-    for name in FREE:
-        print(f"{name} was {ADEX.parameters[name]}")
-    print(f"coincidence of spikes within 2 ms: {fit.coincidence(2 * ms):.2f}")
-
-    figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
-    fit.plot(ax=ax)
-    options.output.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output / "fit_a_neuron.png", dpi=150)
-    print(f"picture in {options.output / 'fit_a_neuron.png'}")
-
-
-if __name__ == "__main__":
-    main()
+figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
+fit.plot(ax=ax)
+figure.savefig(output / "fit_a_neuron.png", dpi=120)

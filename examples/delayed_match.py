@@ -15,8 +15,7 @@ than any trained on.
     python examples/delayed_match.py --quick     # a few seconds
 """
 
-import argparse
-import time
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +35,32 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.schedules import Steps
 
+quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
+output = Path("output")
+output.mkdir(exist_ok=True)
+
+SEEDS = [1] if quick else [1, 2, 3]
+UPDATES = 20 if quick else 600  # most updates of a network
+BATCH, N_TEST = (16, 64) if quick else (64, 512)
 START, SHOWN, ANSWER = 50, 150, 150  # ms, at one step a ms
 DELAYS = (200, 1000)  # shortest and longest delay trained on
 GROUP = 20  # neurons each that signal A, B and "answer now"
 RATE = 0.06  # probability of a spike in a step where a group is active: 60 Hz
 BACKGROUND = 0.005  # and where it is not: 5 Hz
 
+# %%
+# The task
+# --------
+# Trials have one length: where the delay is shorter, the first stimulus comes later.
+
 
 def match_trials(n, seed, delays=DELAYS):
-    """Trials of random stimuli and delays, of one length: the first stimulus comes later if need be."""
+    """Trials of random stimuli and delays."""
     rng = np.random.default_rng(seed)
     first, second = rng.integers(0, 2, (2, n))
     delay = rng.integers(delays[0], delays[1] + 1, n)
@@ -72,6 +85,11 @@ def match_trials(n, seed, delays=DELAYS):
     )
 
 
+# %%
+# The networks
+# ------------
+
+
 def make_trainer(n_adaptive, seed, n=100):
     """100 neurons of which the last `n_adaptive` adapt, and their trainer."""
     beta = np.zeros(n)
@@ -94,15 +112,21 @@ def make_trainer(n_adaptive, seed, n=100):
     )
 
 
-def train(trainer, seed, *, updates, batch, delays, title):
+# %%
+# Training
+# --------
+# A loop of one's own: every batch has new trials, and every 20 updates the validation trials decide.
+
+
+def train(trainer, seed, title):
     """Update until the validation error is below 3 %; returns (update, error %) of each check."""
-    validation = match_trials(512, [seed, 0], delays)
+    validation = match_trials(512, [seed, 0])
     curve = []
-    bar = tqdm(range(1, updates + 1), desc=title, mininterval=1, leave=False)
+    bar = tqdm(range(1, UPDATES + 1), desc=title, mininterval=1, leave=False)
     for k in bar:
         trainer.epoch = k
-        trainer.step(match_trials(batch, [seed, k], delays))
-        if k % 20 == 0 or k == updates:
+        trainer.step(match_trials(BATCH, [seed, k]))
+        if k % 20 == 0 or k == UPDATES:
             error = 100 * (1 - trainer.evaluate(validation)["accuracy"])
             curve.append((k, error))
             bar.set_postfix(error=f"{error:.1f} %")
@@ -112,47 +136,29 @@ def train(trainer, seed, *, updates, batch, delays, title):
     return np.array(curve)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few updates: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--updates", type=int, default=600, help="most updates of a network")
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    seeds, updates, settings, n_test = options.seeds, options.updates, {"batch": 64}, 512
-    if options.quick:
-        seeds, updates, settings, n_test = seeds[:1], 20, {"batch": 16}, 64
-    tested = [(d, d) for d in (200, 600, 1000, 1500)]
+# %%
+# Both networks, at delays of several lengths
+# -------------------------------------------
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    delays = "  ".join(f"{d} ms" for d, _ in tested)
-    print(f"neurons             seed  updates  error (%) at delays of {delays}, seconds")
-    for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, COLORS[0]), ("100 LIF", 0, COLORS[1])):
-        for seed in seeds:
-            begin = time.perf_counter()
-            trainer = make_trainer(n_adaptive, seed)
-            curve = train(
-                trainer, seed, updates=updates, delays=DELAYS, title=f"{name}, {seed}", **settings
-            )
-            seconds = time.perf_counter() - begin
-            errors = [
-                100 * (1 - trainer.evaluate(match_trials(n_test, [seed, d, 1], (d, d)))["accuracy"])
-                for d, _ in tested
-            ]
-            row = "  ".join(f"{error:5.1f}" for error in errors)
-            print(f"{name:18s}  {seed:4d}  {trainer.updates:7d}  {row}  {seconds:7.1f}", flush=True)
-            label = name if seed == seeds[0] else None
-            axes[0].plot(*curve.T, color=color, marker=".", label=label)
-            axes[1].plot([d for d, _ in tested], errors, color=color, marker="o", label=label)
-    axes[0].set(xlabel="updates", ylabel="validation error (%)", ylim=(0, 60))
-    axes[1].axvspan(*DELAYS, color="0.93", zorder=0, label="trained on")
-    axes[1].set(xlabel="delay (ms)", ylabel="error on new trials (%)", ylim=(0, 60))
-    for ax in axes:
-        ax.legend()
-    figure.savefig(options.output / "delayed_match.png", dpi=120)
-    print(f"picture: {options.output / 'delayed_match.png'}")
-
-
-if __name__ == "__main__":
-    main()
+tested = (200, 600, 1000, 1500)  # ms
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+print(f"neurons             seed  updates  error (%) at delays of {tested} ms")
+for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, COLORS[0]), ("100 LIF", 0, COLORS[1])):
+    for seed in SEEDS:
+        trainer = make_trainer(n_adaptive, seed)
+        curve = train(trainer, seed, f"{name}, {seed}")
+        errors = []
+        for delay in tested:
+            new = match_trials(N_TEST, [seed, delay, 1], (delay, delay))
+            errors.append(100 * (1 - trainer.evaluate(new)["accuracy"]))
+        row = "  ".join(f"{error:5.1f}" for error in errors)
+        print(f"{name:18s}  {seed:4d}  {trainer.updates:7d}  {row}", flush=True)
+        label = name if seed == SEEDS[0] else None
+        axes[0].plot(*curve.T, color=color, marker=".", label=label)
+        axes[1].plot(tested, errors, color=color, marker="o", label=label)
+axes[0].set(xlabel="updates", ylabel="validation error (%)", ylim=(0, 60))
+axes[1].axvspan(*DELAYS, color="0.93", zorder=0, label="trained on")
+axes[1].set(xlabel="delay (ms)", ylabel="error on new trials (%)", ylim=(0, 60))
+for ax in axes:
+    ax.legend()
+figure.savefig(output / "delayed_match.png", dpi=120)

@@ -31,6 +31,7 @@ from neurosnn import (
     export,
     read_results,
 )
+from neurosnn.core.drawing import mark_quick_runs
 from neurosnn.engine import Engine
 
 TIMES = {}
@@ -113,6 +114,8 @@ def main():
     )
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of all results")
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     output, quick = options.output, options.quick
     output.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()

@@ -38,7 +38,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.equations import receptors
 from neurosnn.study import Uniform
 from neurosnn.training.schedules import Exponential
@@ -221,6 +221,8 @@ def main():
     parser.add_argument("--epochs", type=int, help="14, with BPTT 11")
     parser.add_argument("--neurons", type=int, default=120, help="those that excite")
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.epochs = options.epochs or EPOCHS[options.rule]
     options.output.mkdir(parents=True, exist_ok=True)
     train, test = data.spoken_digits(n_bands=35, n_thresholds=4, trim=0.7)

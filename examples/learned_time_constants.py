@@ -38,7 +38,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.schedules import Exponential
 
 RATE = {"rate_target": 15 * Hz, "rate_strength": 1e-5}
@@ -121,6 +121,8 @@ def main():
     parser.add_argument("--neurons", type=int, default=128)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
     recordings = data.spoken_digits(n_bands=35, n_thresholds=4, trim=0.7)[0]
     if options.quick:

@@ -49,7 +49,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.callbacks import LiftSilent
 from neurosnn.training.schedules import Exponential
 
@@ -181,6 +181,8 @@ def main():
     parser.add_argument("--neurons", type=int, default=256)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
     recipe = (UNKNOWN if "speakers" in options.split else KNOWN)[options.rule]
     if options.quick:

@@ -25,9 +25,12 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.core.drawing import mark_quick_runs
 from neurosnn.training.callbacks import Callback
 
 quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
 output = Path("output")
 output.mkdir(exist_ok=True)
 

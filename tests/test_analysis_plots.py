@@ -12,7 +12,7 @@ from brian2 import Hz, ms, mV, nS, second
 from matplotlib import colors, pyplot
 
 from neurosnn import EProp, EventProp, analysis, equations
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 
 
 @pytest.fixture(scope="module")
@@ -344,3 +344,11 @@ def test_study_is_drawn_as_means_with_intervals():
     ax = analysis.plot_study(units, "y", by="tau", ax=pyplot.figure().gca())
     assert ax.get_xlabel() == "tau (ms)"
     assert ax.containers[0].lines[0].get_xdata() == pytest.approx([10, 20])
+
+
+def test_figures_of_quick_runs_say_so():
+    with pyplot.rc_context():
+        mark_quick_runs()
+        texts = [text.get_text() for text in pyplot.figure().texts]
+    assert texts == ["quick run: only a test"]
+    assert not pyplot.figure().texts

@@ -17,6 +17,7 @@ from export_cases import small
 from neurosnn import SpikingNetwork, data, equations
 from neurosnn.cli import doctor, recipes
 from neurosnn.cli import main as cli
+from neurosnn.core.optional import PACKAGES
 from neurosnn.engine import cache_folder
 
 TINY = """
@@ -302,7 +303,7 @@ def test_doctor_names_what_is_missing(command, monkeypatch, tmp_path):
     assert code == 1
     for words in (
         *("missing  C++ compiler", "apt install g++", "missing  make", "cannot be written"),
-        *("set NEUROSNN_CACHE", "install the CUDA toolkit", *doctor.PACKAGES),
+        *("set NEUROSNN_CACHE", "install the CUDA toolkit", *PACKAGES),
     ):
         assert words in out
 

@@ -144,7 +144,9 @@ def test_every_example_of_the_gallery_has_a_picture(project_root):
     }
     drawn = {name for name in names if re.search(run, name)}
     assert set(module.thumbnails.PICTURES) == set(names) - drawn
-    for name, (picture, _) in module.thumbnails.PICTURES.items():
+    for name, (picture, settings) in module.thumbnails.PICTURES.items():
+        for constant in [] if settings.startswith("--") else filter(None, settings.split("; ")):
+            assert names[name].count(f"\n{constant.split()[0]} = ") == 1, (name, constant)
         content = (project_root / "docs" / "images" / "gallery" / f"{name}.png").read_bytes()
         assert 2000 < len(content) < 100_000, name
         assert picture.endswith(".png")

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from brian2 import Hz, ms, mV
+from brian2 import Equations, Hz, NeuronGroup, ms, mV
 
 from neurosnn import (
     BPTT,
@@ -160,7 +160,41 @@ WRONG = {
         lambda: NeuronModel(**{**MODEL, "threshold": "v > v_hreshold"}),
         "'v_th' is not used in any string",
     ),
+    "a parameter as argument": (
+        lambda: NeuronModel(equations="dv/dt = -v/tau_m : 1", tau_m=20 * ms),
+        r"no argument 'tau_m'.*parameters=\{",
+    ),
+    "Brian2's namespace": (
+        lambda: NeuronModel(equations="dv/dt = -v/tau_m : 1", namespace={"tau_m": 20 * ms}),
+        r"no argument 'namespace'.*parameters=\{",
+    ),
+    "Brian2's Equations": (
+        lambda: NeuronModel(equations=Equations("dv/dt = -v/(20*ms) : 1")),
+        r"must be text, got Equations.*str\(equations\)",
+    ),
+    "a group as model": (
+        lambda: Layer(NeuronGroup(2, "v : 1"), 3),
+        r"got a NeuronGroup.*NeuronModel.from_group\(group\)",
+    ),
+    "a group as network": (
+        lambda: SpikingNetwork.from_brian2(NeuronGroup(2, "v : 1"), readout=Readout(2)),
+        r"is a NeuronGroup, not a network.*Pass Network",
+    ),
+    "the equations of a function": (
+        lambda: EProp().equations(equations.LIF),
+        r"got the function LIF.*Did you mean LIF\(\)",
+    ),
+    "names of classes as a size": (
+        lambda: Readout(["left", "right"]),
+        r"a list of 2 \(str\).*n=2",
+    ),
     # data
+    "no time step": (
+        lambda: data.SpikeTrials.from_dense(np.zeros((2, 3, 4))),
+        r"SpikeTrials.from_dense: 'dt' is missing.*from_dense\(array, 1\*ms, labels\)",
+    ),
+    "a split without seed": (lambda: TRIALS.split(0.25), r"'seed' is missing.*seed=0\)"),
+    "a split in percent": (lambda: TRIALS.split(75, 25), r"one number: trials.split\(0.25, seed=0"),
     "arrays to fit": (
         lambda: trainer().fit(np.zeros((50, 100, 4)), np.zeros(50), epochs=1),
         r"an array of shape \(50,\).*Labels belong to the trials",
@@ -221,7 +255,35 @@ WRONG = {
     ),
     "a setting of a rule": (lambda: EProp(feedbck="random"), "mean 'feedback'"),
     "a value of a rule": (lambda: EProp(feedback="symetric"), "got 'symetric'"),
+    "a device": (lambda: trainer(device="cuda"), r"no argument 'device'.*backend=\"cuda\""),
+    "arrays to predict": (
+        lambda: trainer().predict(np.zeros((6, 20, 4))),
+        r"Trainer.predict: an array of shape \(6, 20, 4\).*from_dense",
+    ),
+    "a confusion of nothing": (lambda: trainer().confusion(), r"trainer.confusion\(test\)"),
     # results
+    "a neuron by its name": (
+        lambda: analysis.stdp_window(EProp(), post="LIF"),
+        r"post must be a NeuronModel, got 'LIF'.*equations.LIF\(\)",
+    ),
+    "a population with many values": (
+        lambda: analysis.stdp_window(
+            EProp(), post=NeuronModel(**MODEL, inputs=("v",), initial={"v": [1, 2] * mV})
+        ),
+        r"v has 2 values.*from_group\(group\[:1\]\)",
+    ),
+    "one lag": (
+        lambda: analysis.stdp_window(equations.PairSTDP(), max_lag=5 * ms, step=10 * ms),
+        "step = 10. ms is longer than max_lag = 5. ms.*shorter step",
+    ),
+    "a rule to draw": (
+        lambda: analysis.plot_stdp_window(equations.PairSTDP()),
+        r"got a PlasticityRule.*plot_stdp_window\(stdp_window\(rule\)\)",
+    ),
+    "a trainer to draw": (
+        lambda: analysis.plot_learning_curve(trainer()),
+        "got a Trainer.*trainer.history",
+    ),
     "a rule of a window": (lambda: analysis.stdp_window("PairSTDP"), r"equations.PairSTDP\(\)"),
     "a neuron's window": (lambda: analysis.stdp_window(equations.LIF()), "the neuron LIF.*post="),
     "lags without unit": (
@@ -255,6 +317,23 @@ def test_a_wrong_call_is_answered(name):
     assert ": " in text
     for dump in ("mappingproxy", "array([", " at 0x", "dtype="):
         assert dump not in text, text
+
+
+def test_an_input_that_never_decays_is_named(monkeypatch):
+    """As `I : amp` of Brian2's AdEx example, to which spikes would add for good."""
+    from neurosnn.analysis import holding
+
+    monkeypatch.setattr(holding, "MOST_SETTLING", 500)  # it would not settle in 80 000 steps either
+    model = NeuronModel(
+        equations="dv/dt = (I - v)/(20*ms) : 1\nI : 1",
+        threshold="v > 1",
+        reset="v = 0",
+        inputs=("I",),
+    )
+    with pytest.raises(ValueError, match=r"the input 'I' keeps for ever.*dI/dt = -I/tau_s"):
+        analysis.stdp_window(
+            equations.PairSTDP(), post=model, max_lag=5 * ms, step=5 * ms, background=0.6
+        )
 
 
 # -- what takes long --------------------------------------------------------------------------------

@@ -19,8 +19,7 @@ learning rate.
     python examples/frompapers/bellec_2020_evidence_accumulation.py --quick     # a few seconds
 """
 
-import argparse
-import time
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,23 +40,37 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.schedules import Steps
 
+quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
+output = Path("output")
+output.mkdir(exist_ok=True)
+
+SEEDS = [1] if quick else [1, 2, 3]
+UPDATES = 20 if quick else 1200  # most updates of a network
+N_CUES = 1 if quick else 7
+BATCH, N_TEST = (16, 64) if quick else (64, 512)
 CUE, PAUSE, DELAY, RECALL = 100, 50, 1050, 150  # ms, at one step a ms
 GROUP = 10  # neurons each that signal left, right, recall, and background noise
 SPIKE = 0.04  # probability of a spike in a step: 40 Hz
 TAU_M, TAU_A = 20 * ms, 2000 * ms
 
+# %%
+# The task
+# --------
 
-def cue_trials(n, seed, n_cues=7):
+
+def cue_trials(n, seed):
     """Trials with independent cues, each on the trial's likelier side with probability 0.7."""
     rng = np.random.default_rng(seed)
     right = np.where(rng.random((n, 1)) < 0.5, 0.3, 0.7)
-    side = (rng.random((n, n_cues)) < right).astype(int)
-    n_steps = n_cues * (PAUSE + CUE) + DELAY + RECALL
+    side = (rng.random((n, N_CUES)) < right).astype(int)
+    n_steps = N_CUES * (PAUSE + CUE) + DELAY + RECALL
     active = np.zeros((n, n_steps, 4), dtype=np.float32)
-    for cue in range(n_cues):
+    for cue in range(N_CUES):
         onset = cue * (PAUSE + CUE) + PAUSE
         active[np.arange(n), onset : onset + CUE, side[:, cue]] = 1
     active[:, -RECALL:, 2] = 1
@@ -72,11 +85,16 @@ def cue_trials(n, seed, n_cues=7):
         times=step / 1000,
         units=channel,
         offsets=np.append(0, np.cumsum(np.bincount(trial, minlength=n))),
-        labels=(side.sum(axis=1) > n_cues / 2).astype(int),
+        labels=(side.sum(axis=1) > N_CUES / 2).astype(int),
         n_channels=4 * GROUP,
         duration=n_steps * ms,
         class_names=("left", "right"),
     )
+
+
+# %%
+# The networks
+# ------------
 
 
 def make_trainer(n_adaptive, seed, n=100):
@@ -108,15 +126,21 @@ def make_trainer(n_adaptive, seed, n=100):
     return Trainer(net, rule, optimizer=adam, loss=loss, schedule=schedule)
 
 
-def train(trainer, seed, *, iterations, batch, n_cues, title):
+# %%
+# Training
+# --------
+# A loop of one's own: every batch has new trials, and every 20 updates the validation trials decide.
+
+
+def train(trainer, seed, title):
     """Update until the validation error is below 5 %; returns (update, error %) of each check."""
-    validation = cue_trials(512, [seed, 0], n_cues)
+    validation = cue_trials(512, [seed, 0])
     curve = []
-    bar = tqdm(range(1, iterations + 1), desc=title, mininterval=1, leave=False)
+    bar = tqdm(range(1, UPDATES + 1), desc=title, mininterval=1, leave=False)
     for k in bar:
         trainer.epoch = k
-        trainer.step(cue_trials(batch, [seed, k], n_cues))
-        if k % 20 == 0 or k == iterations:
+        trainer.step(cue_trials(BATCH, [seed, k]))
+        if k % 20 == 0 or k == UPDATES:
             error = 100 * (1 - trainer.evaluate(validation)["accuracy"])
             curve.append((k, error))
             bar.set_postfix(error=f"{error:.1f} %")
@@ -126,14 +150,19 @@ def train(trainer, seed, *, iterations, batch, n_cues, title):
     return np.array(curve)
 
 
-def picture_of_a_trial(trainer, trials, path):
+# %%
+# A trial, looked at
+# ------------------
+
+
+def picture_of_a_trial(trainer, trials):
     """Input, spikes and adaptive thresholds of a trained network in one trial."""
     net = trainer.net
     prefs.codegen.target = "numpy"  # compiling would take longer than this one trial
     simulation = net.brian2(trials[:1], record=["spikes", "a", "output"])
     simulation.run(net.trial_times(trials[:1]).duration, namespace={})
     states, readout = simulation["hidden_states"], simulation["readout_states"]
-    _, axes = plt.subplots(4, 1, figsize=(7, 7), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(4, 1, figsize=(7, 7), sharex=True, layout="constrained")
     analysis.plot_raster(trials[0].times, trials[0].units, ax=axes[0], markersize=2)
     axes[0].set(ylabel="input", title=f"answer: {trials.class_names[trials.labels[0]]}")
     spikes = simulation["hidden_spikes"]
@@ -145,53 +174,29 @@ def picture_of_a_trial(trainer, trials, path):
     for k, name in enumerate(trials.class_names):
         analysis.plot_state(readout.t, readout.output[k], ax=axes[3], name="output", label=name)
     axes[3].axvspan(readout.t[-RECALL] / ms, readout.t[-1] / ms, color="0.9", zorder=0)
-    axes[3].legend(loc="upper left")
+    axes[3].legend(loc="upper center")
     for ax in axes[:-1]:
         ax.set_xlabel("")
-    plt.savefig(path, dpi=120)
-    plt.close()
+    figure.savefig(output / "evidence_accumulation_trial.png", dpi=120)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one cue, few updates: only a test")
-    parser.add_argument(
-        "--output", type=Path, default=Path("output"), help="folder of the pictures"
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--iterations", type=int, default=1200, help="most updates of a network")
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    settings = {"iterations": options.iterations, "batch": 64, "n_cues": 7}
-    seeds, n_test = options.seeds, 512
-    if options.quick:
-        settings = {"iterations": 20, "batch": 16, "n_cues": 1}
-        seeds, n_test = seeds[:1], 64
+# %%
+# With adaptation and without
+# ---------------------------
 
-    _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    print("neurons             seed  updates  error on new trials  seconds")
-    for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, COLORS[0]), ("100 LIF", 0, COLORS[1])):
-        for seed in seeds:
-            begin = time.perf_counter()
-            trainer = make_trainer(n_adaptive, seed)
-            curve = train(trainer, seed, **settings, title=f"{name}, seed {seed}")
-            seconds = time.perf_counter() - begin
-            new = cue_trials(n_test, [seed, 10**6], settings["n_cues"])
-            error = 100 * (1 - trainer.evaluate(new)["accuracy"])
-            print(
-                f"{name:18s}  {seed:4d}  {trainer.updates:7d}  {error:18.1f}%  {seconds:7.1f}",
-                flush=True,
-            )
-            label = name if seed == seeds[0] else None
-            ax.plot(*curve.T, color=color, marker=".", label=label)
-            if n_adaptive and seed == seeds[0]:
-                picture_of_a_trial(trainer, new, options.output / "evidence_accumulation_trial.png")
-    ax.axhline(7, color="0.7", linestyle="--", label="where the authors stop")
-    ax.set(xlabel="updates", ylabel="validation error (%)", ylim=(0, 60))
-    ax.legend()
-    ax.figure.savefig(options.output / "evidence_accumulation.png", dpi=120)
-    print(f"pictures: {options.output}/evidence_accumulation*.png")
-
-
-if __name__ == "__main__":
-    main()
+curves, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
+print("neurons             seed  updates  error on new trials")
+for name, n_adaptive, color in (("50 LIF + 50 ALIF", 50, COLORS[0]), ("100 LIF", 0, COLORS[1])):
+    for seed in SEEDS:
+        trainer = make_trainer(n_adaptive, seed)
+        curve = train(trainer, seed, f"{name}, seed {seed}")
+        new = cue_trials(N_TEST, [seed, 10**6])
+        error = 100 * (1 - trainer.evaluate(new)["accuracy"])
+        print(f"{name:18s}  {seed:4d}  {trainer.updates:7d}  {error:18.1f}%", flush=True)
+        ax.plot(*curve.T, color=color, marker=".", label=name if seed == SEEDS[0] else None)
+        if n_adaptive and seed == SEEDS[0]:
+            picture_of_a_trial(trainer, new)
+ax.axhline(7, color="0.7", linestyle="--", label="where the authors stop")
+ax.set(xlabel="updates", ylabel="validation error (%)", ylim=(0, 60))
+ax.legend()
+curves.savefig(output / "evidence_accumulation.png", dpi=120)

@@ -49,7 +49,7 @@ from brian2 import ms
 from matplotlib import pyplot as plt
 
 from neurosnn import data
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.torch import (
     accuracy,
     fit,
@@ -378,6 +378,7 @@ def main():
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     if settings.quick:
+        mark_quick_runs()
         settings.epochs, settings.seeds, settings.train = 2, [1], 300
         settings.channels, settings.steps = [4, 8], 4
     if settings.warm_up and not settings.minutes:

@@ -35,6 +35,7 @@ from matplotlib import pyplot as plt
 from neurosnn import Adam, analysis, data, equations
 from neurosnn.analysis.energy import LOIHI, V100, count_events, energy
 from neurosnn.analysis.equilibrium import learning_window, update_directions
+from neurosnn.core.drawing import mark_quick_runs
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine
 from neurosnn.training import EquilibriumTrainer, RateEquilibrium
@@ -214,6 +215,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one short run: only a test")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of pictures")
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.settings = SETTINGS["digits" if options.data == "digits" else "mnist"]
     options.output.mkdir(parents=True, exist_ok=True)
     if options.data == "digits":

@@ -20,11 +20,11 @@ loss of which it is a sample. Steps of half a step or less do nothing by themsel
 What differs: the paper's tasks are SHD, SSC and Braille; here lags, so that it runs in seconds.
 The delays belong to the channels (axonal), not to single synapses.
 
-    python examples/frompapers/meszaros_2025_delays.py
+    python examples/frompapers/meszaros_2025_delays.py             # half a minute
+    python examples/frompapers/meszaros_2025_delays.py --quick     # few trials and epochs: only a test
 """
 
-import argparse
-import time
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +43,30 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.schedules import Exponential
 
+quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
+output = Path("output")
+output.mkdir(exist_ok=True)
+
+SEEDS = [1] if quick else [1, 2, 3]
+EPOCHS = 2 if quick else 60
+N_TRAIN = 300 if quick else 1200
+N_HIDDEN = 10
 GROUP, LAGS, DURATION = 10, np.array([-24.0, -12.0, 0.0, 12.0, 24.0]), 110  # lags in ms
 N_IN, LONGEST = 2 * GROUP, 6.0  # ms
-COLORS = {"zero": "#999999", "random": "#E69F00", "learned": "#0072B2"}
+
+# %%
+# The task
+# --------
+# Each channel fires once, with 1 ms jitter; one spike in ten is missing.
 
 
 def lags(n, seed):
-    """Trials: each channel fires once, with 1 ms jitter; one spike in ten is missing."""
+    """`n` trials of random lags."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(LAGS), n)
     centre = rng.uniform(15, 40, (n, 1))
@@ -69,67 +84,68 @@ def lags(n, seed):
     return data.drop_spikes(trials, 0.1, seed=rng)
 
 
-def make_trainer(kind, n, seed):
-    """One of the three networks and its trainer."""
+train, test = lags(N_TRAIN, 0), lags(1000, 1)
+
+# %%
+# Three networks
+# --------------
+# With ``learn=("delay",)`` the delays of the input are learned like weights, in steps that are ten times as
+# large.
+
+
+def make_trainer(kind, seed):
+    """A network with delays of one kind, and its trainer."""
     rng = np.random.default_rng(seed)
     delay = np.zeros(N_IN) if kind == "zero" else np.rint(rng.uniform(0, LONGEST, N_IN))
+    learned = kind == "learned"
     net = SpikingNetwork(
-        Input(N_IN, delay=delay * ms, learn=("delay",) if kind == "learned" else ()),
+        Input(N_IN, delay=delay * ms, learn=("delay",) if learned else ()),
         Layer(
-            equations.CurrentLIF(tau_m=4 * ms, tau_s=2 * ms), n, weight_scale=6.0, weight_mean=0.5
+            equations.CurrentLIF(tau_m=4 * ms, tau_s=2 * ms),
+            N_HIDDEN,
+            weight_scale=6.0,
+            weight_mean=0.5,
         ),
         Readout(len(LAGS), model=equations.CurrentReadout(), weight_scale=2.0),
         dt=1 * ms,
         seed=seed,
     )
-    factors = {"input.delay": 10} if kind == "learned" else {}
     return Trainer(
         net,
         EventProp(),
-        optimizer=Adam(2e-2, factors=factors),
+        optimizer=Adam(2e-2, factors={"input.delay": 10} if learned else {}),
         loss=CrossEntropy(),
         schedule=Exponential(0.97),
         seed=seed,
-        weight_bounds={"input.delay": (0 * ms, 40 * ms)} if kind == "learned" else None,
+        weight_bounds={"input.delay": (0 * ms, 40 * ms)} if learned else None,
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few trials and epochs: only a test")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--neurons", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=60)
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    epochs, seeds = (2, [1]) if options.quick else (options.epochs, options.seeds)
-    train, test = lags(300 if options.quick else 1200, 0), lags(1000, 1)
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-    for kind, color in COLORS.items():
-        accuracies, begin = [], time.perf_counter()
-        for seed in seeds:
-            trainer = make_trainer(kind, options.neurons, seed)
-            start = trainer.net.connections["input"].delay.copy()
-            history = trainer.fit(train, epochs=epochs, batch_size=128, progress=False)
-            accuracies.append(trainer.evaluate(test)["accuracy"])
-            label = kind if seed == seeds[0] else None
-            left.plot(100 * np.asarray(history["accuracy"]), color=color, label=label)
-        print(
-            f"delays {kind:8s} {100 * np.mean(accuracies):5.1f} % of {len(test)} (standard deviation "
-            f"{100 * np.std(accuracies):.1f}, {len(seeds)} seeds, {options.neurons} hidden neurons, "
-            f"{time.perf_counter() - begin:.0f} s)"
-        )
-    end = trainer.net.connections["input"].delay
-    right.plot([0, 2 * LONGEST], [0, 2 * LONGEST], color="gray", lw=0.8)
-    right.plot(start, end, "o", color=COLORS["learned"], markersize=4)
-    right.set(xlabel="delay before (ms)", ylabel="delay learned (ms)")
-    left.set(xlabel="epoch", ylabel="accuracy on training trials (%)")
-    left.legend(title="delays")
-    path = options.output / "meszaros_2025_delays.png"
-    left.figure.savefig(path, dpi=120)
-    print(f"picture: {path}")
+# %%
+# What each can learn
+# -------------------
 
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+for kind, color in (("zero", "0.6"), ("random", COLORS[4]), ("learned", COLORS[0])):
+    accuracies = []
+    for seed in SEEDS:
+        trainer = make_trainer(kind, seed)
+        start = trainer.net.connections["input"].delay.copy()
+        history = trainer.fit(train, epochs=EPOCHS, batch_size=128, progress=False)
+        accuracies.append(trainer.evaluate(test)["accuracy"])
+        label = kind if seed == SEEDS[0] else None
+        left.plot(100 * np.asarray(history["accuracy"]), color=color, label=label)
+    print(
+        f"delays {kind:8s} {100 * np.mean(accuracies):5.1f} % of {len(test)} (standard deviation "
+        f"{100 * np.std(accuracies):.1f}, {len(SEEDS)} seeds, {N_HIDDEN} hidden neurons)"
+    )
+left.set(xlabel="epoch", ylabel="accuracy on training trials (%)")
+left.legend(title="delays")
 
-if __name__ == "__main__":
-    main()
+# %%
+# The delays before and after the last training.
+
+right.plot([0, 2 * LONGEST], [0, 2 * LONGEST], color="gray", lw=0.8)
+right.plot(start, trainer.net.connections["input"].delay, "o", color=COLORS[0], markersize=4)
+right.set(xlabel="delay before (ms)", ylabel="delay learned (ms)")
+figure.savefig(output / "meszaros_2025_delays.png", dpi=120)

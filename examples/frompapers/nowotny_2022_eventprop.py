@@ -54,7 +54,7 @@ from neurosnn import (
     equations,
     gamma_distributed,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.callbacks import LiftSilent
 from neurosnn.training.schedules import Exponential
 
@@ -231,6 +231,8 @@ def main():
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--bare", action="store_true", help="no firing-rate term, no lift")
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
     settings = SETTINGS[options.data]
     if options.quick:

@@ -33,7 +33,7 @@ from brian2 import ms
 from matplotlib import pyplot as plt
 
 from neurosnn import data
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.data.speech.decoding import Bigram
 from neurosnn.torch import (
     SequenceNetwork,
@@ -252,6 +252,7 @@ def main():
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     if settings.quick:
+        mark_quick_runs()
         settings.epochs, settings.seeds, settings.size = 1, [1], 16
         settings.curriculum, settings.kinds = [25], ("v2", "LSTM")
     if settings.task == "phonemes":

@@ -17,11 +17,11 @@ and no recurrent connections; in figure 2 a decay of 0.8 a step, refractory 8 ms
 currents, which are random as in their algorithm 2. They average 100 runs, we 10, and they give no
 number for figure 3, only a graph: lower error and much lower rate for STDP-LIF.
 
-    python examples/frompapers/traub_2020.py
+    python examples/frompapers/traub_2020.py             # some minutes; writes output/traub_2020_*.png
+    python examples/frompapers/traub_2020.py --quick     # few lags and epochs: only a test
 """
 
-import argparse
-import time
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,68 +42,87 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.schedules import Steps
 
+quick = "--quick" in sys.argv
+if quick:
+    mark_quick_runs()
+output = Path("output")
+output.mkdir(exist_ok=True)
+
 NEURONS = {"LIF": equations.LIF, "STDP-LIF": equations.STDP_LIF}
-N_STEPS = 500
-TAU = -1 / np.log(0.8) * ms
+SEEDS = range(1, 2 if quick else 11)
+EPOCHS = 20 if quick else 1000
+STEP = (20 if quick else 1) * ms  # of the windows
+DURATION = (200 if quick else 1000) * ms  # of figure 2
+N_STEPS = 500  # of a trial of figure 3
+
+# %%
+# Figure 2: one synapse
+# ---------------------
+# Two stock Brian2 groups, driven by random currents that depend on each other's last spike. The weight of the
+# synapse stays 0, so that nothing but the currents acts; its learning signal is constant.
+
+prefs.codegen.target = "numpy"
+defaultclock.dt = 1 * ms
+rng = np.random.default_rng(3)
+model = equations.STDP_LIF(tau_m=-1 / np.log(0.8) * ms, t_ref=8 * ms)
+pre, post = model.group(1, name="pre"), model.group(1, name="post")
+synapse = EProp().synapses(pre, post)
+post.L = 1
 
 
-def one_synapse(path, seed, duration=1000 * ms):
-    """Figure 2: the neurons are driven by currents that depend on each other's last spike."""
-    prefs.codegen.target = "numpy"
-    defaultclock.dt = 1 * ms
-    rng = np.random.default_rng(seed)
-    model = equations.STDP_LIF(tau_m=TAU, t_ref=8 * ms)
-    pre, post = model.group(1, name="pre"), model.group(1, name="post")
-    synapse = EProp().synapses(pre, post)  # its weight stays 0: nothing but the currents acts
-    post.L = 1  # the learning signal
-
-    @network_operation(when="synapses")
-    def drive(t):
-        leader, follower = (pre, post) if t < 0.45 * duration else (post, pre)
-        leader.I += rng.uniform(0, 0.34)
-        since = float((t - leader.lastspike[0]) / ms)
-        waiting = leader.lastspike[0] > follower.lastspike[0]
-        follower.I += rng.uniform(0, 0.3) * (since if waiting else 1)
-
-    voltages = [StateMonitor(group, "v", record=True, when="end") for group in (pre, post)]
-    traces = StateMonitor(synapse, ["eps_v", "etrace", "G"], record=True, when="end")
-    psi = StateMonitor(post, "psi", record=True, when="end")
-    Network(pre, post, synapse, drive, *voltages, traces, psi).run(duration, namespace={})
-
-    _, axes = plt.subplots(5, 1, figsize=(7, 8), sharex=True, layout="constrained")
-    for monitor, name in zip(voltages, ("presynaptic", "postsynaptic"), strict=True):
-        analysis.plot_state(monitor.t, monitor.v, ax=axes[0], name="v", label=name, lw=0.8)
-    axes[0].set_ylim(top=2.7)
-    axes[0].legend(loc="upper left", ncols=2)
-    rows = [("ε", traces.eps_v), ("ψ", psi.psi), ("e", traces.etrace), ("Σ L e", traces.G)]
-    for ax, (name, values) in zip(axes[1:], rows, strict=True):
-        analysis.plot_state(traces.t, values, ax=ax, name=name, lw=0.8)
-    for ax in axes:
-        ax.axvline(0.45 * duration / ms, color="0.7", lw=0.8)
-        ax.set_xlabel("time (ms)" if ax is axes[-1] else "")
-    axes[0].figure.savefig(path, dpi=120)
-    swap = int(0.45 * duration / ms)
-    total = traces.G[0]
-    print(
-        f"figure 2: sum of L e {total[swap]:.1f} at the swap of the roles, {total[-1]:.1f} at the end"
-    )
+@network_operation(when="synapses")
+def drive(t):
+    """The leader gets noise, the follower more of it the longer ago the leader has fired."""
+    leader, follower = (pre, post) if t < 0.45 * DURATION else (post, pre)
+    leader.I += rng.uniform(0, 0.34)
+    since = float((t - leader.lastspike[0]) / ms)
+    waiting = leader.lastspike[0] > follower.lastspike[0]
+    follower.I += rng.uniform(0, 0.3) * (since if waiting else 1)
 
 
-def windows(path, step):
-    """Windows of single pairs for both neurons."""
-    _, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    for ax, background in zip(axes, (0.6, 0.0), strict=True):
-        for name, model in NEURONS.items():
-            window = analysis.stdp_window(
-                EProp(), post=model(t_ref=5 * ms), background=background, max_lag=40 * ms, step=step
-            )
-            analysis.plot_stdp_window(window, ax=ax, label=name, marker="")
-        ax.set_title(f"held at {background} of the threshold" if background else "at rest")
-    axes[1].legend()
-    axes[0].figure.savefig(path, dpi=120)
+voltages = [StateMonitor(group, "v", record=True, when="end") for group in (pre, post)]
+traces = StateMonitor(synapse, ["eps_v", "etrace", "G"], record=True, when="end")
+psi = StateMonitor(post, "psi", record=True, when="end")
+Network(pre, post, synapse, drive, *voltages, traces, psi).run(DURATION, namespace={})
+
+figure, axes = plt.subplots(5, 1, figsize=(7, 8), sharex=True, layout="constrained")
+for monitor, name in zip(voltages, ("presynaptic", "postsynaptic"), strict=True):
+    analysis.plot_state(monitor.t, monitor.v, ax=axes[0], name="v", label=name, lw=0.8)
+axes[0].set_ylim(top=2.7)
+axes[0].legend(loc="upper left", ncols=2)
+rows = [("ε", traces.eps_v), ("ψ", psi.psi), ("e", traces.etrace), ("Σ L e", traces.G)]
+for ax, (name, values) in zip(axes[1:], rows, strict=True):
+    analysis.plot_state(traces.t, values, ax=ax, name=name, lw=0.8)
+for ax in axes:
+    ax.axvline(0.45 * DURATION / ms, color="0.7", lw=0.8)
+    ax.set_xlabel("time (ms)" if ax is axes[-1] else "")
+figure.savefig(output / "traub_2020_synapse.png", dpi=120)
+total, swap = traces.G[0], int(0.45 * DURATION / ms)
+print(f"sum of L e: {total[swap]:.1f} at the swap of the roles, {total[-1]:.1f} at the end")
+
+# %%
+# Windows
+# -------
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+for ax, background in zip(axes, (0.6, 0.0), strict=True):
+    for name, neuron in NEURONS.items():
+        window = analysis.stdp_window(
+            EProp(), post=neuron(t_ref=5 * ms), background=background, max_lag=40 * ms, step=STEP
+        )
+        analysis.plot_stdp_window(window, ax=ax, label=name, marker="")
+    ax.set_title(f"held at {background} of the threshold" if background else "at rest")
+axes[1].legend()
+figure.savefig(output / "traub_2020_windows.png", dpi=120)
+
+# %%
+# Figure 3: the timing task
+# -------------------------
+# The target of a step is one over the number of steps since the last input spike. Errors are relative to its
+# variance.
 
 
 def timing_trials(n, rng):
@@ -125,7 +144,7 @@ def timing_trials(n, rng):
     return trials, (1 / (1 + np.arange(N_STEPS) - last))[:, :, None]
 
 
-def timing_task(name, seed, epochs):
+def timing_task(name, seed):
     """Train one network; errors relative to the variance of the target, and firing rate (Hz)."""
     net = SpikingNetwork(
         Input(1),
@@ -139,7 +158,7 @@ def timing_task(name, seed, epochs):
         net, EProp(), optimizer=Adam(0.003), loss=MeanSquareError(), schedule=schedule
     )
     rng, errors = np.random.default_rng(seed), []
-    for trainer.epoch in range(epochs):
+    for trainer.epoch in range(EPOCHS):
         trials, target = timing_trials(16, rng)
         errors.append(2 * trainer.step(trials, target)["loss"] / target.var())
     trials, target = timing_trials(256, np.random.default_rng([seed, 1]))
@@ -147,37 +166,17 @@ def timing_task(name, seed, epochs):
     return errors, 2 * result["loss"] / target.var(), result["rate.hidden"]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few lags and epochs: only a test")
-    parser.add_argument(
-        "--output", type=Path, default=Path("output"), help="folder of the pictures"
+figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
+print(f"{len(SEEDS)} networks each, {EPOCHS} epochs; error on new trials, rate")
+for name, color in zip(NEURONS, COLORS[:2], strict=True):
+    runs = [timing_task(name, seed) for seed in tqdm(SEEDS, desc=name, leave=False)]
+    curves, errors, rates = (np.array(values) for values in zip(*runs, strict=True))
+    print(
+        f"  {name:8s} normalized error {errors.mean():.3f} ± {errors.std():.3f}, "
+        f"{rates.mean():.1f} ± {rates.std():.1f} Hz",
+        flush=True,
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 11)))
-    options = parser.parse_args()
-    output, quick = options.output, options.quick
-    output.mkdir(parents=True, exist_ok=True)
-    one_synapse(output / "traub_2020_synapse.png", 3, 200 * ms if quick else 1000 * ms)
-    windows(output / "traub_2020_windows.png", 20 * ms if quick else 1 * ms)
-
-    epochs, seeds = (20, options.seeds[:1]) if quick else (1000, options.seeds)
-    _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    print(f"figure 3: {len(seeds)} networks each, {epochs} epochs; error on new trials, rate")
-    for name, color in zip(NEURONS, COLORS[:2], strict=True):
-        begin = time.perf_counter()
-        runs = [timing_task(name, seed, epochs) for seed in tqdm(seeds, desc=name, leave=False)]
-        curves, errors, rates = (np.array(values) for values in zip(*runs, strict=True))
-        print(
-            f"  {name:8s} normalized error {errors.mean():.3f} ± {errors.std():.3f}, "
-            f"{rates.mean():.1f} ± {rates.std():.1f} Hz, {time.perf_counter() - begin:.0f} s",
-            flush=True,
-        )
-        ax.plot(np.median(curves, axis=0), color=color, label=name)
-    ax.set(xlabel="epoch", ylabel="normalized error, median of the networks")
-    ax.legend()
-    ax.figure.savefig(output / "traub_2020_timing.png", dpi=120)
-    print(f"pictures: {output}/traub_2020_*.png")
-
-
-if __name__ == "__main__":
-    main()
+    ax.plot(np.median(curves, axis=0), color=color, label=name)
+ax.set(xlabel="epoch", ylabel="normalized error, median of the networks")
+ax.legend()
+figure.savefig(output / "traub_2020_timing.png", dpi=120)

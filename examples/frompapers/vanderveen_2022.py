@@ -46,7 +46,7 @@ from neurosnn import (
     data,
     equations,
 )
-from neurosnn.core.drawing import COLORS
+from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.training.schedules import WarmUp
 
 # Test errors (%) of the paper on TIMIT, 61 phones, one run each; 800 neurons in all.
@@ -181,6 +181,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, help="30 for phonemes, 10 for digits if not given")
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
     task, sets = read(options.root, options.quick)
     epochs = options.epochs or {"phonemes": 30, "digits": 10}[task]

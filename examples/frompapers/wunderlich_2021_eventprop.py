@@ -42,6 +42,7 @@ from neurosnn import (
     data,
     equations,
 )
+from neurosnn.core.drawing import mark_quick_runs
 from neurosnn.training.callbacks import EarlyStopping
 from neurosnn.training.schedules import Exponential
 
@@ -154,6 +155,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--epochs", type=int)
     options = parser.parse_args()
+    if options.quick:
+        mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
     recipe = RECIPES[options.task]
     epochs = options.epochs or (3 if options.quick else recipe["epochs"])

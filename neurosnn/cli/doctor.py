@@ -11,25 +11,12 @@ import tempfile
 from importlib import metadata
 from importlib.util import find_spec
 
+from neurosnn.core.optional import PACKAGES, how_to_install
 from neurosnn.engine import compiler
 from neurosnn.engine.build import cache_folder
 
 __all__ = ["report"]
 
-#: Optional packages: what each is for, and how to get it.
-PACKAGES = {
-    "h5py": ("reads SHD, SSC and DVS recordings", "data"),
-    "soundfile": ("reads recorded speech", "data"),
-    "librosa": ("makes mel spectrograms", "data"),
-    "torch": ("neurosnn.torch", "torch"),
-    "distributed": ("runs studies on many processes", "study"),
-    "optuna": ("searches for parameters", "search"),
-    "neo": ("reads and writes recordings", "neo"),
-    "nir": ("exchanges networks", "nir"),
-    "ipywidgets": ("draws progress in notebooks", "notebook"),
-    "pandas": ("History.to_dataframe", ""),
-    "brian2cuda": ("writes CUDA projects", "cuda"),
-}
 #: A program that needs C++17, a thread and nothing else.
 PROGRAM = """#include <optional>
 #include <thread>
@@ -107,22 +94,18 @@ def report() -> tuple[list[str], bool]:
             else "runs CUDA projects, which can be written without: install NVIDIA's",
         )
     )
-    for package, (purpose, extra) in PACKAGES.items():
-        lines.append(_package(package, purpose, extra))
+    lines += [_package(name, purpose) for name, (purpose, _) in PACKAGES.items()]
     return lines, well
 
 
-def _package(package: str, purpose: str, extra: str) -> str:
+def _package(package: str, purpose: str) -> str:
     """A line on an optional package."""
     if find_spec(package) is not None:
         try:
             return _line(True, package, metadata.version(package))
         except metadata.PackageNotFoundError:
             return _line(True, package, "version not known")
-    how = f"pip install 'neurosnn[{extra}]'" if extra else f"pip install {package}"
-    if package == "brian2cuda" and sys.version_info < (3, 12):
-        how = f"Python 3.12 or newer: {how}"
-    return _line(False, package, f"{purpose}: {how}")
+    return _line(False, package, f"{purpose}: {how_to_install(package)}")
 
 
 def _does_not_compile(program: str) -> str:

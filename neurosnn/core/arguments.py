@@ -44,6 +44,8 @@ ELSEWHERE = {
     "N": ("n",),
     "eqs": ("equations",),
     "params": ("parameters",),
+    "namespace": ("parameters",),
+    "device": ("backend",),
     "y": ("targets",),
     "labels": ("targets",),
 }
@@ -65,8 +67,8 @@ def explained(called: Any = None, /, **examples: str) -> Any:
     called : callable
         The function or class.
     **examples : str
-        What to do about an argument that is missing or written otherwise: ``epochs="epochs=5"``, and as
-        ``positional`` about too many without a name.
+        What to do about an argument that is missing or written otherwise: ``epochs="epochs=5"``; as
+        ``positional`` about too many without a name, as ``unknown`` about a name that is like no other.
 
     Returns
     -------
@@ -116,7 +118,16 @@ def _error(
     named: dict[str, Any],
     examples: dict[str, str],
 ) -> TypeError:
-    known = {key: parameter for key, parameter in signature.parameters.items() if key != "self"}
+    first = next(iter(signature.parameters), "")
+    bound = first in ("self", "cls")
+    if bound and "." in name:  # by the class that the caller sees, which may inherit the method
+        owner = arguments[0] if first == "cls" else type(arguments[0])
+        name = f"{owner.__name__}.{name.rpartition('.')[2]}"
+    known = {
+        key: parameter
+        for key, parameter in signature.parameters.items()
+        if key != first or not bound
+    }
     names = [
         key
         for key, parameter in known.items()
@@ -130,14 +141,14 @@ def _error(
         if meant in examples:
             fix = f"Write for example {examples[meant]}."
         if fix.startswith("Known names"):
-            fix = "Use one of these."
+            fix = examples.get("unknown", "Use one of these.")
         return TypeError(message(f"there is no argument '{strange[0]}'.", name, takes, fix))
     places = [
         key
         for key, parameter in known.items()
         if parameter.kind == inspect.Parameter.POSITIONAL_OR_KEYWORD
     ]
-    n_positional = len(arguments) - ("self" in signature.parameters)
+    n_positional = len(arguments) - bound
     if n_positional > len(places):
         what = f"{n_positional} arguments without a name, the last one {described(arguments[-1])}."
         why = f"It takes {', '.join(places) or 'none'} so; the others by name: "

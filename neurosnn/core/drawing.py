@@ -14,6 +14,7 @@ from neurosnn.core.values import unit_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "COLORS",
@@ -23,6 +24,8 @@ __all__ = [
     "in_hz",
     "in_ms",
     "line",
+    "mark_quick_run",
+    "mark_quick_runs",
     "plain",
     "zero_lines",
 ]
@@ -89,6 +92,20 @@ def _broken_at_zero(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if steps[k] <= max(4 * usual, 0.05 * np.ptp(y)):
         return x, y
     return np.insert(x, k + 1, x[k]), np.insert(y, k + 1, np.nan)
+
+
+def mark_quick_runs() -> None:
+    """From now on each new figure says that it shows a quick run."""
+    from matplotlib import rcParams
+
+    rcParams["figure.hooks"] = ["neurosnn.core.drawing:mark_quick_run"]
+
+
+def mark_quick_run(figure: Figure) -> None:
+    """Say in a corner that what a figure shows is too short to mean anything."""
+    figure.text(
+        0.997, 0.003, "quick run: only a test", ha="right", va="bottom", fontsize=7, color="0.5"
+    ).set_in_layout(False)
 
 
 def in_ms(times, where: str) -> np.ndarray:

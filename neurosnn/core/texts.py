@@ -55,7 +55,7 @@ def _check_type(text: Any, field: str, where: str) -> None:
                 "Write its formula as a string, for example "
                 "'clip(1 - abs(v - v_th)/v_th, 0, 1)/v_th'."
                 if callable(text)
-                else "Put it in quotes.",
+                else f"Put it in quotes, or pass its strings as one: str({field}).",
             )
         )
 

@@ -173,6 +173,8 @@ def _meant(value: Any, minimum: int) -> int:
     """The whole number that was probably meant."""
     if isinstance(value, tuple | list) and value and all(isinstance(n, int) for n in value):
         value = math.prod(value)
+    elif isinstance(value, tuple | list):  # names of classes, say
+        value = len(value)
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -4,7 +4,6 @@ Every message has four parts: what is wrong with the value, where it was given, 
 used, and what to do.
 """
 
-import importlib
 import numbers
 
 import numpy as np
@@ -130,15 +129,3 @@ def frozen(array):
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def extra(module, *, where):
-    """Import an optional package, or say which pip extra brings it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"{where} needs the package {module!r}, which is not installed. It is optional because "
-            f"only some file formats use it. Install it with: pip install "
-            f"{'aedat' if module == 'aedat' else 'neurosnn[data]'}"
-        ) from error

@@ -13,6 +13,7 @@ from brian2.units import Quantity, second
 
 from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import message
+from neurosnn.core.optional import import_optional
 from neurosnn.data.checks import seconds
 from neurosnn.data.labels import as_classes
 from neurosnn.data.spike_trials import SpikeTrials
@@ -51,7 +52,7 @@ def write_shd(path: str | PathLike[str], trials: SpikeTrials) -> None:
     >>> _, test = data.spoken_digits()
     >>> data.write_shd("shd_test.h5", test)  # doctest: +SKIP
     """
-    h5py = _optional("h5py", "data", "write_shd")
+    h5py = import_optional("h5py", where="write_shd")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for name, values, dtype in (("times", trials.times, "f8"), ("units", trials.units, "u2")):
@@ -211,7 +212,7 @@ def to_neo(trials: SpikeTrials) -> Any:
     >>> len(data.to_neo(train[:3]).segments)  # doctest: +SKIP
     3
     """
-    neo = _optional("neo", "neo", "to_neo")
+    neo = import_optional("neo", where="to_neo")
     block = neo.Block(name=trials.name, n_channels=trials.n_channels)
     for k in range(len(trials)):
         trial = trials[k]
@@ -259,7 +260,7 @@ def spike_trains(times: Quantity, units: np.ndarray, n: int, *, t_stop: Quantity
     >>> from neurosnn import data
     >>> trains = data.spike_trains([1, 2]*ms, [0, 0], 2, t_stop=5*ms)  # doctest: +SKIP
     """
-    neo = _optional("neo", "neo", "spike_trains")
+    neo = import_optional("neo", where="spike_trains")
     stop = seconds(t_stop, "t_stop", where="spike_trains")
     t, units = np.asarray(times, dtype=float), np.asarray(units)
     return [
@@ -381,20 +382,3 @@ def _trials_of_neo(block: Any) -> list[tuple[Any, dict[str, Any]]]:
             )
         trials.append((trains, dict(getattr(item, "annotations", {}))))
     return trials
-
-
-def _optional(module: str, extra: str, where: str) -> Any:
-    """An optional package, or an error that names the extra that brings it."""
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            message(
-                f"the package {module!r} is not installed.",
-                where,
-                "It is optional.",
-                f"pip install 'neurosnn[{extra}]'",
-            )
-        ) from error

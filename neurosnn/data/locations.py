@@ -11,7 +11,7 @@ import numpy as np
 
 from neurosnn.core.files import UNREADABLE, is_damage, members, read_member, read_npy_file
 from neurosnn.core.messages import message
-from neurosnn.data.checks import extra
+from neurosnn.core.optional import import_optional
 
 ENVIRONMENT = "NEUROSNN_DATA"
 
@@ -226,7 +226,7 @@ def read_wave(data, path, *, where):
                     return _sound(samples, file.getframerate(), path)
         except (wave.Error, EOFError):
             pass  # not plain PCM; soundfile may still know it
-    soundfile = extra("soundfile", where=where)
+    soundfile = import_optional("soundfile", where=where)
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
     except (soundfile.LibsndfileError, RuntimeError) as error:

@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.data.labels import as_array, as_classes
 from neurosnn.data.own_arrays import (
@@ -24,6 +25,7 @@ class OwnFrames:
     __slots__ = ()
 
     @classmethod
+    @explained(dt="FrameTrials.from_dense(array, 10*ms, labels)")
     def from_dense(
         cls,
         array: Any,

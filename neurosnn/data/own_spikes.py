@@ -9,6 +9,7 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.data.checks import integers, seconds
 from neurosnn.data.labels import as_array, as_classes
@@ -29,6 +30,7 @@ class OwnSpikes:
     __slots__ = ()
 
     @classmethod
+    @explained(units="SpikeTrials.from_lists(times, units, labels)", labels="labels=labels")
     def from_lists(
         cls,
         times: Sequence[Any],
@@ -99,6 +101,7 @@ class OwnSpikes:
         )
 
     @classmethod
+    @explained(dt="SpikeTrials.from_dense(array, 1*ms, labels)")
     def from_dense(
         cls,
         array: Any,

@@ -20,7 +20,7 @@ from neurosnn.core.files import (
     write_arrays,
 )
 from neurosnn.core.messages import did_you_mean, message
-from neurosnn.data.checks import extra
+from neurosnn.core.optional import import_optional
 from neurosnn.data.exchange import from_neo
 from neurosnn.data.frame_trials import FrameTrials
 from neurosnn.data.spike_trials import SpikeTrials
@@ -216,7 +216,7 @@ def _plain_npz(arrays: dict[str, np.ndarray]) -> SpikeTrials:
 
 
 def _read_h5(path: Path) -> SpikeTrials:
-    h5py = extra("h5py", where="read_trials")
+    h5py = import_optional("h5py", where="read_trials")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -254,17 +254,7 @@ def _read_h5(path: Path) -> SpikeTrials:
 
 
 def _read_neo(path: Path, labels: Any) -> SpikeTrials:
-    try:
-        import neo
-    except ImportError as error:
-        raise ImportError(
-            message(
-                f"Neo is needed to read '{path.suffix}' and is not installed.",
-                str(path),
-                "It reads the formats of recordings.",
-                "pip install 'neurosnn[neo]'",
-            )
-        ) from error
+    neo = import_optional("neo", where=f"read_trials('{path}')")
     try:
         block = neo.get_io(str(path)).read_block()
     except Exception as error:  # each format of Neo fails in its own way

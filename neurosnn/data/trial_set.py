@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurosnn.core import html
+from neurosnn.core.arguments import explained
 from neurosnn.data.checks import fraction as check_fraction
 from neurosnn.data.checks import generator
 from neurosnn.data.describing import summarize
@@ -199,6 +200,10 @@ class TrialSet:
     def _repr_html_(self) -> str:
         return html.block(self._label(), html.code(summarize(self)))
 
+    @explained(
+        seed="trials.split(0.25, seed=0)",
+        positional="The share that is held out is one number: trials.split(0.25, seed=0).",
+    )
     def split(
         self, fraction: float, *, seed: int | np.random.Generator, groups: ArrayLike | None = None
     ) -> tuple[Self, Self]:

@@ -42,6 +42,8 @@ __all__ = ["NeuronModel", "Range", "si_unit"]
 @explained(
     equations='NeuronModel(equations="dv/dt = -v/tau_m : 1", ...)',
     positional='Write NeuronModel(equations="...", threshold="v > v_th", ...).',
+    parameters='parameters={"tau_m": 20*ms}',
+    unknown='Values of names in the strings go into parameters={"tau_m": 20*ms}.',
 )
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class NeuronModel:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from brian2.core.base import BrianObject
 from brian2.core.network import Network
 from brian2.core.spikesource import SpikeSource
 from brian2.equations.equations import SUBEXPRESSION
@@ -103,6 +104,12 @@ def read_graph(
     ValueError
         If the network has something that a graph cannot have.
     """
+    if isinstance(network, BrianObject):
+        raise _cannot(
+            f"'{network.name}' is a {type(network).__name__}, not a network.",
+            "A network has populations, synapses and sources of spikes.",
+            "Pass Network(...) or the list of all objects; collect() finds those of a script.",
+        )
     objects = list(network.objects if isinstance(network, Network) else network)
     groups = sorted((one for one in objects if isinstance(one, NeuronGroup)), key=_name)
     synapses = [one for one in objects if isinstance(one, Synapses)]

@@ -9,6 +9,7 @@ from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.messages import message
+from neurosnn.core.optional import import_optional
 from neurosnn.equations import CurrentLIF, CurrentReadout, LeakyReadout
 from neurosnn.model import NeuronModel
 from neurosnn.network.network import Input, Layer, Readout, SpikingNetwork
@@ -63,7 +64,7 @@ def to_nir(net: SpikingNetwork) -> Any:
     >>> sorted(to_nir(net).nodes)  # doctest: +SKIP
     ['bias', 'hidden', 'input', 'input_w', 'output', 'readout', 'readout_w']
     """
-    nir = _nir("to_nir")
+    nir = import_optional("nir", where="to_nir")
     if net.input.real_valued:
         raise _refuse("the input is real-valued.", "to_nir", "Its values are not spikes.", "")
     nodes: dict[str, Any] = {"input": nir.Input(np.array([net.input.n]))}
@@ -135,7 +136,7 @@ def from_nir(graph: Any, *, dt: Quantity = 1 * msecond) -> SpikingNetwork:
     >>> from neurosnn.network.nir import from_nir
     >>> net = from_nir(nir.read("network.nir"))  # doctest: +SKIP
     """
-    return _Reading(_nir("from_nir"), graph, dt).network()
+    return _Reading(import_optional("nir", where="from_nir"), graph, dt).network()
 
 
 def _neuron(nir: Any, model: NeuronModel, n: int, name: str) -> Any:
@@ -191,21 +192,6 @@ def _values(model: NeuronModel, n: int) -> dict[str, np.ndarray]:
         name: np.array(np.broadcast_to(np.asarray(value, dtype=float), (n,)))
         for name, value in model.parameters.items()
     }
-
-
-def _nir(where: str) -> Any:
-    try:
-        import nir
-    except ImportError as error:
-        raise ImportError(
-            message(
-                "the package nir is not installed.",
-                where,
-                "It reads and writes the files.",
-                "pip install 'neurosnn[nir]'",
-            )
-        ) from error
-    return nir
 
 
 def _refuse(what: str, where: str, why: str, how: str) -> ValueError:

@@ -10,11 +10,12 @@ from brian2.units.allunits import msecond, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
 from neurosnn.core.arguments import explained
-from neurosnn.core.messages import described, did_you_mean, message
+from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.texts import check_identifier
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.equations import LeakyReadout
 from neurosnn.model import NeuronModel
+from neurosnn.model.given_model import check_model
 from neurosnn.model.neuron_checks import check_inputs
 
 __all__ = ["Input", "Layer", "Population", "Readout"]
@@ -367,17 +368,7 @@ def _check_flag(name: str, value: Any, *, where: str) -> None:
 
 
 def _check_model(model: Any, *, where: str) -> None:
-    if not isinstance(model, NeuronModel):
-        called = callable(model) and hasattr(model, "__name__")
-        fix = f"Did you mean {model.__name__}()?" if called else "Pass for example equations.LIF()."
-        raise TypeError(
-            message(
-                f"model must be a NeuronModel, got {described(model)}.",
-                where,
-                "It says what a neuron is.",
-                fix,
-            )
-        )
+    check_model(model, where=where)
     check_inputs(model, where=where)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from neurosnn.core.messages import message
+from neurosnn.core.optional import import_optional
 
 __all__ = ["cuda_device", "settings"]
 
@@ -41,18 +41,9 @@ def settings(arch: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def cuda_device() -> Iterator[Any]:
     """A new device of brian2cuda; its settings about GPUs are reset afterwards."""
-    try:
-        module = importlib.import_module("brian2cuda.device")
-        tools = importlib.import_module("brian2cuda.utils.gputools")
-    except ImportError as error:
-        raise ImportError(
-            message(
-                "device='cuda_standalone' needs the package brian2cuda, which is not installed.",
-                "export",
-                "It writes the CUDA code; a GPU is not needed for that.",
-                "With Python 3.12 or newer: pip install 'neurosnn[cuda]'.",
-            )
-        ) from error
+    where = "export to cuda_standalone"
+    module = import_optional("brian2cuda.device", where=where)
+    tools = import_optional("brian2cuda.utils.gputools", where=where)
     installation, selection = dict(tools._cuda_installation), dict(tools._gpu_selection)
     tools.reset_gpu_selection()
     tools.restore_cuda_installation(

@@ -9,6 +9,7 @@ import numpy as np
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
 from neurosnn.core.messages import message
+from neurosnn.core.optional import import_optional
 from neurosnn.core.values import check_whole
 from neurosnn.study.points import Point
 from neurosnn.study.study import Choice, LogUniform, Study, Uniform
@@ -106,17 +107,9 @@ def search(
                     "Pass Uniform(low, high), LogUniform(low, high) or Choice(...).",
                 )
             )
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError(
-            message(
-                "Optuna is not installed.",
-                _WHERE,
-                "It chooses the points.",
-                "pip install 'neurosnn[search]', or draw at random: Study(..., n_samples=50).",
-            )
-        ) from error
+    optuna = import_optional(
+        "optuna", where=_WHERE, instead="draw at random: Study(..., n_samples=50)"
+    )
     makers = {
         "float": optuna.distributions.FloatDistribution,
         "choice": optuna.distributions.CategoricalDistribution,

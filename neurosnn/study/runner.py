@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurosnn.core.bars import bar_class, draws_bars
 from neurosnn.core.messages import message
+from neurosnn.core.optional import import_optional
 from neurosnn.core.texts import check_plain_text
 from neurosnn.study.points import Point, PointFiles, encode
 
@@ -238,24 +239,14 @@ def _client(client: Any, workers: int | None) -> Iterator[Any]:
     if client is not None:
         yield client
         return
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise ImportError(
-            message(
-                "Dask is not installed.",
-                "Study.run",
-                "It runs the points in several processes.",
-                "pip install 'neurosnn[study]', or write workers=0.",
-            )
-        ) from error
-    with LocalCluster(
+    dask = import_optional("distributed", where="Study.run", instead="write workers=0")
+    with dask.LocalCluster(
         n_workers=workers or os.cpu_count(),
         threads_per_worker=1,
         dashboard_address=":0",
         silence_logs=40,
     ) as cluster:
-        with Client(cluster) as local_client:
+        with dask.Client(cluster) as local_client:
             yield local_client
 
 

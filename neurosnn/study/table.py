@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from neurosnn.core import html
 from neurosnn.core.files import atomic_file
 from neurosnn.core.messages import did_you_mean, message, printable
+from neurosnn.core.optional import import_optional
 from neurosnn.core.units import si_unit
 from neurosnn.study.points import decode
 
@@ -221,24 +222,15 @@ class StudyTable:
         ImportError
             If pyarrow is not installed.
         """
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise ImportError(
-                message(
-                    "pyarrow is not installed.",
-                    "StudyTable.to_parquet",
-                    "It writes parquet files.",
-                    "pip install pyarrow, or use to_csv.",
-                )
-            ) from error
+        where, instead = "StudyTable.to_parquet", "use to_csv"
+        arrow = import_optional("pyarrow", where=where, instead=instead)
+        parquet = import_optional("pyarrow.parquet", where=where, instead=instead)
         columns = {
             name: [None if row.get(name) is None else _plain(row[name]) for row in self.rows]
             for name in self.columns
         }
         with atomic_file(path) as file:
-            pyarrow.parquet.write_table(pyarrow.table(columns), file)
+            parquet.write_table(arrow.table(columns), file)
 
     def __repr__(self) -> str:
         shown = [name for name in self.columns if name not in ("error", "seconds", "status")]

@@ -1,12 +1,11 @@
 """Dense learning in PyTorch from the same equation strings; needs the extra ``neurosnn[torch]``."""
 
+from neurosnn.core.optional import import_optional
+
 try:
     import torch as _torch  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        "neurosnn.torch: PyTorch is not installed. Dense learning runs in it; everything else does "
-        "without. Install it with pip install 'neurosnn[torch]'."
-    ) from error
+except ImportError:
+    import_optional("torch", where="neurosnn.torch")  # says how to get it
 
 from neurosnn.torch.augment import moved
 from neurosnn.torch.conversion import Converted, to_brian2

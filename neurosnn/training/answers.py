@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_whole
 from neurosnn.engine import Engine
@@ -36,6 +37,7 @@ class Answers:
     def _check(self, trials: Any, targets: Any, where: str) -> TrialSource:
         """Trials and targets that fit, or an error."""
 
+    @explained(trials="trainer.scores(test)")
     def scores(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
         """Scores of the outputs: the weighted outputs, whose largest is the answer.
 
@@ -53,8 +55,11 @@ class Answers:
         ndarray (trials, n_out)
             For labels per step one row a step, trial after trial, if the backend gives them.
         """
-        check_whole("batch_size", batch_size, 1, where=_WHERE)
-        source = self._check(trials, targets, "Trainer.scores")
+        return self._scores(trials, targets, batch_size, "Trainer.scores")
+
+    def _scores(self, trials: Any, targets: Any, batch_size: int, where: str) -> np.ndarray:
+        check_whole("batch_size", batch_size, 1, where=where)
+        source = self._check(trials, targets, where)
         return np.concatenate(
             [
                 self.backend.run(part.trials, targets=part.targets, **draws).scores
@@ -62,6 +67,7 @@ class Answers:
             ]
         )
 
+    @explained(trials="trainer.predict(test)")
     def predict(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> np.ndarray:
         """The answer of the network: a class, or with MeanSquareError the mean output, of each trial.
 
@@ -83,9 +89,8 @@ class Answers:
         """
         check_whole("batch_size", batch_size, 1, where=_WHERE)
         if not (self.loss.follows_signal or self.loss.decides_steps):
-            return np.asarray(
-                np.argmax(self.scores(trials, targets=targets, batch_size=batch_size), axis=-1)
-            )
+            scores = self._scores(trials, targets, batch_size, "Trainer.predict")
+            return np.asarray(np.argmax(scores, axis=-1))
         source = self._inputs(trials, "Trainer.predict")
         outputs, n_steps = simulate_outputs(self._simulator(), self.net, source, batch_size)
         inside = np.arange(outputs.shape[1]) < n_steps[:, None]
@@ -96,6 +101,7 @@ class Answers:
         mean = np.einsum("ts,tsk->tk", weights, np.nan_to_num(outputs))
         return np.asarray(mean / weights.sum(axis=1)[:, None])
 
+    @explained(trials="trainer.outputs(test)")
     def outputs(self, trials: Any, *, batch_size: int = 256) -> np.ndarray:
         """The readout y(t) of the network in each step of the trials.
 
@@ -154,6 +160,7 @@ class Answers:
         source = self._inputs(trials, "Trainer.record")
         return record_trials(self._simulator(), self.net, source, what, batch_size)
 
+    @explained(trials="trainer.confusion(test)")
     def confusion(self, trials: Any, *, targets: Any = None, batch_size: int = 256) -> Confusion:
         """Which class was taken for which.
 

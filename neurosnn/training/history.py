@@ -13,8 +13,8 @@ import numpy as np
 from neurosnn.core import html
 from neurosnn.core.drawing import current_axes
 from neurosnn.core.files import atomic_file
-from neurosnn.core.frames import import_pandas
 from neurosnn.core.messages import did_you_mean, drawable, message
+from neurosnn.core.optional import import_optional
 from neurosnn.core.texts import check_plain_text
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ class History:
         ImportError
             pandas is not installed.
         """
-        pandas = import_pandas(where="History.to_dataframe", instead="to_csv or to_dict")
+        pandas = import_optional(
+            "pandas", where="History.to_dataframe", instead="use to_csv or to_dict"
+        )
         return pandas.DataFrame({name: self[name] for name in self.columns})
 
     def to_csv(self, path: Any) -> None:

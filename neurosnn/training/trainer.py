@@ -36,7 +36,10 @@ _WHERE = "Trainer"
 
 
 @explained(
-    optimizer="optimizer=Adam(1e-3)", rule="Trainer(net, EProp())", net="Trainer(net, EProp())"
+    optimizer="optimizer=Adam(1e-3)",
+    rule="Trainer(net, EProp())",
+    net="Trainer(net, EProp())",
+    backend='backend="cuda"',
 )
 class Trainer(Answers, BaseTrainer):
     r"""Trains a network: gradients from a rule, updates from an optimizer, all from one seed.

@@ -347,7 +347,7 @@ def test_aedat4_goes_through_the_package(cifar_dvs, monkeypatch):
     file = cifar_dvs / "cat" / "cifar10_cat_0.aedat"
     file.rename(file.with_suffix(".aedat4"))
     monkeypatch.setitem(sys.modules, "aedat", None)
-    with pytest.raises(ImportError, match=r"needs the package 'aedat'.*pip install aedat"):
+    with pytest.raises(ImportError, match=r"the package aedat is not installed.*pip install aedat"):
         read_cifar10_dvs(cifar_dvs)
     events = np.array(
         [(50, 3, 4, True), (60, 5, 6, False)],

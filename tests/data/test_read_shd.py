@@ -112,7 +112,7 @@ def test_missing_and_no_h5(shd, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"shd_test.h5 is not in.*zenkelab"):
         read_shd(shd)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ImportError, match=r"needs the package 'h5py'.*neurosnn\[data\]"):
+    with pytest.raises(ImportError, match=r"the package h5py is not installed.*neurosnn\[data\]"):
         read_shd(shd)
 
 

@@ -97,7 +97,9 @@ def test_wrong_fsdd_folder(tmp_path, monkeypatch):
         read_fsdd(tmp_path / "notes.txt")
     monkeypatch.setitem(sys.modules, "soundfile", None)
     (tmp_path / "1_a_1.wav").write_bytes(b"fLaC")
-    with pytest.raises(ImportError, match=r"needs the package 'soundfile'.*neurosnn\[data\]"):
+    with pytest.raises(
+        ImportError, match=r"the package soundfile is not installed.*neurosnn\[data\]"
+    ):
         read_fsdd(tmp_path)
 
 
@@ -241,7 +243,9 @@ def test_damaged_timit(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"SI1.WAV: holds no samples"):
         read_timit(tmp_path)
     monkeypatch.setitem(sys.modules, "librosa", None)
-    with pytest.raises(ImportError, match=r"needs the package 'librosa'.*neurosnn\[data\]"):
+    with pytest.raises(
+        ImportError, match=r"the package librosa is not installed.*neurosnn\[data\]"
+    ):
         mfcc_features(np.zeros(3200), 16000)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neurosnn.data.checks import extra
+from neurosnn.core.optional import import_optional
 from neurosnn.data.locations import bad_file
 
 _POLARITY_EVENT = 1
@@ -116,7 +116,7 @@ def decode_aedat4(path, *, where):
     ValueError
         The package cannot read the file, or it has no events.
     """
-    aedat = extra("aedat", where=where)
+    aedat = import_optional("aedat", where=where)
     try:
         packets = [p["events"] for p in aedat.Decoder(path) if "events" in p]
     except Exception as error:  # the package has its own, undocumented exception types

@@ -6,7 +6,8 @@ from os import PathLike
 import numpy as np
 from brian2.units import Quantity, second
 
-from neurosnn.data.checks import extra, seconds
+from neurosnn.core.optional import import_optional
+from neurosnn.data.checks import seconds
 from neurosnn.data.locations import bad_file, find_root
 from neurosnn.data.spike_trials import SpikeTrials
 
@@ -113,7 +114,7 @@ def _read(root, name, parts, n_classes, duration, sort):
     how = _HOW.format(files=", ".join(files))
     path = find_root(root, (name, name.upper()), where=where, how=how)
     limit = None if duration is None else seconds(duration, "duration", where=where)
-    h5py = extra("h5py", where=where)
+    h5py = import_optional("h5py", where=where)
     for file in files:
         if not (path / file).exists():
             raise FileNotFoundError(

@@ -3,7 +3,8 @@
 import numpy as np
 from brian2.units import ms, second
 
-from neurosnn.data.checks import extra, positive_int, seconds
+from neurosnn.core.optional import import_optional
+from neurosnn.data.checks import positive_int, seconds
 from neurosnn.data.locations import bad_file
 
 
@@ -36,7 +37,7 @@ def mfcc_features(samples, rate, *, window=25 * ms, hop=10 * ms, n_mfcc=13):
     n_mfcc = positive_int(n_mfcc, "n_mfcc", where=where)
     step = int(round(seconds(hop, "hop", where=where) * rate))
     width = int(round(seconds(window, "window", where=where) * rate))
-    librosa = extra("librosa", where=where)
+    librosa = import_optional("librosa", where=where)
     if len(samples) // step + 1 < 9:
         raise ValueError(
             f"{where}: the recording has {len(samples)} samples, {len(samples) // step + 1} "

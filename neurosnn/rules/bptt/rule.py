@@ -11,6 +11,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.core.arguments import explained
 from neurosnn.core.values import check_rate_term
 from neurosnn.model import NeuronModel
+from neurosnn.model.given_model import check_model
 from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
 from neurosnn.rules.bptt.adjoint import BPTTBackward
 from neurosnn.rules.bptt.equations import StepAdjoint, step_adjoint
@@ -111,6 +112,7 @@ class BPTT(Rule):
         >>> BPTT().equations(equations.ALIF()).adjoint["a"]
         'lam_a*(exp(-dt/tau_a)) + z*(-beta)'
         """
+        check_model(model, where="BPTT.equations")
         return step_adjoint(model)
 
     def backward(self, net: Any, loss: Any) -> BPTTBackward:

@@ -12,6 +12,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.core.values import check_rate_term
+from neurosnn.model.given_model import check_model
 from neurosnn.rules.base import Rule, rate_term
 from neurosnn.rules.eprop.adjoint import EPropBackward
 from neurosnn.rules.surrogate.adjoint import refuse_learned_delays
@@ -252,6 +253,7 @@ class EProp(Rule):
         from neurosnn.calculus.filters import read_filter
         from neurosnn.rules.eprop.traces import online_equations
 
+        check_model(model, where="EProp.equations")
         return online_equations(
             model,
             channel=target,

@@ -12,6 +12,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_rate_term, check_value
+from neurosnn.model.given_model import check_model
 from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
 from neurosnn.rules.eventprop.adjoint import EventPropBackward
 
@@ -212,4 +213,5 @@ class EventProp(Rule):
         """
         from neurosnn.rules.eventprop.equations import adjoint_equations
 
+        check_model(model, where="EventProp.equations")
         return adjoint_equations(model, tuple(learn))

@@ -8,8 +8,8 @@ from typing import Any
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core import html
-from neurosnn.core.frames import import_pandas
 from neurosnn.core.messages import message, warn
+from neurosnn.core.optional import import_optional
 
 __all__ = ["FittedParameters", "warn_undetermined"]
 
@@ -65,8 +65,10 @@ class FittedParameters:
         ImportError
             pandas is not installed.
         """
-        pandas = import_pandas(
-            where=f"{type(self).__name__}.to_dataframe", instead="parameters and intervals"
+        pandas = import_optional(
+            "pandas",
+            where=f"{type(self).__name__}.to_dataframe",
+            instead="use parameters and intervals",
         )
         rows = {
             name: {
