@@ -43,6 +43,8 @@ class Recording:
         The state that was recorded.
     voltage, weight : ndarray (n_trials, n_steps)
         Samples, and the factor of each residual: the loss is the sum of ``(weight*(v - voltage))**2``.
+    guide : ndarray (n_trials, n_steps)
+        The factors in the phase in which the recording guides the neuron; where one is 0 it is left alone.
     spikes : ndarray (n_trials, n_steps) of int32 or None
         1 in steps with a recorded spike; None if no spikes were given.
     """
@@ -91,7 +93,7 @@ class Recording:
                 if model.spikes
                 else "Give the model a threshold, or use VoltageLoss().",
             )
-        self._weigh(terms)
+        self._weigh(model, terms)
 
     @property
     def n_trials(self) -> int:
@@ -115,13 +117,13 @@ class Recording:
             "jump": 1 / self.tau,
         }
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Arrays that the program reads."""
+    def arrays(self, *, forced: bool = False) -> dict[str, np.ndarray]:
+        """Arrays that the program reads; while it is forced, where the voltage guides it."""
         spikes = np.zeros(self.voltage.shape, np.int32) if self.spikes is None else self.spikes
         return {
             **{f"clamp_{name}": array for name, array in self.currents.items()},
             "target": self.voltage,
-            "weight": self.weight,
+            "weight": self.guide if forced else self.weight,
             "train": self.train,
             "measured": spikes,
         }
@@ -149,7 +151,7 @@ class Recording:
             steps[trial, np.minimum(number.astype(int), self.n_steps - 1)] = 1
         return steps
 
-    def _weigh(self, terms: dict[type, tuple[float, Any]]) -> None:
+    def _weigh(self, model: NeuronModel, terms: dict[type, tuple[float, Any]]) -> None:
         """The factors of all residuals, so that the loss is a sum of squares."""
         factor, loss = terms.get(VoltageLoss, (0.0, VoltageLoss()))
         weights = np.ones(self.voltage.shape)
@@ -162,6 +164,7 @@ class Recording:
                     "Pass one weight for each sample.",
                 )
             weights = weights * asked
+        everywhere = weights
         missing = np.isnan(self.voltage)
         if np.any(missing & (weights > 0)):
             raise _error(
@@ -195,7 +198,11 @@ class Recording:
             )
         # the voltage guides the forced phase even where only spikes count
         self.voltage = _carried_on(self.voltage)
-        self.weight = np.sqrt((factor or 1e-9) * weights / (total or 1.0)) / scale
+        each = (factor or 1e-9) / (total or 1.0)
+        self.weight = np.sqrt(each * weights) / scale
+        # spikes that the equations draw themselves are followed as well, since they are no resets
+        guides = weights if model.reset.strip() else everywhere
+        self.guide = np.sqrt(each * guides) / scale
         self.samples = {"voltage": int((weights > 0).sum()) if factor else 0}
         self.threshold_weight = 0.0
         self.train_weight, self.tau = 0.0, self.dt
