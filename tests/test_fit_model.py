@@ -276,6 +276,19 @@ def test_recovers_the_parameters_within_their_intervals(fit, recorded):
     assert again.parameters == fit.parameters, "the number of threads changes bits"
 
 
+def test_spike_trains_alone_are_fitted(recorded):
+    call = {key: value for key, value in recorded.items() if key != "voltage"}
+    call["free"] = {"R": (50 * Mohm, 200 * Mohm), "tau_m": (10 * ms, 40 * ms)}
+    fit = fit_model(LIF, **call, seed=1, threads=1, starts=24)
+    assert sum(map(len, fit.spikes)) >= 6
+    assert fit.coincidence(0.5 * ms) > 0.95
+    for name in call["free"]:
+        assert float(fit.parameters[name] / LIF.parameters[name]) == pytest.approx(1, rel=0.05)
+    assert np.isnan(fit.voltage).all()
+    with pytest.raises(ValueError, match="no voltage was recorded"):
+        fit_model(LIF, **call, loss=VoltageLoss())
+
+
 def test_differential_evolution_comes_to_the_same_place(fit, recorded):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -60,9 +60,9 @@ def fit_model(
     model: NeuronModel,
     *,
     current: Any,
-    voltage: Any,
     dt: Quantity,
     free: dict[str, tuple[Any, Any]],
+    voltage: Any = None,
     spikes: Any = None,
     loss: FitLoss | WeightedLosses | None = None,
     starts: int = 16,
@@ -86,19 +86,20 @@ def fit_model(
         What was injected: sample t is held in step t, as a TimedArray does. It sets a variable without an
         equation of its own (``I : amp``) or a parameter (``I_ext``), found by its unit and the usual names
         or named as in ``{"I_dendrite": array}``; several electrodes are several entries.
-    voltage : Quantity (n_steps,) or (n_trials, n_steps), or mapping of one str to it
-        What was recorded: sample t at the start of step t, as a StateMonitor does. Without a name, the
-        first state of that unit.
     dt : Quantity (second)
         Distance of samples, and the time step.
     free : mapping of str to (low, high)
         Bounds of each parameter that is fitted. The name of a state stands for its initial value. Bounds
         that are positive and ten times apart are searched on a logarithmic scale.
+    voltage : Quantity (n_steps,) or (n_trials, n_steps), or mapping of one str to it, optional
+        What was recorded: sample t at the start of step t, as a StateMonitor does. Without a name, the
+        first state of that unit. None where only spikes were recorded.
     spikes : list of Quantity (second), or Quantity, optional
         Times of recorded spikes, a train a trial; or a voltage, whose upward crossings are the spikes.
         They guide a spiking model, and :class:`VanRossumLoss` compares them.
     loss : VoltageLoss, VanRossumLoss or a weighted sum, optional
-        ``VoltageLoss() + 0.1*VanRossumLoss()`` if None, without spikes ``VoltageLoss()``.
+        ``VoltageLoss() + 0.1*VanRossumLoss()`` if None, without spikes ``VoltageLoss()``, without a voltage
+        ``VanRossumLoss()``.
     starts : int, default 16
         Random starts between the bounds; of differential evolution the population for each parameter.
     method : {"gradient", "differential_evolution"}
@@ -158,6 +159,8 @@ def fit_model(
     if loss is None:
         both = spikes is not None and isinstance(model, NeuronModel) and model.spikes
         loss = VoltageLoss() + 0.1 * VanRossumLoss() if both else VoltageLoss()
+        if voltage is None:
+            loss = VanRossumLoss()
     recording = Recording(model, current, voltage, spikes, dt, loss)
     parameters = free_parameters(model, free, recording.currents)
     program = FitProgram(
@@ -184,8 +187,8 @@ def fit_model(
     kept = Checkpoint(checkpoint, method, _key(model, free, recording, loss), starts, seed)
     if method == "gradient":
         resets = bool(model.reset.strip())
-        guided = GUIDED if recording.spikes is not None or not resets else ()
-        stages = (*guided, *ALONE, *(AROUND if resets else ()))
+        guided = recording.has_voltage and (recording.spikes is not None or not resets)
+        stages = (*(GUIDED if guided else ()), *ALONE, *(AROUND if resets else ()))
         samples = max(recording.samples.values())
         u, error, simulations = _by_gradient(
             evaluate, parameters, stages, samples, starts, seed, kept
@@ -342,7 +345,7 @@ def _result(
         losses={
             name: float(error[k]) for k, name in enumerate(LOSSES) if recording.samples.get(name)
         },
-        voltage=with_unit(recording.voltage, dim),
+        voltage=with_unit(recording.voltage if recording.has_voltage else np.nan * fitted, dim),
         fitted_voltage=with_unit(fitted, dim),
         spikes=times or [[] * second for _ in steps],
         fitted_spikes=[train * recording.dt * second for train in steps],

@@ -57,7 +57,7 @@ class ModelFit(FittedParameters):
     simulated : Quantity (second)
         Simulated time, all starts and trials together.
     voltage, fitted_voltage : Quantity (n_trials, n_steps)
-        The recording, and the voltage of the fitted model.
+        The recording, NaN where none was made, and the voltage of the fitted model.
     spikes, fitted_spikes : list of Quantity (second)
         Times of recorded spikes and of those of the fitted model, a train a trial; empty without.
     dt : Quantity (second)
@@ -129,8 +129,8 @@ class ModelFit(FittedParameters):
         drawn = [np.asarray(trace[trial]) / float(unit) for trace, _, _ in traces]
         for values, (_, color, label) in zip(drawn, traces, strict=True):
             ax.plot(time, values, color=color, label=label, lw=1)
-        top = max(values.max() for values in drawn)
-        height = 0.06 * (top - min(values.min() for values in drawn))
+        top = np.nanmax(drawn)
+        height = 0.06 * (top - np.nanmin(drawn))
         pairs = ((self.spikes, MEASURED), (self.fitted_spikes, FITTED))
         for row, (trains, color) in enumerate(pairs):
             if trains:
