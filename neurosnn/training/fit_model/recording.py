@@ -274,7 +274,8 @@ def _nothing(
     model: NeuronModel, current: Any, spikes: Any, terms: Mapping[type, Any]
 ) -> dict[str, Any]:
     """A voltage that counts nowhere, for trials of which only the spikes were recorded."""
-    if set(terms) != {VanRossumLoss} or spikes is None or np.ndim(spikes) == 0:
+    height = isinstance(spikes, Quantity) and spikes.ndim == 0
+    if set(terms) != {VanRossumLoss} or spikes is None or height:
         raise _error(
             "no voltage was recorded.",
             "VoltageLoss compares it, and spikes are crossings of it unless they are times.",
