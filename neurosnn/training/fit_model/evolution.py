@@ -138,9 +138,9 @@ def by_evolution(
                 updating="deferred",
                 callback=shown,
             )
-        except RuntimeError as error:
-            if isinstance(error.__cause__, ValueError):  # scipy hides what a loss raises
-                raise error.__cause__ from None
+        except RuntimeError as caught:
+            if isinstance(caught.__cause__, ValueError):  # scipy hides what a loss raises
+                raise caught.__cause__ from None
             raise
     losses.keep(now=True)
     error = np.array([found.fun if found.fun < WORST else np.inf])

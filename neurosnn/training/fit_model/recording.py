@@ -59,6 +59,7 @@ class Recording:
         self.dt = float(dt)
         terms = {type(term): (factor, term) for factor, term in as_terms(loss)}
         self.has_voltage = voltage is not None
+        by_name: Mapping[str, Any]
         if voltage is None:
             by_name = _nothing(model, current, spikes, terms)
         elif isinstance(voltage, Mapping):
