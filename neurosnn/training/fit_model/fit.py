@@ -45,7 +45,7 @@ from neurosnn.training.fit_model.losses import (
 from neurosnn.training.fit_model.program import LOSSES, FitProgram, Squares
 from neurosnn.training.fit_model.recording import Recording
 from neurosnn.training.fit_model.result import ModelFit
-from neurosnn.training.fit_model.search import ALONE, AROUND, GUIDED, Search, Stage
+from neurosnn.training.fit_model.search import ALONE, AROUND, FOLLOWED, GUIDED, Search, Stage
 from neurosnn.training.fit_model.shown import warn_undetermined
 
 __all__ = ["fit_model"]
@@ -187,8 +187,12 @@ def fit_model(
     kept = Checkpoint(checkpoint, method, _key(model, free, recording, loss), starts, seed)
     if method == "gradient":
         resets = bool(model.reset.strip())
-        guided = recording.has_voltage and (recording.spikes is not None or not resets)
-        stages = (*(GUIDED if guided else ()), *ALONE, *(AROUND if resets else ()))
+        guides: tuple[Stage, ...] = ()
+        if recording.has_voltage and not resets:
+            guides = FOLLOWED
+        elif recording.has_voltage and recording.spikes is not None:
+            guides = GUIDED
+        stages = (*guides, *ALONE, *(AROUND if resets else ()))
         samples = max(recording.samples.values())
         u, error, simulations = _by_gradient(
             evaluate, parameters, stages, samples, starts, seed, kept
