@@ -215,12 +215,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=CASES, help="one of the neurons; all if left out")
     parser.add_argument("--sets", type=int, default=20, help="data sets of each")
+    parser.add_argument("--quick", action="store_true", help="two data sets of each")
     parser.add_argument("--seed", type=int, default=1, help="of currents, noise and starts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     options = parser.parse_args()
     prefs.codegen.target = "numpy"
     results = [
-        coverage(name, options.sets, options.seed)
+        coverage(name, 2 if options.quick else options.sets, options.seed)
         for name in CASES
         if options.model in (None, name)
     ]
