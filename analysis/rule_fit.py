@@ -1,16 +1,20 @@
-"""What the fit of a plasticity rule has come to: parameters with intervals, changes, a picture."""
+"""What the fit of a plasticity rule has come to: parameters with intervals, changes, a picture, a file."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
+from neurosnn.analysis.pairing import PairingProtocol
 from neurosnn.analysis.published import PublishedPoints
 from neurosnn.core.drawing import COLORS, current_axes, plain, zero_lines
+from neurosnn.core.files import Damaged, write_arrays
 from neurosnn.core.messages import drawable
+from neurosnn.core.units import from_plain, to_plain
 from neurosnn.model import PlasticityRule
 from neurosnn.training.fit_model.shown import FittedParameters
 
@@ -63,6 +67,8 @@ class RuleFit(FittedParameters):
     start_errors: np.ndarray
     seed: int
 
+    _format = "neurosnn rule fit 1"
+
     def __repr__(self) -> str:
         return "\n".join([self._title(), *self._lines()])
 
@@ -113,6 +119,91 @@ class RuleFit(FittedParameters):
         ax.set(ylabel="Δw" + unit, title=drawable(f"{self.rule.name}, E = {self.error:.2g}"))
         ax.legend(fontsize="small")
         return ax
+
+    # -- files ------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result to an npz file, all at once; `load` reads it.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; replaced if it exists.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        arrays = {"starts": self.starts, "start_errors": self.start_errors}
+        information = {
+            "format": self._format,
+            "rule": self.rule.to_dict(),
+            "parameters": {name: to_plain(x) for name, x in self.parameters.items()},
+            "intervals": {name: list(map(to_plain, x)) for name, x in self.intervals.items()},
+            "undetermined": list(self.undetermined),
+            "error": self.error,
+            "error_before": self.error_before,
+            "measurements": [_points_to_plain(points) for points in self.measurements],
+            "changes": to_plain(self.changes),
+            "seed": self.seed,
+        }
+        write_arrays(path, arrays, information)
+
+    @classmethod
+    def _from_file(cls, arrays: dict[str, np.ndarray], information: dict[str, Any]) -> RuleFit:
+        rule = PlasticityRule.from_dict(information["rule"])
+        if not {*rule.parameters} >= {*information["parameters"], *information["undetermined"]}:
+            raise Damaged("it has a parameter that its rule has not")
+        return cls(
+            rule=rule,
+            parameters={name: from_plain(x) for name, x in information["parameters"].items()},
+            intervals={
+                name: (from_plain(low), from_plain(high))
+                for name, (low, high) in information["intervals"].items()
+            },
+            undetermined=tuple(information["undetermined"]),
+            error=information["error"],
+            error_before=information["error_before"],
+            measurements=tuple(map(_points_from_plain, information["measurements"])),
+            changes=from_plain(information["changes"]),
+            starts=arrays["starts"],
+            start_errors=arrays["start_errors"],
+            seed=information["seed"],
+        )
+
+
+def _points_to_plain(points: PublishedPoints) -> dict[str, Any]:
+    """Measurements as texts and numbers."""
+    return {
+        "x": to_plain(points.x),
+        "dw": to_plain(points.dw),
+        "error": to_plain(points.error),
+        "source": points.source,
+        "protocol": {
+            "pre": [to_plain(times) for times in points.protocol.pre],
+            "post": [to_plain(times) for times in points.protocol.post],
+            "n_repeats": int(points.protocol.n_repeats),
+            "rate": to_plain(points.protocol.rate),
+        },
+    }
+
+
+def _points_from_plain(data: dict[str, Any]) -> PublishedPoints:
+    """What :func:`_points_to_plain` was given."""
+    spikes = data["protocol"]
+    return PublishedPoints(
+        x=from_plain(data["x"]),
+        dw=from_plain(data["dw"]),
+        error=from_plain(data["error"]),
+        source=data["source"],
+        protocol=PairingProtocol(
+            pre=[from_plain(times) for times in spikes["pre"]],
+            post=[from_plain(times) for times in spikes["post"]],
+            n_repeats=spikes["n_repeats"],
+            rate=from_plain(spikes["rate"]),
+        ),
+    )
 
 
 def _labels(x: Any) -> list[str]:

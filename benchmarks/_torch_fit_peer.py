@@ -61,13 +61,14 @@ def by_adam(model, free, recording, dt, *, goal, starts, seed, limit):
     starts, seed : int
         As for `fit_model`, which draws the same.
     limit : float
-        Seconds after which it stops.
+        Seconds of one processor after which it stops.
 
     Returns
     -------
     (float, float, int)
-        Best loss, seconds, steps of Adam.
+        Best loss, seconds of the processor, steps of Adam.
     """
+    torch.set_num_threads(1)
     draws = qmc.LatinHypercube(len(free), seed=np.random.default_rng(seed)).random(starts)
     ends = np.array([[float(low), float(high)] for low, high in free.values()]).T
     wide = (ends[0] > 0) & (ends[1] >= 10 * ends[0])
@@ -84,8 +85,8 @@ def by_adam(model, free, recording, dt, *, goal, starts, seed, limit):
         for name, low, high in zip(free, *ends, strict=True)
     ]
     adam = torch.optim.Adam(groups)
-    best, steps, begin = np.inf, 0, time.perf_counter()
-    while best > goal and time.perf_counter() - begin < limit:
+    best, steps, begin = np.inf, 0, time.process_time()
+    while best > goal and time.process_time() - begin < limit:
         losses = losses_of(neuron, recording, starts)
         best = min(best, float(losses.detach().min()))
         adam.zero_grad()
@@ -95,4 +96,4 @@ def by_adam(model, free, recording, dt, *, goal, starts, seed, limit):
             for name, low, high in zip(free, *ends, strict=True):
                 parameters[f"free_{name}"].clamp_(low, high)
         steps += 1
-    return best, time.perf_counter() - begin, steps
+    return best, time.process_time() - begin, steps

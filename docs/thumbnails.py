@@ -28,6 +28,7 @@ PICTURES = {
     "03_your_own_neuron": ("your_own_neuron.png", ""),
     "05_compare_rules": ("compare_rules.png", ""),
     "06_fit_a_neuron": ("fit_a_neuron.png", ""),
+    "07_real_spike_trains": ("real_spike_trains.png", ""),
     "bellec_2020_evidence_accumulation": (
         "evidence_accumulation_trial.png",
         "SEEDS = [1]; UPDATES = 100",

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from brian2 import (
+    Hz,
     Mohm,
     Network,
     NeuronGroup,
@@ -145,6 +146,12 @@ CASES = {
         fluctuating(10, 4) * AREA,
         {"g_Na": 125 * mS / cm**2, "E_rest": -64 * mV},
     ),
+    "MorrisLecar": (
+        equations.MorrisLecar(regime="homoclinic"),
+        "I_ext",
+        fluctuating(60, 20) * AREA,
+        {"g_Ca": 4.1 * mS / cm**2, "phi": 225 * Hz, "V_3": 12.1 * mV},
+    ),
     "own": (
         OWN,
         "I",
@@ -154,9 +161,12 @@ CASES = {
 }
 
 
-def program_of(name):
+def program_of(name, steps=STEPS):
     model, variable, current, near = CASES[name]
     voltage, trains = stock(model, variable, current)
+    current, voltage = current[:, :steps], voltage[:, :steps]
+    if trains:
+        trains = [train[train < steps * DT] for train in trains]
     loss = VoltageLoss() + 0.1 * VanRossumLoss() if trains else VoltageLoss()
     recording = Recording(model, current, voltage, trains, DT, loss)
     bounds = {key: (value - abs(value) / 2, value + abs(value) / 2) for key, value in near.items()}
@@ -266,6 +276,19 @@ def test_recovers_the_parameters_within_their_intervals(fit, recorded):
     assert again.parameters == fit.parameters, "the number of threads changes bits"
 
 
+def test_spike_trains_alone_are_fitted(recorded):
+    call = {key: value for key, value in recorded.items() if key != "voltage"}
+    call["free"] = {"R": (50 * Mohm, 200 * Mohm), "tau_m": (10 * ms, 40 * ms)}
+    fit = fit_model(LIF, **call, seed=1, threads=1, starts=24)
+    assert sum(map(len, fit.spikes)) >= 6
+    assert fit.coincidence(0.5 * ms) > 0.95
+    for name in call["free"]:
+        assert float(fit.parameters[name] / LIF.parameters[name]) == pytest.approx(1, rel=0.05)
+    assert np.isnan(fit.voltage).all()
+    with pytest.raises(ValueError, match="no voltage was recorded"):
+        fit_model(LIF, **call, loss=VoltageLoss())
+
+
 def test_differential_evolution_comes_to_the_same_place(fit, recorded):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -279,7 +302,7 @@ def test_differential_evolution_comes_to_the_same_place(fit, recorded):
 
 
 def test_a_killed_fit_goes_on_with_the_same_bits(fit, recorded, tmp_path, monkeypatch):
-    monkeypatch.setattr("neurosnn.training.fit_model.fit.EVERY", 0.0)
+    monkeypatch.setattr("neurosnn.training.fit_model.checkpoint.EVERY", 0.0)
     step, done = Search._step, []
 
     def killed(self, *arguments):
@@ -304,6 +327,58 @@ def test_a_killed_fit_goes_on_with_the_same_bits(fit, recorded, tmp_path, monkey
         fit_model(LIF, **recorded, starts=8, seed=1, threads=1, checkpoint=path)
 
 
+def test_a_killed_evolution_goes_on_with_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr("neurosnn.training.fit_model.checkpoint.EVERY", 0.0)
+    current = CASES["membrane"][2]
+    voltage, _ = stock(MEMBRANE, "I", current)
+    call = {"current": current, "voltage": voltage, "dt": DT, "starts": 4, "seed": 3, "threads": 1}
+    call |= {"free": {"g_L": (1 * nS, 100 * nS), "E_L": (-80 * mV, -60 * mV)}}
+    call |= {"method": "differential_evolution"}
+    whole = fit_model(MEMBRANE, **call)
+    assert float(whole.parameters["g_L"] / nS) == pytest.approx(10, rel=0.05)
+    run, done = FitProgram.run, []
+
+    def killed(self, *arguments, **settings):
+        done.append(1)
+        if len(done) == 6:
+            raise KeyboardInterrupt
+        return run(self, *arguments, **settings)
+
+    monkeypatch.setattr(FitProgram, "run", killed)
+    call["checkpoint"] = tmp_path / "search.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fit_model(MEMBRANE, **call)
+    done.clear()
+    monkeypatch.setattr(FitProgram, "run", lambda *a, **s: (done.append(1), run(*a, **s))[1])
+    again = fit_model(MEMBRANE, **call)
+    assert again.parameters == whole.parameters
+    assert (again.loss, again.simulated) == (whole.loss, whole.simulated)
+    generations = len(read_arrays(call["checkpoint"])[1]["tried"])
+    assert generations > 6
+    calls = len(done)
+    done.clear()
+    fit_model(MEMBRANE, **call)
+    assert calls - len(done) == generations - 5, "what was known was simulated again"
+    with pytest.raises(ValueError, match="this file belongs to another fit"):
+        fit_model(MEMBRANE, **(call | {"method": "gradient"}))
+    arrays, information = read_arrays(call["checkpoint"])
+    write_arrays(call["checkpoint"], arrays, information | {"tried": ["x"] * generations})
+    with pytest.raises(ValueError, match="does not go on where its file ends"):
+        fit_model(MEMBRANE, **call)
+    write_arrays(call["checkpoint"], arrays, information | {"sizes": []})
+    with pytest.raises(ValueError, match="this file cannot be read"):
+        fit_model(MEMBRANE, **call)
+
+
+def test_spikes_without_a_reset_guide_a_fit_too():
+    """Where its spikes are left out the voltage tells little of a sodium conductance."""
+    _, recording = program_of("HodgkinHuxley")
+    assert 0 < (recording.weight > 0).mean() < 0.9
+    assert (recording.guide > 0).all()
+    _, recording = program_of("LIF")
+    np.testing.assert_array_equal(recording.guide, recording.weight)
+
+
 def test_result_is_stored_shown_and_drawn(fit, tmp_path):
     fit.save(tmp_path / "fit.npz")
     same = ModelFit.load(tmp_path / "fit.npz")
@@ -322,7 +397,7 @@ def test_result_is_stored_shown_and_drawn(fit, tmp_path):
     with pytest.raises(ValueError, match="a parameter that its model has not"):
         ModelFit.load(tmp_path / "hostile.npz")
     write_arrays(tmp_path / "other.npz", {}, {})
-    with pytest.raises(ValueError, match="holds no fit of a model"):
+    with pytest.raises(ValueError, match="holds no ModelFit"):
         ModelFit.load(tmp_path / "other.npz")
     from matplotlib.figure import Figure
 
@@ -397,7 +472,6 @@ BAD = {
     "no loss of a fit": {"loss": VoltageLoss},
     "weights of shape": {"loss": VoltageLoss(weights=np.ones(7))},
     "no method 'bptt'": {"method": "bptt"},
-    "keeps no checkpoint": {"method": "differential_evolution", "checkpoint": "x.npz"},
     "'u' is not the recorded state": {"voltage": {"u": np.linspace(-70, -60, 20) * mV}},
     "dt must be a time": {"dt": 0.1},
     "starts must be": {"starts": 0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from brian2 import Hz, ms, mV, nS
 from scipy.stats import t as student
 
 from neurosnn import NeuronModel, PlasticityRule, analysis, equations
+from neurosnn.core.files import read_arrays, write_arrays
 
 WIDE = {"w_min": -100.0, "w_max": 100.0}
 CORTEX = [analysis.sjostrom_2001(lag) for lag in (10 * ms, -10 * ms)]
@@ -164,6 +166,35 @@ def test_the_result_is_shown_and_drawn(monkeypatch):
     drawn = next(line for line in ax.lines if line.get_label() == "fitted")
     assert drawn.get_ydata() == pytest.approx(CULTURE[0].dw, rel=1e-4)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["10 ms", "-10 ms"]
+
+
+def test_the_result_is_stored(tmp_path):
+    rule = equations.PairSTDP(**WIDE)
+    free = {"A_plus": (0, 0.1), "tau_plus": (5 * ms, 50 * ms)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = analysis.fit_rule(rule, CULTURE[:2], free=free, starts=1)
+    path = tmp_path / "fit.npz"
+    fit.save(path)
+    same = analysis.RuleFit.load(path)
+    assert repr(same) == repr(fit)
+    assert same.rule.to_dict() == fit.rule.to_dict()
+    assert (same.error, same.error_before, same.seed) == (fit.error, fit.error_before, fit.seed)
+    np.testing.assert_array_equal(same.changes, fit.changes)
+    np.testing.assert_array_equal(same.starts, fit.starts)
+    again = analysis.fit_rule(same.rule, same.measurements, free={"A_plus": (0, 0.1)}, starts=1)
+    assert again.error_before == pytest.approx(fit.error, rel=1e-9)
+    arrays, information = read_arrays(path)
+    write_arrays(path, arrays, information | {"undetermined": ["\x1b[2J"]})
+    with pytest.raises(ValueError, match="a parameter that its rule has not"):
+        analysis.RuleFit.load(path)
+    del information["measurements"]
+    write_arrays(path, arrays, information)
+    with pytest.raises(ValueError, match="this file cannot be read"):
+        analysis.RuleFit.load(path)
+    write_arrays(path, {}, {})
+    with pytest.raises(ValueError, match="holds no RuleFit"):
+        analysis.RuleFit.load(path)
 
 
 def test_wrong_calls_are_refused():

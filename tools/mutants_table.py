@@ -1586,6 +1586,27 @@ MUTANTS: tuple[Mutant, ...] = (
         (FIT_TESTS + "::test_recovers_the_parameters_within_their_intervals",),
     ),
     Mutant(
+        "fit: spikes that the equations draw do not guide",
+        FIT_MODEL + "recording.py",
+        "guides = weights if model.reset.strip() else everywhere",
+        "guides = weights",
+        (FIT_TESTS + "::test_spikes_without_a_reset_guide_a_fit_too",),
+    ),
+    Mutant(
+        "fit: an evolution goes on with the losses of another",
+        FIT_MODEL + "evolution.py",
+        "elif self.tried[self.generation] != digest:",
+        "elif False:",
+        (FIT_TESTS + "::test_a_killed_evolution_goes_on_with_the_same_bits",),
+    ),
+    Mutant(
+        "fit: a spike that moves leaves the train of one filter",
+        FIT_MODEL + "spikes.jinja",
+        "d_once[{{ loop.index0 }}][j] += sigma[{{ loop.index0 }}][j]*b.jump;",
+        "d_once[{{ loop.index0 }}][j] += 0;",
+        ("test_fit_model_torch.py::test_gradients_of_both_losses_equal_autograd[LIF]",),
+    ),
+    Mutant(
         "rules: event-driven traces decay since the beginning",
         "analysis/rule_changes.cpp.jinja",
         "u_lastupdate = u_t;",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +15,11 @@ from scipy.special import expit
 
 from neurosnn.core.arguments import explained
 from neurosnn.core.bars import bar_class, draws_bars
-from neurosnn.core.files import read_arrays, write_arrays
 from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import check_whole
 from neurosnn.model import NeuronModel
+from neurosnn.training.fit_model.checkpoint import Checkpoint, damaged
+from neurosnn.training.fit_model.evolution import by_evolution
 from neurosnn.training.fit_model.free import (
     Free,
     fitted_model,
@@ -45,19 +45,14 @@ from neurosnn.training.fit_model.losses import (
 from neurosnn.training.fit_model.program import LOSSES, FitProgram, Squares
 from neurosnn.training.fit_model.recording import Recording
 from neurosnn.training.fit_model.result import ModelFit
-from neurosnn.training.fit_model.search import ALONE, AROUND, GUIDED, Search, Stage, total
+from neurosnn.training.fit_model.search import ALONE, AROUND, FOLLOWED, GUIDED, Search, Stage
 from neurosnn.training.fit_model.shown import warn_undetermined
 
 __all__ = ["fit_model"]
 
 METHODS = ("gradient", "differential_evolution")
-FORMAT = "neurosnn search of a fit 1"
 #: What a checkpoint keeps of a search.
 ARRAYS, NUMBERS = ("u", "damping", "error", "idle", "alive"), ("stage", "iteration", "simulations")
-#: Seconds between two writings of a checkpoint.
-EVERY = 2.0
-#: What a simulation beyond all bounds costs in a search that knows no infinity.
-WORST = 1e30
 
 
 @explained(free='free={"g_L": (1*nS, 100*nS)}')
@@ -65,9 +60,9 @@ def fit_model(
     model: NeuronModel,
     *,
     current: Any,
-    voltage: Any,
     dt: Quantity,
     free: dict[str, tuple[Any, Any]],
+    voltage: Any = None,
     spikes: Any = None,
     loss: FitLoss | WeightedLosses | None = None,
     starts: int = 16,
@@ -91,19 +86,20 @@ def fit_model(
         What was injected: sample t is held in step t, as a TimedArray does. It sets a variable without an
         equation of its own (``I : amp``) or a parameter (``I_ext``), found by its unit and the usual names
         or named as in ``{"I_dendrite": array}``; several electrodes are several entries.
-    voltage : Quantity (n_steps,) or (n_trials, n_steps), or mapping of one str to it
-        What was recorded: sample t at the start of step t, as a StateMonitor does. Without a name, the
-        first state of that unit.
     dt : Quantity (second)
         Distance of samples, and the time step.
     free : mapping of str to (low, high)
         Bounds of each parameter that is fitted. The name of a state stands for its initial value. Bounds
         that are positive and ten times apart are searched on a logarithmic scale.
+    voltage : Quantity (n_steps,) or (n_trials, n_steps), or mapping of one str to it, optional
+        What was recorded: sample t at the start of step t, as a StateMonitor does. Without a name, the
+        first state of that unit. None where only spikes were recorded.
     spikes : list of Quantity (second), or Quantity, optional
         Times of recorded spikes, a train a trial; or a voltage, whose upward crossings are the spikes.
         They guide a spiking model, and :class:`VanRossumLoss` compares them.
     loss : VoltageLoss, VanRossumLoss or a weighted sum, optional
-        ``VoltageLoss() + 0.1*VanRossumLoss()`` if None, without spikes ``VoltageLoss()``.
+        ``VoltageLoss() + 0.1*VanRossumLoss()`` if None, without spikes ``VoltageLoss()``, without a voltage
+        ``VanRossumLoss()``.
     starts : int, default 16
         Random starts between the bounds; of differential evolution the population for each parameter.
     method : {"gradient", "differential_evolution"}
@@ -112,7 +108,7 @@ def fit_model(
         The same seed gives the same bits.
     checkpoint : path, optional
         File in which the search is kept while it runs. The same call, made again after an
-        interruption, goes on from it and comes to the same bits. Method "gradient" only.
+        interruption, goes on from it and comes to the same bits.
     threads : int, optional
         All processors if None. It changes no bit of the result.
 
@@ -159,10 +155,12 @@ def fit_model(
     """
     check_whole("starts", starts, 1, where="fit_model")
     check_whole("seed", seed, 0, where="fit_model", why="It seeds the starts.")
-    _check_method(model, method, checkpoint)
+    _check_method(model, method)
     if loss is None:
         both = spikes is not None and isinstance(model, NeuronModel) and model.spikes
         loss = VoltageLoss() + 0.1 * VanRossumLoss() if both else VoltageLoss()
+        if voltage is None:
+            loss = VanRossumLoss()
     recording = Recording(model, current, voltage, spikes, dt, loss)
     parameters = free_parameters(model, free, recording.currents)
     program = FitProgram(
@@ -186,17 +184,21 @@ def fit_model(
             timing=squares.timing * pairs,
         )
 
+    kept = Checkpoint(checkpoint, method, _key(model, free, recording, loss), starts, seed)
     if method == "gradient":
         resets = bool(model.reset.strip())
-        guided = GUIDED if recording.spikes is not None or not resets else ()
-        stages = (*guided, *ALONE, *(AROUND if resets else ()))
-        key = _key(model, free, recording, loss)
+        guides: tuple[Stage, ...] = ()
+        if recording.has_voltage and not resets:
+            guides = FOLLOWED
+        elif recording.has_voltage and recording.spikes is not None:
+            guides = GUIDED
+        stages = (*guides, *ALONE, *(AROUND if resets else ()))
         samples = max(recording.samples.values())
         u, error, simulations = _by_gradient(
-            evaluate, parameters, stages, samples, starts, seed, checkpoint, key
+            evaluate, parameters, stages, samples, starts, seed, kept
         )
     else:
-        u, error, simulations = _by_evolution(evaluate, parameters, starts, seed)
+        u, error, simulations = by_evolution(evaluate, parameters, starts, seed, kept)
     best = int(np.argmin(error))
     if not np.isfinite(error[best]):
         raise ValueError(
@@ -219,7 +221,7 @@ def fit_model(
     return _result(model, parameters, recording, u[best], evaluate, described_result)
 
 
-def _check_method(model: Any, method: str, checkpoint: Any) -> None:
+def _check_method(model: Any, method: str) -> None:
     if not isinstance(model, NeuronModel):
         raise TypeError(
             message(
@@ -238,15 +240,6 @@ def _check_method(model: Any, method: str, checkpoint: Any) -> None:
                 did_you_mean(str(method), METHODS),
             )
         )
-    if checkpoint is not None and method != "gradient":
-        raise ValueError(
-            message(
-                f"method {method!r} keeps no checkpoint.",
-                "fit_model",
-                "scipy does not hand out the state of its search.",
-                "Leave checkpoint out, or use method='gradient'.",
-            )
-        )
 
 
 def _by_gradient(
@@ -256,62 +249,34 @@ def _by_gradient(
     samples: int,
     starts: int,
     seed: int,
-    checkpoint: Any,
-    key: str,
+    checkpoint: Checkpoint,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Gauss-Newton from all starts; the error of those that were given up is infinite."""
     from scipy.stats import qmc
 
     draws = qmc.LatinHypercube(len(free.names), seed=np.random.default_rng(seed)).random(starts)
     search = Search.begin(free.at(draws))
-    key = hashlib.sha256(f"{key} {starts} {seed}".encode()).hexdigest()
-    if checkpoint is not None and os.path.exists(checkpoint):
-        search = _read(checkpoint, key)
-    written = time.monotonic()
+    if (kept := checkpoint.read()) is not None:
+        arrays, information = kept
+        try:
+            parts: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
+            parts |= {name: int(information[name]) for name in NUMBERS}
+            search = Search(**parts)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(checkpoint.path, error) from error
     drawn, n_steps = draws_bars(), sum(stage.iterations for stage in stages)
     with bar_class(drawn)(total=n_steps, unit="step", disable=not drawn) as bar:
 
         def after(search: Search) -> None:
-            nonlocal written
             done = sum(s.iterations for s in stages[: search.stage]) + search.iteration
             bar.set_postfix(loss=f"{search.error[search.alive].min():.4g}", refresh=False)
             bar.update(done - bar.n)
-            ended = search.iteration == 0
-            if checkpoint is not None and (ended or time.monotonic() - written > EVERY):
-                arrays = {name: getattr(search, name) for name in ARRAYS}
-                numbers = {name: getattr(search, name) for name in NUMBERS}
-                write_arrays(checkpoint, arrays, {"format": FORMAT, "fit": key, **numbers})
-                written = time.monotonic()
+            arrays = {name: getattr(search, name) for name in ARRAYS}
+            numbers = {name: getattr(search, name) for name in NUMBERS}
+            checkpoint.write(arrays, numbers, now=search.iteration == 0)
 
         search.run(evaluate, stages=stages, samples=samples, seed=seed, after=after)
     return search.u, np.where(search.alive, search.error, np.inf), search.simulations
-
-
-def _read(path: Any, key: str) -> Search:
-    """A search from its file, if it is one of this fit."""
-    arrays, information = read_arrays(path)
-    if information.get("format") != FORMAT or information.get("fit") != key:
-        raise ValueError(
-            message(
-                "this file belongs to another fit.",
-                str(path),
-                "The model, recording, bounds, loss, starts or seed are not the same.",
-                "Name another checkpoint, or delete the file to begin anew.",
-            )
-        )
-    try:
-        parts: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
-        parts |= {name: int(information[name]) for name in NUMBERS}
-        return Search(**parts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            message(
-                f"this file cannot be read ({error}).",
-                str(path),
-                "It is damaged, or was altered.",
-                "Delete it to begin anew.",
-            )
-        ) from error
 
 
 def _key(model: NeuronModel, free: Any, recording: Recording, loss: Any) -> str:
@@ -324,32 +289,6 @@ def _key(model: NeuronModel, free: Any, recording: Recording, loss: Any) -> str:
     for name, array in sorted(recording.arrays().items()):
         found.update(name.encode() + np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
-
-
-def _by_evolution(
-    evaluate: Callable[..., Squares], free: Free, starts: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Differential evolution between the bounds; each generation is one call."""
-    from scipy.optimize import differential_evolution
-
-    simulations = 0
-
-    def losses(fractions: np.ndarray) -> np.ndarray:
-        nonlocal simulations
-        simulations += fractions.shape[1]
-        return np.minimum(total(evaluate(free.at(fractions.T), gradient=False).error), WORST)
-
-    found = differential_evolution(
-        losses,
-        [(0.0, 1.0)] * len(free.names),
-        popsize=starts,
-        seed=seed,
-        polish=False,
-        vectorized=True,
-        updating="deferred",
-    )
-    error = np.array([found.fun if found.fun < WORST else np.inf])
-    return free.at(found.x)[None], error, simulations
 
 
 def _result(
@@ -410,7 +349,7 @@ def _result(
         losses={
             name: float(error[k]) for k, name in enumerate(LOSSES) if recording.samples.get(name)
         },
-        voltage=with_unit(recording.voltage, dim),
+        voltage=with_unit(recording.voltage if recording.has_voltage else np.nan * fitted, dim),
         fitted_voltage=with_unit(fitted, dim),
         spikes=times or [[] * second for _ in steps],
         fitted_spikes=[train * recording.dt * second for train in steps],

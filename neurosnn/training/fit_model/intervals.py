@@ -19,7 +19,9 @@ the covariance
     + \frac{A^{(0)}}{s^2}\right)^{-1}
 
 with the N spikes that move by :math:`\sigma_i`, and the matrix :math:`A^{(0)}` of derivatives that leave each
-spike in its step. It is added.
+spike in its step. It is added. The sum is right where one of the two is much larger. Where they are
+alike and the fitted spikes fall on the recorded steps, the estimate lies within the stair of the truth, and
+intervals are up to :math:`\sqrt 2` too wide.
 """
 
 from __future__ import annotations

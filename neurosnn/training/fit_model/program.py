@@ -167,7 +167,7 @@ class FitProgram:
         arrays = {
             **{f"p_{name}": value for name, value in parameters.items()},
             **{f"init_{name}": np.ascontiguousarray(value, float) for name, value in start.items()},
-            **recording.arrays(),
+            **recording.arrays(forced=keep is not None),
             **results,
         }
         with np.errstate(all="ignore"):

@@ -40,9 +40,13 @@ class Recording:
     currents : dict of str to ndarray (n_trials, n_steps)
         By the variable that they set.
     recorded : str
-        The state that was recorded.
+        The state that was recorded; the first one where only spikes were.
+    has_voltage : bool
+        Whether a voltage was recorded.
     voltage, weight : ndarray (n_trials, n_steps)
         Samples, and the factor of each residual: the loss is the sum of ``(weight*(v - voltage))**2``.
+    guide : ndarray (n_trials, n_steps)
+        The factors in the phase in which the recording guides the neuron; where one is 0 it is left alone.
     spikes : ndarray (n_trials, n_steps) of int32 or None
         1 in steps with a recorded spike; None if no spikes were given.
     """
@@ -54,7 +58,14 @@ class Recording:
         check_dt(model, dt, where=WHERE)
         self.dt = float(dt)
         terms = {type(term): (factor, term) for factor, term in as_terms(loss)}
-        by_name = voltage if isinstance(voltage, Mapping) else {_recorded(model, voltage): voltage}
+        self.has_voltage = voltage is not None
+        by_name: Mapping[str, Any]
+        if voltage is None:
+            by_name = _nothing(model, current, spikes, terms)
+        elif isinstance(voltage, Mapping):
+            by_name = voltage
+        else:
+            by_name = {_recorded(model, voltage): voltage}
         if len(by_name) != 1:
             raise _error(
                 f"there are {len(by_name)} recorded variables.",
@@ -64,7 +75,9 @@ class Recording:
         ((self.recorded, array),) = by_name.items()
         _check_name(self.recorded, model.brian_equations.diff_eq_names, "the recorded state")
         self.dim = model.dimensions[self.recorded]
-        self.voltage = _samples(array, self.dim, "voltage", nan=True)
+        self.voltage = _samples(
+            array, self.dim, "voltage" if self.has_voltage else "current", nan=True
+        )
         currents = current if isinstance(current, Mapping) else {_injected(model, current): current}
         self.currents: dict[str, np.ndarray] = {}
         for name, values in currents.items():
@@ -91,7 +104,7 @@ class Recording:
                 if model.spikes
                 else "Give the model a threshold, or use VoltageLoss().",
             )
-        self._weigh(terms)
+        self._weigh(model, terms)
 
     @property
     def n_trials(self) -> int:
@@ -115,13 +128,13 @@ class Recording:
             "jump": 1 / self.tau,
         }
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Arrays that the program reads."""
+    def arrays(self, *, forced: bool = False) -> dict[str, np.ndarray]:
+        """Arrays that the program reads; while it is forced, where the voltage guides it."""
         spikes = np.zeros(self.voltage.shape, np.int32) if self.spikes is None else self.spikes
         return {
             **{f"clamp_{name}": array for name, array in self.currents.items()},
             "target": self.voltage,
-            "weight": self.weight,
+            "weight": self.guide if forced else self.weight,
             "train": self.train,
             "measured": spikes,
         }
@@ -149,10 +162,10 @@ class Recording:
             steps[trial, np.minimum(number.astype(int), self.n_steps - 1)] = 1
         return steps
 
-    def _weigh(self, terms: dict[type, tuple[float, Any]]) -> None:
+    def _weigh(self, model: NeuronModel, terms: dict[type, tuple[float, Any]]) -> None:
         """The factors of all residuals, so that the loss is a sum of squares."""
         factor, loss = terms.get(VoltageLoss, (0.0, VoltageLoss()))
-        weights = np.ones(self.voltage.shape)
+        weights = np.full(self.voltage.shape, float(self.has_voltage))
         if loss.weights is not None:
             asked = np.asarray(loss.weights, dtype=float)
             if asked.shape not in (self.voltage.shape, self.voltage.shape[1:]):
@@ -162,6 +175,7 @@ class Recording:
                     "Pass one weight for each sample.",
                 )
             weights = weights * asked
+        everywhere = weights
         missing = np.isnan(self.voltage)
         if np.any(missing & (weights > 0)):
             raise _error(
@@ -187,6 +201,8 @@ class Recording:
         scale = float(spread if loss.scale is None else loss.scale)
         if loss.scale is not None:
             check_value("scale", loss.scale, Range(Quantity(0, dim=self.dim)), where="VoltageLoss")
+        if not self.has_voltage:
+            scale = 1.0
         if not scale > 0:
             raise _error(
                 "all samples of the voltage are equal.",
@@ -195,7 +211,11 @@ class Recording:
             )
         # the voltage guides the forced phase even where only spikes count
         self.voltage = _carried_on(self.voltage)
-        self.weight = np.sqrt((factor or 1e-9) * weights / (total or 1.0)) / scale
+        each = (factor or 1e-9) / (total or 1.0)
+        self.weight = np.sqrt(each * weights) / scale
+        # spikes that the equations draw themselves are followed as well, since they are no resets
+        guides = weights if model.reset.strip() else everywhere
+        self.guide = np.sqrt(each * guides) / scale
         self.samples = {"voltage": int((weights > 0).sum()) if factor else 0}
         self.threshold_weight = 0.0
         self.train_weight, self.tau = 0.0, self.dt
@@ -249,6 +269,25 @@ def _recorded(model: NeuronModel, voltage: Any) -> str:
         f"No state of {model.name} with an equation has it.",
         f"Pass it in {wanted}, as in voltage*mV, or say which state: voltage={{name: array}}.",
     )
+
+
+def _nothing(
+    model: NeuronModel, current: Any, spikes: Any, terms: Mapping[type, Any]
+) -> dict[str, Any]:
+    """A voltage that counts nowhere, for trials of which only the spikes were recorded."""
+    height = isinstance(spikes, Quantity) and spikes.ndim == 0
+    if set(terms) != {VanRossumLoss} or spikes is None or height:
+        raise _error(
+            "no voltage was recorded.",
+            "VoltageLoss compares it, and spikes are crossings of it unless they are times.",
+            "Pass voltage=, or spikes= as times with loss=VanRossumLoss().",
+        )
+    dynamic = [s for s in model.states if s in model.brian_equations.diff_eq_names]
+    array = next(iter(current.values()), 0.0) if isinstance(current, Mapping) else current
+    shape = np.atleast_2d(np.asarray(array)).shape
+    trials = len(spikes) if isinstance(spikes, list | tuple) and any(map(np.ndim, spikes)) else 1
+    voltage = np.zeros((max(trials, shape[0]), *shape[1:]))
+    return {dynamic[0]: Quantity(voltage, dim=model.dimensions[dynamic[0]])}
 
 
 def _injected(model: NeuronModel, current: Any) -> str:

@@ -12,7 +12,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimension
 from brian2.units.stdunits import ms
 
 from neurosnn.core.drawing import COLORS, current_axes
-from neurosnn.core.files import UNREADABLE, Damaged, read_arrays, write_arrays
+from neurosnn.core.files import Damaged, write_arrays
 from neurosnn.core.messages import drawable, message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import check_whole
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelFit"]
 
-FORMAT = "neurosnn model fit 1"
 MEASURED, FITTED = "0.6", COLORS[0]
 
 
@@ -58,7 +57,7 @@ class ModelFit(FittedParameters):
     simulated : Quantity (second)
         Simulated time, all starts and trials together.
     voltage, fitted_voltage : Quantity (n_trials, n_steps)
-        The recording, and the voltage of the fitted model.
+        The recording, NaN where none was made, and the voltage of the fitted model.
     spikes, fitted_spikes : list of Quantity (second)
         Times of recorded spikes and of those of the fitted model, a train a trial; empty without.
     dt : Quantity (second)
@@ -81,6 +80,8 @@ class ModelFit(FittedParameters):
     spikes: list[Quantity]
     fitted_spikes: list[Quantity]
     dt: Quantity
+
+    _format = "neurosnn model fit 1"
 
     def __repr__(self) -> str:
         return "\n".join([f"Fit of {self.model.name}: loss {self.loss:.4g}", *self._lines()])
@@ -128,8 +129,8 @@ class ModelFit(FittedParameters):
         drawn = [np.asarray(trace[trial]) / float(unit) for trace, _, _ in traces]
         for values, (_, color, label) in zip(drawn, traces, strict=True):
             ax.plot(time, values, color=color, label=label, lw=1)
-        top = max(values.max() for values in drawn)
-        height = 0.06 * (top - min(values.min() for values in drawn))
+        top = np.nanmax(drawn)
+        height = 0.06 * (top - np.nanmin(drawn))
         pairs = ((self.spikes, MEASURED), (self.fitted_spikes, FITTED))
         for row, (trains, color) in enumerate(pairs):
             if trains:
@@ -200,7 +201,7 @@ class ModelFit(FittedParameters):
         for name, trains in (("spikes", self.spikes), ("fitted_spikes", self.fitted_spikes)):
             arrays |= {f"{name}/{k}": np.asarray(train) for k, train in enumerate(trains)}
         information = {
-            "format": FORMAT,
+            "format": self._format,
             "model": self.model.to_dict(),
             "parameters": {name: to_plain(x) for name, x in self.parameters.items()},
             "intervals": {name: list(map(to_plain, x)) for name, x in self.intervals.items()},
@@ -215,49 +216,6 @@ class ModelFit(FittedParameters):
             "n_trains": len(self.spikes),
         }
         write_arrays(path, arrays, information)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ModelFit:
-        """Read what :meth:`save` has written.
-
-        Parameters
-        ----------
-        path : str or path
-            The file.
-
-        Returns
-        -------
-        ModelFit
-            The same result.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If it is damaged, or holds something else.
-        """
-        arrays, information = read_arrays(path)
-        if information.get("format") != FORMAT:
-            raise ValueError(
-                message(
-                    "this file holds no fit of a model.",
-                    str(path),
-                    "ModelFit.save writes them.",
-                    "Name another file.",
-                )
-            )
-        try:
-            return cls._from_file(arrays, information)
-        except UNREADABLE as error:
-            raise ValueError(
-                message(
-                    f"this file cannot be read ({error}).",
-                    str(path),
-                    "It is damaged, or was altered.",
-                    "Fit again, or name another file.",
-                )
-            ) from error
 
     @classmethod
     def _from_file(cls, arrays: dict[str, np.ndarray], information: dict[str, Any]) -> ModelFit:

@@ -26,7 +26,7 @@ from neurosnn.training.fit_model.free import FARTHEST
 from neurosnn.training.fit_model.intervals import covariance
 from neurosnn.training.fit_model.program import Squares
 
-__all__ = ["ALONE", "AROUND", "GUIDED", "Search", "Stage"]
+__all__ = ["ALONE", "AROUND", "FOLLOWED", "GUIDED", "Search", "Stage"]
 
 BEGIN, LOWER, RAISE = 1e-2, 3.0, 4.0
 #: Starts that are not given up.
@@ -65,6 +65,9 @@ class Stage(NamedTuple):
 
 
 GUIDED = tuple(Stage(memory, 10, little=1e-2) for memory in (0.5e-3, 2e-3, 8e-3, 30e-3, 100e-3))
+#: A neuron that draws its spikes itself misses one, or has one too many, from some memory on, and is led
+#: astray by it, the less the nearer it already is: the memory grows in small steps.
+FOLLOWED = tuple(Stage(0.5e-3 * 1.5**k, 10, little=1e-2) for k in range(16))
 ALONE = (Stage(None, 15, 0.5), Stage(None, 60))
 #: Where spikes fall on steps the loss has stairs: from the best place others are tried around it.
 AROUND = (Stage(None, 10, near=True), Stage(None, 10, near=True))

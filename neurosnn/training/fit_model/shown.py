@@ -1,13 +1,16 @@
-"""How fitted parameters and their intervals are shown: lines of text, a table, a warning."""
+"""What the results of all fits share: lines of text, a table, a file, a warning."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
+import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core import html
+from neurosnn.core.files import UNREADABLE, read_arrays
 from neurosnn.core.messages import message, warn
 from neurosnn.core.optional import import_optional
 
@@ -20,6 +23,55 @@ class FittedParameters:
     parameters: Mapping[str, Any]
     intervals: Mapping[str, Any]
     undetermined: tuple[str, ...]
+    #: What a file of this kind of result says that it is.
+    _format: ClassVar[str]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` has written.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Returns
+        -------
+        object
+            The same result.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is damaged, or holds something else.
+        """
+        arrays, information = read_arrays(path)
+        if information.get("format") != cls._format:
+            raise ValueError(
+                message(
+                    f"this file holds no {cls.__name__}.",
+                    str(path),
+                    f"{cls.__name__}.save writes them.",
+                    "Name another file.",
+                )
+            )
+        try:
+            return cls._from_file(arrays, information)
+        except UNREADABLE as error:
+            raise ValueError(
+                message(
+                    f"this file cannot be read ({error}).",
+                    str(path),
+                    "It is damaged, or was altered.",
+                    "Fit again, or name another file.",
+                )
+            ) from error
+
+    @classmethod
+    def _from_file(cls, arrays: dict[str, np.ndarray], information: dict[str, Any]) -> Self:
+        raise NotImplementedError
 
     def _lines(self) -> list[str]:
         """A line of text for each parameter."""
