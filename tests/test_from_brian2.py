@@ -13,6 +13,7 @@ from brian2 import (
     defaultclock,
     ms,
     mV,
+    network_operation,
     nS,
     pF,
     seed,
@@ -356,7 +357,11 @@ def stray():
         (lambda: read(*some(), surrogate={"cell": "1"}), "no group 'cell'"),
         (lambda: read(some()[1]), "no NeuronGroup"),
         (lambda: read(*stray()), "reaches 'other'"),
-        (lambda: read(*some()[:1], PoissonInput(some()[0], "v", 3, 1e3 / ms, 1)), "a PoissonInput"),
+        (
+            lambda: read(*some()[:1], PoissonInput(some()[0], "v", 3, 1 / ms, 1, when="end")),
+            "slot 'end'",
+        ),
+        (lambda: read(*some(), network_operation(lambda: None)), "a NetworkOperation"),
         (lambda: read(*some(), NeuronGroup(1, "v : 1", dt=1 * ms)), "one time step"),
     ],
 )

@@ -567,8 +567,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "engine: spikes while refractory",
         ENGINE + "layer_advance.jinja",
-        "const bool fires = ({{ layer.threshold }}) & not_refractory;",
-        "const bool fires = ({{ layer.threshold }});",
+        "const int fires = ({{ layer.threshold }}) ? not_refractory : 0;",
+        "const int fires = ({{ layer.threshold }}) ? 1 : 0;",
         (NAMED_SPIKES,),
     ),
     Mutant(
@@ -581,7 +581,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "engine: a neuron that spikes is not refractory in its step",
         ENGINE + "layer_advance.jinja",
-        "{% if layer.refractory %}not_refractory & !fires",
+        "{% if layer.refractory %}not_refractory - fires",
         "{% if layer.refractory %}not_refractory",
         (SPIKES + "[gated]",),
     ),

@@ -13,9 +13,15 @@ from neurosnn.core.draws import FIRST_DRAWS, Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.backward import Differentiates
 from neurosnn.engine.batches import BatchInput, read_batch
-from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
+from neurosnn.engine.codegen import ConnectionCode, DriveCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
-from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
+from neurosnn.engine.layout import (
+    aligned,
+    batch_fields,
+    delayed,
+    drive_values,
+    neuron_values,
+)
 from neurosnn.engine.program import REAL, Program, precision
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.synapses import SynapseCode, check_sum, synapse_code, synapse_values
@@ -110,6 +116,7 @@ class Engine:
         self._layers = kept[0] if kept else self._derive_layers()
         self._index = {code.name: code for code in self._layers}
         self._connections = [self._connection_code(c) for c in net.connections.values()]
+        self._drives = self._drive_codes()
         self._fields = self._batch_fields()
         source = kept[1] if kept else self._source()
         if not kept:
@@ -283,12 +290,15 @@ class Engine:
         return bool(connection.sparse and not real_valued and (few or connection.synaptic))
 
     def _batch_fields(self) -> list[tuple[str, str]]:
-        return batch_fields(self._layers, self._connections, self._losses, self.backward)
+        return batch_fields(
+            self._layers, self._connections, self._drives, self._losses, self.backward
+        )
 
     def _source(self) -> str:
         return network_source(
             self._layers,
             self._connections,
+            self._drives,
             self._fields,
             losses=self._losses,
             templates={} if self.backward is None else self.backward.templates,
@@ -351,6 +361,15 @@ class Engine:
             wiring=wiring,
             learn=self.learn,
             backward=self.backward,
+            drives=[
+                [
+                    placed.drive.target,
+                    placed.input_of(self.net),
+                    placed.place,
+                    placed.drive.binomial(self.net.dt).is_normal,
+                ]
+                for placed in self.net.drives
+            ],
             losses=[[loss.name, loss.cpp, loss.constant_names] for loss in self._losses],
             real=self.dtype.name,
             real_input=self.net.input.real_valued,
@@ -393,16 +412,29 @@ class Engine:
             else str(self._index[connection.source].index),
             target=target.object,
             channels=channels,
-            variables=tuple(
-                f"arriving_{channel}" if channel in target.gated else f"s_{channel}"
-                for channel in channels
-            ),
+            variables=tuple(map(target.arrives_in, channels)),
             delayed=delayed(connection),
             sparse=self._sparse[connection.name],
             real_valued=real_valued,
             synaptic=connection.synaptic,
             synapse=self._synapses.get(connection.name),
         )
+
+    def _drive_codes(self) -> list[DriveCode]:
+        codes = []
+        for k, placed in enumerate(self.net.drives):
+            target, variable = self._index[placed.drive.target], placed.input_of(self.net)
+            codes.append(
+                DriveCode(
+                    index=k,
+                    place=placed.place,
+                    target=target.object,
+                    variable=target.arrives_in(variable),
+                    number=placed.number,
+                    is_normal=placed.drive.binomial(self.net.dt).is_normal,
+                )
+            )
+        return codes
 
     def _call(
         self, batch: BatchInput, buffers: dict, *, draws: Draws, per_trial=({}, {}), **numbers
@@ -422,6 +454,7 @@ class Engine:
             **self._loss_constants(),
             **batch.arrays,
             **self._weights(),
+            **drive_values(self.net),
             **self._backward_values(),
             **neuron_values(self.parts, self._index, self.net.learned, *per_trial, batch.n_trials),
             **buffers,

@@ -25,8 +25,8 @@ FUNCTIONS = {
     "clip": "clip_",
     "cos": "cos",
     "cosh": "cosh",
-    "exp": "exp",
-    "expm1": "expm1",
+    "exp": "exp_",
+    "expm1": "expm1_",
     "exprel": "exprel_",
     "floor": "floor",
     "int": "int_",
@@ -38,7 +38,7 @@ FUNCTIONS = {
     "sinh": "sinh",
     "sqrt": "sqrt",
     "tan": "tan",
-    "tanh": "tanh",
+    "tanh": "tanh_",
     "timestep": "timestep_",
     exprel_slope.__name__: "exprel_slope_",
     nonzero.__name__: "nonzero_",
@@ -146,8 +146,12 @@ class Hoister:
 
     def expression(self, text: str) -> str:
         """A Brian2 expression as C++ for a loop body over the neurons j."""
+        return render(self.tree(text), "real")
+
+    def tree(self, text: str) -> ast.expr:
+        """The same as a syntax tree, which belongs to the caller."""
         tree = SinceSpike().visit(ast.parse(text.strip(), mode="eval").body)
-        return render(self._hoist(tree), "real")
+        return self._hoist(tree)
 
     def is_fixed(self, text: str) -> bool:
         """Whether an expression is the same in all steps of a trial."""

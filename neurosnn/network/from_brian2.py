@@ -13,6 +13,7 @@ from brian2.core.spikesource import SpikeSource
 from brian2.equations.equations import SUBEXPRESSION
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.input.poissongroup import PoissonGroup
+from brian2.input.poissoninput import PoissonInput
 from brian2.monitors.ratemonitor import PopulationRateMonitor
 from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
@@ -34,6 +35,7 @@ from neurosnn.model.from_group import constants_of_script
 from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
+from neurosnn.network.poisson_drive import PoissonDrive
 from neurosnn.network.projection import Projection
 from neurosnn.network.synapse_states import (
     has_states,
@@ -56,7 +58,7 @@ class Graph(NamedTuple):
     ----------
     populations : dict of str to Population
         By the names of the groups.
-    projections : list of Projection
+    projections : list of Projection or PoissonDrive
         In Brian2's order.
     input : Input
         The channels of all sources of spikes, one after the other.
@@ -67,7 +69,7 @@ class Graph(NamedTuple):
     """
 
     populations: dict[str, Population]
-    projections: list[Projection]
+    projections: list[Projection | PoissonDrive]
     input: Input
     readout: Readout
     dt: Quantity
@@ -106,15 +108,16 @@ def read_graph(
     objects = list(network.objects if isinstance(network, Network) else network)
     groups = sorted((one for one in objects if isinstance(one, NeuronGroup)), key=_name)
     synapses = [one for one in objects if isinstance(one, Synapses)]
+    drives = [one for one in objects if isinstance(one, PoissonInput)]
     sources, drawing = _sources(objects, inputs)
     for one in objects:
-        if not isinstance(one, (NeuronGroup, SpikeSource, Synapses, *WATCHERS)):
+        if not isinstance(one, (NeuronGroup, SpikeSource, Synapses, PoissonInput, *WATCHERS)):
             raise _cannot(
                 f"it contains '{one.name}', a {type(one).__name__}.",
-                "A graph has populations, projections and sources of spikes; monitors are left out.",
+                "A graph has populations, projections and spikes from outside; monitors are left out.",
                 "Leave it out of the network that is read.",
             )
-    dt = _time_step([*groups, *drawing, *synapses])
+    dt = _time_step([*groups, *drawing, *synapses, *drives])
     for one in synapses:  # before the groups, which contain what changes in their synapses
         _check_synapses(one)
     output = _readout(groups, readout)
@@ -124,7 +127,10 @@ def read_graph(
         slopes = dict(surrogate)
     models = {
         group.name: NeuronModel.from_group(
-            group, namespace=namespace, synapses=synapses, surrogate=slopes.get(group.name, "")
+            group,
+            namespace=namespace,
+            synapses=[*synapses, *drives],
+            surrogate=slopes.get(group.name, ""),
         )
         for group in groups
     }
@@ -153,17 +159,19 @@ def read_graph(
         ends[source.name] = "input"
         n_channels += source.N
     learned = _learned(learn, synapses)
-    projections = [
-        projection
-        for one, pathway in sorted(
-            # a sum without a pathway may come anywhere: it is at the beginning of a step
-            ((one, pathway) for one in synapses for pathway in one._pathways or (None,)),
-            key=lambda pair: (
-                (0, pair[0].name) if pair[1] is None else (pair[1].order, pair[1].name)
-            ),
-        )
-        for projection in _projections(one, pathway, namespace, ends, first, learned, dt)
+    # a sum without a pathway may come anywhere: it is at the beginning of a step
+    arriving: list[tuple[tuple[float, str], Any, Any]] = [
+        ((0, one.name) if pathway is None else (pathway.order, pathway.name), one, pathway)
+        for one in synapses
+        for pathway in one._pathways or (None,)
     ]
+    arriving += [((one.order, one.name), one, None) for one in drives]
+    projections: list[Projection | PoissonDrive] = []
+    for _, one, pathway in sorted(arriving, key=lambda entry: entry[0]):
+        if isinstance(one, PoissonInput):
+            projections.append(_drive(one, namespace, ends))
+        else:
+            projections += _projections(one, pathway, namespace, ends, first, learned, dt)
     return Graph(populations, projections, Input(max(n_channels, 1)), readout, dt)
 
 
@@ -236,6 +244,72 @@ def _poisson_neurons(group: PoissonGroup) -> Population:
         initial={"rates": Quantity(np.array(group.variables["rates"].get_value()), dim=hertz.dim)},
     )
     return Population(model, group.N)
+
+
+def _drive(
+    drive: PoissonInput, namespace: Mapping[str, Any], ends: Mapping[str, str]
+) -> PoissonDrive:
+    """A PoissonInput of a group, or of a part of it: the weights of the other neurons are zero."""
+    part, variable = drive._group, drive.target_var
+    group = owner_of(part)
+    target = ends.get(group.name, "")
+    if target in ("", "readout") or not isinstance(group, NeuronGroup):
+        raise _cannot(
+            f"the PoissonInput '{drive.name}' reaches '{group.name}', which is no population.",
+            "Its spikes would be lost.",
+            f"Add '{group.name}' to the network, or leave '{drive.name}' out.",
+        )
+    if drive.when != "synapses" or not drive.active:
+        raise _cannot(
+            f"the PoissonInput '{drive.name}' is switched off, or runs in slot '{drive.when}'.",
+            "Spikes arrive in the slot 'synapses', between thresholds and resets.",
+            "Leave when out.",
+        )
+    weight: Any = drive.weight
+    if isinstance(weight, str):
+        weight = _weight_of_drive(drive, group, namespace)
+    values = np.zeros(group.N)
+    values[part.start if part is not group else 0 :][: part.N] = np.asarray(weight, dtype=float)
+    same = (values == values[0]).all()
+    return PoissonDrive(
+        target,
+        int(drive.N),
+        Quantity(float(drive.rate), dim=hertz.dim),
+        weight=Quantity(values[0] if same else values, dim=group.variables[variable].dim),
+        name=drive.name,
+        input=variable,
+    )
+
+
+def _weight_of_drive(
+    drive: PoissonInput, group: NeuronGroup, namespace: Mapping[str, Any]
+) -> np.ndarray:
+    """The values of an expression of constants, in the neurons of the target."""
+    part, names = drive._group, get_identifiers(drive.weight)
+    own = {name for name in names if name in group.user_equations}
+    for name in [*own, *(names & {"t", "dt", "i", "N"})]:
+        if name not in own or "constant" not in group.user_equations[name].flags:
+            raise _cannot(
+                f"the weight of '{drive.name}', a PoissonInput, reads '{name}', which may change.",
+                "What its spikes add is constant.",
+                f"Declare '{name}' (constant), or let an equation of the neurons read what arrives.",
+            )
+    values = {
+        name: np.asarray(group.variables[name].get_value(), dtype=float)[
+            slice(None) if group.variables[name].scalar else slice(part.start, part.stop)
+        ]
+        for name in own
+    }
+    for name, value in constants_of_script(group, names - own, namespace).items():
+        values[name] = np.asarray(value, dtype=float)
+    try:
+        return np.asarray(evaluate(drive.weight, values), dtype=float)
+    except ValueError as error:
+        raise _cannot(
+            f"the weight of the PoissonInput '{drive.name}' is not a constant: {drive.weight}.",
+            "It contains a function that has another value each time.",
+            "Put it into the equations of the neurons.",
+        ) from error
 
 
 def _readout(groups: list[NeuronGroup], readout: Readout | str) -> NeuronGroup | None:

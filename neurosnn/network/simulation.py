@@ -11,6 +11,7 @@ from brian2.core.network import Network
 from brian2.devices.device import get_device, runtime_device
 from brian2.equations.equations import Equations
 from brian2.groups.neurongroup import NeuronGroup
+from brian2.input.poissoninput import PoissonInput
 from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
 from brian2.input.timedarray import TimedArray
 from brian2.monitors.spikemonitor import SpikeMonitor
@@ -32,7 +33,7 @@ from neurosnn.model.pathways import equation_text, locals_of
 from neurosnn.model.plasticity import set_values
 from neurosnn.model.registry import remember
 from neurosnn.network.compiling import ToldNetwork, telling_of_compilation
-from neurosnn.network.replay import Replay
+from neurosnn.network.replay import Replay, drive_table
 
 if TYPE_CHECKING:
     from neurosnn.network.connection import Connection
@@ -227,6 +228,7 @@ def _build(
     objects = list(groups.values())
     for order, connection in enumerate(net.connections.values()):
         objects += _synapses(net, connection, groups, order, trial_times, dt, dtype)
+    objects += _drives(net, groups, trial_times, draws)
     objects += _monitors(net, groups, record, own)
     return ToldNetwork(*objects)
 
@@ -421,6 +423,36 @@ def _synapses(
         if not same:
             synapses.delay = connection.delay_of(where, i) * net.dt
         made.append(synapses)
+    return made
+
+
+def _drives(
+    net: SpikingNetwork, groups: dict, trial_times: TrialTimes, draws: Draws | None
+) -> list[PoissonInput]:
+    """Poisson spikes from outside: Brian2's own, or the engine's draws as a table."""
+    made = []
+    for k, placed in enumerate(net.drives):
+        drive, variable = placed.drive, placed.input_of(net)
+        group = groups[drive.target]
+        # after the connections before it, and after the drives at the same place
+        order = placed.place - 1 + (k + 1) / (len(net.drives) + 1)
+        free, dimensions = FreeNames({*group.variables, *group.namespace}), group.variables
+        name, weight = free(f"{drive.name}_table"), drive.weight
+        if draws is not None:
+            table = drive_table(net, placed, draws, trial_times)
+        elif np.ndim(weight):
+            table = np.asarray(weight, dtype=float)[None]
+        else:
+            made.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
+            continue
+        values = Quantity(table, dim=dimensions[variable].dim)
+        group.namespace[name] = TimedArray(values, dt=net.dt)
+        if draws is not None:
+            code = f"{variable} += {name}(t, i)"
+            group.run_regularly(code, when="synapses", order=order, name=drive.name)
+        else:
+            weight = f"{name}(t, i)"
+            made.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
     return made
 
 

@@ -439,6 +439,17 @@ def _check_names(net: SpikingNetwork) -> None:
                 )
             )
         used.setdefault(projection.name, f"the connection '{projection.name}'")
+    for placed in net.drives:
+        if placed.drive.name in used:
+            raise ValueError(
+                message(
+                    f"the name '{placed.drive.name}' is that of {used[placed.drive.name]}.",
+                    placed.drive.where,
+                    "Every part must be found by its name.",
+                    "Pass another name=.",
+                )
+            )
+        used[placed.drive.name] = f"the drive '{placed.drive.name}'"
     for layer in net.layers:
         if layer.name in used:
             raise ValueError(
@@ -602,6 +613,11 @@ def table(net: SpikingNetwork) -> str:
             + ("" if c.synapse is None else f", {c.synapse.name}")
             + ("" if c.dimensions is DIMENSIONLESS else f", in {unit_name(c.dimensions)}")
         )
+    for placed in net.drives:
+        drive = placed.drive
+        rows.append(
+            f"  {drive.name:<12} {drive.n:>9,} sources of {drive.rate} -> each of {drive.target}"
+        )
     return "\n".join(rows)
 
 
@@ -628,6 +644,11 @@ def network_html(net: SpikingNetwork) -> str:
         delay = f"{low:g} ms" if low == high else f"{low:g} to {high:g} ms"
         kind = "" if c.synapse is None else c.synapse.name
         rows.append((f"{c.name}.w", f"{c.source} to {c.target}", f"{c.n_synapses:,}", delay, kind))
+    for placed in net.drives:
+        drive = placed.drive
+        rows.append(
+            (drive.name, f"outside to {drive.target}", f"{drive.n:,} each", "", str(drive.rate))
+        )
     title = f"SpikingNetwork: {net.n_parameters:,} parameters, dt = {dt:g} ms, seed = {net.seed}"
     return html.block(
         title,
