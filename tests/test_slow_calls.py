@@ -65,7 +65,9 @@ def test_the_exponential_has_the_bits_of_the_library(library):
 )
 def test_single_precision_is_right_to_a_few_units_in_the_last_place(library, name, exact):
     random = np.random.default_rng(0)
-    x = np.concatenate([random.uniform(-s, s, 20_000) for s in (1e-4, 0.1, 1, 10, 80)]).astype(np.float32)
+    x = np.concatenate([random.uniform(-s, s, 20_000) for s in (1e-4, 0.1, 1, 10, 80)]).astype(
+        np.float32
+    )
     expected = exact(x.astype(float))
     error = np.abs(applied(getattr(library["float"], name), x) - expected)
     unit = np.spacing(np.maximum(np.abs(expected), 1e-37).astype(np.float32))
