@@ -13,6 +13,7 @@ from brian2 import (
     NeuronGroup,
     PoissonInput,
     Quantity,
+    SpikeGeneratorGroup,
     SpikeMonitor,
     Synapses,
     ms,
@@ -266,6 +267,68 @@ def wang(scale=1.0, drive=PoissonInput):
     ]
 
 
+def diehl_cook(scale=1.0, drive=PoissonInput):
+    """Diehl & Cook 2015: 400 neurons that learn from an image of 784 pixels, with triplets of spikes.
+
+    The equations and numbers of the paper and of its published code (thresholds at -72 mV + theta, delays of
+    up to 10 ms), with steps of 0.1 ms, neurons that begin at rest, and a made-up image of up to 255 Hz a
+    pixel, which is four times the paper's.
+    """
+    random, n, n_in, n_steps = np.random.default_rng(1), int(400 * scale), 784, 2000
+    x, y = np.mgrid[-1:1:28j, -1:1:28j]
+    rates = 255 * np.exp(-(((np.hypot(x, y) - 0.5) / 0.15) ** 2)).ravel()
+    steps, pixels = np.nonzero(random.random((n_steps, n_in)) < rates * 1e-4)
+    source = SpikeGeneratorGroup(n_in, pixels, steps * 0.1 * ms, name="source")
+    excitatory = NeuronGroup(
+        n,
+        """dv/dt = (-65*mV - v + ge*(0*mV - v) + gi*(-100*mV - v))/(100*ms) : volt (unless refractory)
+           dge/dt = -ge/(1*ms) : 1
+           dgi/dt = -gi/(2*ms) : 1
+           dtheta/dt = -theta/(1e7*ms) : volt""",
+        threshold="v > theta - 20*mV - 52*mV",
+        reset="v = -65*mV; theta += 0.05*mV",
+        refractory=5 * ms,
+        method="euler",
+        name="excitatory",
+    )
+    inhibitory = NeuronGroup(
+        n,
+        """dv/dt = (-60*mV - v + ge*(0*mV - v) + gi*(-85*mV - v))/(10*ms) : volt (unless refractory)
+           dge/dt = -ge/(1*ms) : 1
+           dgi/dt = -gi/(2*ms) : 1""",
+        threshold="v > -40*mV",
+        reset="v = -45*mV",
+        refractory=2 * ms,
+        method="euler",
+        name="inhibitory",
+    )
+    excitatory.v, inhibitory.v = -65 * mV, -60 * mV
+    excitatory.theta = 20 * mV
+    learning = Synapses(
+        source,
+        excitatory,
+        """w : 1
+           dnear/dt = -near/(20*ms) : 1 (event-driven)
+           dlate/dt = -late/(20*ms) : 1 (event-driven)
+           dlater/dt = -later/(40*ms) : 1 (event-driven)""",
+        on_pre="ge_post += w; near = 1.0; w = clip(w - 0.0001*late, 0, 1)",
+        on_post="before = later; w = clip(w + 0.01*near*before, 0, 1); late = 1.0; later = 1.0",
+        name="learning",
+    )
+    i, j = (part.ravel() for part in np.mgrid[:n_in, :n])
+    learning.connect(i=i, j=j)
+    w = random.random((n_in, n)) + 0.01
+    learning.w = (w * 78 / w.sum(axis=0)).ravel()
+    learning.pre.delay = Quantity(random.uniform(0, 10e-3, n_in * n), dim=second.dim)
+    forward = Synapses(excitatory, inhibitory, on_pre="ge += 10.4", name="forward")
+    forward.connect(i=np.arange(n), j=np.arange(n))
+    back = Synapses(inhibitory, excitatory, on_pre="gi += 17.0", name="back")
+    i, j = np.nonzero(~np.eye(n, dtype=bool))
+    back.connect(i=i, j=j)
+    monitors = [SpikeMonitor(excitatory, name="spikes"), SpikeMonitor(inhibitory, name="spikes_I")]
+    return [source, excitatory, inhibitory, learning, forward, back, *monitors]
+
+
 def replaying(tables):
     """In place of PoissonInput: what an engine has drawn, one array (n_steps, n_neurons) for each call."""
     from brian2 import TimedArray
@@ -293,4 +356,5 @@ SCRIPTS = {
     "COBA, a delay for each synapse": coba_delays,
     "Brette et al. 2007, COBAHH": cobahh,
     "Wang 2002": wang,
+    "Diehl & Cook 2015": diehl_cook,
 }

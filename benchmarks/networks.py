@@ -1,8 +1,8 @@
 """Whole networks of the literature as their scripts stand: ours against Brian2 C++ standalone, one thread.
 
-Networks of ``_scripts.py``, read with ``SpikingNetwork.from_brian2``. Connections, initial values and what a
-PoissonInput draws are the same on both sides, so that both give the same spikes, or the first one that differs
-is shown.
+Networks of ``_scripts.py``, read with ``SpikingNetwork.from_brian2``. Connections, initial values and what
+a PoissonInput draws are the same on both sides, so that both give the same spikes, or the first one that
+differs is shown.
 
     python benchmarks/networks.py [--quick] [--json FILE] [--only TEXT]
 
@@ -75,6 +75,17 @@ def spikes_of_peer(folder):
     return spikes
 
 
+def _given_spikes(objects, n_steps):
+    """Steps and neurons of the spikes of a SpikeGeneratorGroup, if there is one."""
+    for one in objects:
+        if type(one).__name__ == "SpikeGeneratorGroup":
+            steps = np.rint(np.asarray(one._spike_time) / 1e-4).astype(int)
+            order = np.argsort(steps, kind="stable")
+            order = order[steps[order] < n_steps]
+            return steps[order], np.asarray(one._neuron_index)[order]
+    return np.zeros(0, int), np.zeros(0, int)
+
+
 class Ours:
     """The engine on a network."""
 
@@ -93,12 +104,13 @@ class Ours:
         self.groups = [one.source.name for one in objects if type(one).__name__ == "SpikeMonitor"]
         self.net = SpikingNetwork.from_brian2(objects, readout=Readout(1))
         self.n_steps = 10 * milliseconds
+        steps, channels = _given_spikes(objects, self.n_steps)
         self.trial = SpikeTrials(
-            times=[] * ms,
-            units=np.zeros(0, int),
-            offsets=[0, 0],
+            times=steps * 0.1 * ms,
+            units=channels,
+            offsets=[0, len(steps)],
             labels=[0],
-            n_channels=1,
+            n_channels=self.net.input.n,
             duration=milliseconds * ms,
         )
         self.engine = Engine(self.net, dtype=dtype, threads=1)

@@ -1,5 +1,6 @@
 """The exponentials of the engine: the library's bits in float64, vector instructions in float32."""
 
+import ast
 import ctypes
 import math
 import subprocess
@@ -9,6 +10,8 @@ import pytest
 
 from neurosnn.engine.build import FLAGS, PRECISION_FLAGS, compiler
 from neurosnn.engine.codegen import render
+from neurosnn.engine.cpp import Hoister
+from neurosnn.engine.slow_calls import Phases
 
 EACH = {
     "double": """extern "C" void each(double* x, long n) {
@@ -82,3 +85,27 @@ def test_single_precision_at_the_ends(library):
     assert np.all(np.isinf(found[2:5]))
     assert np.all(found[5:7] == 0)
     assert np.isnan(found[7])
+
+
+def test_a_call_waits_for_what_it_reads():
+    """The same call twice is one, and after a new value another; what reads a value comes a phase later."""
+    phases = Phases()
+    for variable, text in (("a", "exp(x)"), ("b", "exp(x) + log(a)"), ("x", "b"), ("c", "exp(x)")):
+        tree = ast.parse(text, mode="eval").body
+        phases.add(f"{variable} = ", tree, ";", variable, keeps=False)
+    assert [call[1:] for call in phases.calls] == [
+        ("exp_", "u_x", 0, 0),
+        ("log", "u_a", 1, 1),
+        ("exp_", "u_x", 3, 2),
+    ]
+    assert [phase for _, phase in phases.lines] == [1, 2, 2, 3]
+    assert phases.lines[1][0] == "b = call_0[k] + call_1[k];"
+
+
+def test_what_follows_a_flag_is_computed_once():
+    hoister = Hoister({"tau", "dt"}, set(), lambda name: name in ("v", "open"), flag="open")
+    assert hoister.expression("v*exp(dt*int(open)/tau)") == "u_v * (open ? scalar_0 : scalar_1)"
+    assert [value for _, value in hoister.definitions()[0]] == [
+        "exp_(double((double(u_dt * int_(1))/double(u_tau))))",
+        "exp_(double((double(u_dt * int_(0))/double(u_tau))))",
+    ]

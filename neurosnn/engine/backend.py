@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.calculus.step import refuse_unknown
+from neurosnn.calculus.changing import changes_itself
+from neurosnn.calculus.step import model_code, refuse_unknown
 from neurosnn.core.draws import FIRST_DRAWS, Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.backward import Differentiates
 from neurosnn.engine.batches import BatchInput, read_batch
+from neurosnn.engine.changing import (
+    ChangingSynapses,
+    Places,
+    changing_synapses,
+    changing_values,
+)
 from neurosnn.engine.codegen import ConnectionCode, DriveCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
 from neurosnn.engine.layout import (
@@ -104,6 +111,7 @@ class Engine:
         self.backward = None if rule is None else rule.backward(net, loss)
         #: Arrays that are learned beside the network's: adaptive feedback weights.
         self.parameters = {} if self.backward is None else self.backward.parameters
+        self._changing = self._changing_codes()
         self._synapses = self._synapse_codes()
         self._sparse = {
             name: self._by_synapse(connection) for name, connection in net.connections.items()
@@ -127,6 +135,7 @@ class Engine:
             for name, sparse in self._sparse.items()
             if sparse and not net.connections[name].synaptic
         }
+        self._places: dict[str, Places] = {}
         #: The synapses by their delays, and the delays they were grouped by.
         self._groups: dict[str, tuple[np.ndarray, SynapsesByDelay]] = {}
 
@@ -248,6 +257,11 @@ class Engine:
         for layer, variable in record:
             states[layer, variable] = np.zeros((n, longest, self.parts[layer].n), self.dtype)
             buffers[f"trace_{self._index[layer].index}_{variable}"] = states[layer, variable]
+        final = {
+            name: np.zeros((n, self.net.connections[name].n_synapses), self.dtype)
+            for name in self._changing
+        }
+        buffers |= {f"final_{name}": array for name, array in final.items()}
         self._call(
             batch,
             buffers,
@@ -270,6 +284,7 @@ class Engine:
                 for layer in self.net.layers
             },
             states=states,
+            weights={name: self._in_order(name, array) for name, array in final.items()},
         )
 
     # -- what another machine does in its own way -------------------------------------------
@@ -287,7 +302,8 @@ class Engine:
         """Whether the synapses of a connection are visited one by one."""
         real_valued = connection.source == "input" and self.net.input.real_valued
         few = connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
-        return bool(connection.sparse and not real_valued and (few or connection.synaptic))
+        each = connection.synaptic or connection.name in self._changing
+        return bool(connection.sparse and not real_valued and (few or each))
 
     def _batch_fields(self) -> list[tuple[str, str]]:
         return batch_fields(
@@ -310,11 +326,33 @@ class Engine:
     def _compile(self, source: str) -> Any:
         return Program(source, self._fields, self.dtype)
 
+    def _changing_codes(self) -> dict[str, ChangingSynapses]:
+        """The synapses of those connections whose weights change themselves."""
+        codes = {}
+        for index, (name, connection) in enumerate(self.net.connections.items()):
+            if connection.synapse is None or not changes_itself(connection.synapse):
+                continue
+            if self.backward is not None:
+                raise ValueError(
+                    message(
+                        f"the synapses of '{name}' change their own weights.",
+                        type(self.rule).__name__,
+                        "A gradient by weights that move by a rule of their own is not derived.",
+                        "Simulate the network without a rule, or hold the weights: a projection without "
+                        "synapse=.",
+                    )
+                )
+            source, target = connection.source, self.parts[connection.target].model
+            ends = {"pre": None if source == "input" else self.parts[source].model, "post": target}
+            gated = set(model_code(target).conditional)
+            codes[name] = changing_synapses(index, connection.synapse, ends, gated)
+        return codes
+
     def _synapse_codes(self) -> dict[str, SynapseCode]:
         """The states of the synapses of those connections that have any."""
         codes = {}
         for index, (name, connection) in enumerate(self.net.connections.items()):
-            if connection.synapse is None:
+            if connection.synapse is None or name in self._changing:
                 continue
             if self.backward is not None and not self.backward.follows_synapses:
                 raise ValueError(
@@ -352,6 +390,7 @@ class Engine:
                 "sparse": self._sparse[name],
                 "synaptic": connection.synaptic,
                 "synapse": vars(self._synapses[name]) if name in self._synapses else None,
+                "changing": vars(self._changing[name]) if name in self._changing else None,
             }
             for name, connection in self.net.connections.items()
         ]
@@ -418,6 +457,7 @@ class Engine:
             real_valued=real_valued,
             synaptic=connection.synaptic,
             synapse=self._synapses.get(connection.name),
+            changing=self._changing.get(connection.name),
         )
 
     def _drive_codes(self) -> list[DriveCode]:
@@ -485,9 +525,28 @@ class Engine:
             values[f"n_pre_{name}"] = n_pre
             values[f"delay_{name}"] = np.ascontiguousarray(delay, np.int32)
             values[f"channel_{name}"] = np.ascontiguousarray(channel, np.int32)
+            if name in self._changing:
+                if name not in self._places:
+                    order = groups.order if connection.synaptic else np.arange(len(w))
+                    self._places[name] = Places(order, connection.pre, connection.post)
+                values |= changing_values(
+                    name,
+                    self._changing[name],
+                    connection.synapse,
+                    connection.w,
+                    self._places[name],
+                )
             if name in self._synapses:
                 values |= synapse_values(self._synapses[name], connection.synapse)
         return values
+
+    def _in_order(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Values of synapses (n_trials, n_synapses) from the engine's order to that of the connection."""
+        if not self.net.connections[name].synaptic:
+            return array
+        found = np.empty_like(array)
+        found[:, self._groups[name][1].order] = array
+        return found
 
     def _by_delay(self, connection: Connection) -> SynapsesByDelay:
         """The groups of a connection; sorting them again waits until a delay has changed."""

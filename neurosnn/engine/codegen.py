@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from neurosnn.core import draws
+from neurosnn.engine.changing import ChangingSynapses
 from neurosnn.engine.synapses import SynapseCode
 from neurosnn.losses import Loss
 
@@ -138,6 +139,8 @@ class ConnectionCode:
     synaptic: bool = False
     #: The states of its synapses, if they have any.
     synapse: SynapseCode | None = None
+    #: What its synapses do, if they change their own weights.
+    changing: ChangingSynapses | None = None
 
     @property
     def summed(self) -> bool:

@@ -137,10 +137,20 @@ class Hoister:
         Constants with one value for each neuron.
     varying : callable
         Whether a name may stand in a loop body; called with the name.
+    flag : str, optional
+        A name that is zero or one in the loop body: what depends on it and on constants has two values, which
+        are computed once per trial.
     """
 
-    def __init__(self, shared: set[str], per_neuron: set[str], varying: Callable[[str], bool]):
+    def __init__(
+        self,
+        shared: set[str],
+        per_neuron: set[str],
+        varying: Callable[[str], bool],
+        flag: str = "",
+    ):
         self.shared, self.per_neuron, self.varying = shared, per_neuron, varying
+        self.flag = flag
         self.scalars: dict[str, str] = {}
         self.arrays: dict[str, str] = {}
 
@@ -184,6 +194,27 @@ class Hoister:
             return "scalar"
         return "array" if names <= self.shared | self.per_neuron else "varying"
 
+    def _follows_flag(self, node: ast.expr) -> bool:
+        """Whether an expression computes something from the flag and constants alone."""
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in FUNCTIONS}
+        return names - self.shared == {self.flag} and any(
+            isinstance(n, ast.BinOp)
+            or (isinstance(n, ast.Call) and _name_of(n) not in INTEGER_FUNCTIONS)
+            for n in ast.walk(node)
+        )
+
+    def _of_flag(self, node: ast.expr) -> ast.Name:
+        """One of two constants."""
+        one, zero = (
+            self.scalars.setdefault(
+                ast.unparse(_Replaced(self.flag, value).visit(copy.deepcopy(node))),
+                f"scalar_{len(self.scalars)}",
+            )
+            for value in (1, 0)
+        )
+        flag = self.flag.removeprefix(MARK)
+        return ast.Name(id=f"{MARK}({flag} ? {one} : {zero})", ctx=ast.Load())
+
     def _hoist(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.Constant | ast.operator | ast.boolop | ast.unaryop | ast.cmpop):
             return node
@@ -197,6 +228,8 @@ class Hoister:
                 name = store.setdefault(ast.unparse(node), f"{kind}_{len(store)}")
                 name = name if kind == "scalar" else f"{name}[j]"
                 return ast.Name(id=MARK + name, ctx=ast.Load())
+            if self.flag and self._follows_flag(node):
+                return self._of_flag(node)
         node = copy.copy(node)
         for field, value in ast.iter_fields(node):
             if isinstance(node, ast.Call) and field == "func":
@@ -217,3 +250,17 @@ class Hoister:
             ]
 
         return rendered(self.scalars), rendered(self.arrays)
+
+
+def _name_of(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+class _Replaced(ast.NodeTransformer):
+    """A number in place of a name."""
+
+    def __init__(self, name: str, value: int):
+        self.name, self.value = name, value
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(value=self.value) if node.id == self.name else node

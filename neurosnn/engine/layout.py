@@ -93,6 +93,12 @@ def batch_fields(
             states = connection.synapse
             keys = (*states.constants, *states.states)
             fields += [(f"synapse_{states.index}_{key}", "double") for key in keys]
+        if connection.changing is not None:
+            moving = connection.changing
+            fields += [(f"synapse_{moving.index}_{key}", "double") for key in moving.constants]
+            fields += [(f"start_{name}_{key}", "const double*") for key in moving.variables]
+            fields += [(f"{key}_{name}", "const int64_t*") for key in ("pre", "by_post", "column")]
+            fields += [(f"n_column_{name}", "int64_t"), (f"final_{name}", "real*")]
     for drive in drives:
         name = f"drive_{drive.index}"
         fields += [(f"{name}_weight", "const double*"), (f"{name}_table", "const double*")]

@@ -52,6 +52,7 @@ class Translator:
             shared | {"dt", "N"} | set(units),
             per_neuron | {"i"},
             lambda name: name in self.varying,
+            flag=NOT_REFRACTORY if model.refractory is not False else "",
         )
         self.layer = LayerCode(
             index=index,

@@ -30,7 +30,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import evaluate
-from neurosnn.model import NeuronModel
+from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.model.from_group import constants_of_script
 from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
@@ -38,6 +38,7 @@ from neurosnn.network.parts import Input, Population, Readout
 from neurosnn.network.poisson_drive import PoissonDrive
 from neurosnn.network.projection import Projection
 from neurosnn.network.synapse_states import (
+    changes,
     has_states,
     own_names,
     reads_states,
@@ -163,8 +164,9 @@ def read_graph(
     arriving: list[tuple[tuple[float, str], Any, Any]] = [
         ((0, one.name) if pathway is None else (pathway.order, pathway.name), one, pathway)
         for one in synapses
-        for pathway in one._pathways or (None,)
+        for pathway in [path for path in one._pathways if path.prepost == "pre"] or (None,)
     ]
+    _check_moment_of_posts(synapses, [key for key, _, _ in arriving], drives)
     arriving += [((one.order, one.name), one, None) for one in drives]
     projections: list[Projection | PoissonDrive] = []
     for _, one, pathway in sorted(arriving, key=lambda entry: entry[0]):
@@ -397,6 +399,9 @@ def _projections(
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
     if not len(pre):
         return
+    if changes(synapses):
+        yield from _changing(synapses, namespace, ends, first, learned, dt)
+        return
     code, delay = "", np.zeros(1)
     if pathway is not None:
         code = pathway.code
@@ -452,6 +457,76 @@ def _projections(
             )
 
 
+def _changing(
+    synapses: Synapses,
+    namespace: Mapping[str, Any],
+    ends: Mapping[str, str],
+    first: Mapping[str, int],
+    learned: Mapping[str, set[str]],
+    dt: Quantity,
+) -> Iterator[Projection]:
+    """The projections of synapses that change their own weights."""
+    source, target = owner_of(synapses.source), owner_of(synapses.target)
+    if ends[target.name] == "readout" or synapses.name in learned:
+        raise _cannot(
+            f"'{synapses.name}' changes its own weights.",
+            "No rule can learn them besides, and the readout reads constant weights.",
+            "Leave it out of learn, or let it reach a group.",
+            synapses.name,
+        )
+    rule = PlasticityRule.from_synapses(synapses, namespace=namespace)
+    initial = dict(rule.initial)
+    start = Quantity(initial.pop(rule.weight, 0.0), dim=rule.weight_dimensions)
+    rule = dataclasses.replace(rule, delays={}, orders={}, dt=None, initial=initial)
+    pre = np.asarray(synapses.variables["_synaptic_pre"].get_value())
+    post = np.asarray(synapses.variables["_synaptic_post"].get_value())
+    delay = np.asarray(synapses.pre.variables["delay"].get_value(), dtype=float)
+    steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
+    weight = np.broadcast_to(np.asarray(start, dtype=float), pre.shape)
+    for occurrence, k in enumerate(_without_twins(pre, post)):
+        own = {key: value[k] if np.ndim(value) else value for key, value in initial.items()}
+        yield Projection(
+            ends[source.name],
+            ends[target.name],
+            name=synapses.name if not occurrence else f"{synapses.name}_{occurrence + 1}",
+            connectivity=(pre[k] + first.get(source.name, 0), post[k]),
+            weight=Quantity(weight[k], dim=rule.weight_dimensions),
+            synapse=dataclasses.replace(rule, initial=own),
+            delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
+            autapses=True,
+            learn=(),
+        )
+
+
+def _check_changing(synapses: Synapses) -> None:
+    """Postsynaptic spikes run at once."""
+    for pathway in synapses._pathways:
+        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+        if pathway.prepost == "post" and np.any(delay):
+            raise _cannot(
+                f"the pathway '{pathway.objname}' of '{synapses.name}' has a delay.",
+                "In a graph postsynaptic spikes reach their synapses at once.",
+                "Give the delay to the presynaptic pathway.",
+                synapses.name,
+            )
+
+
+def _check_moment_of_posts(
+    synapses: list[Synapses], arriving: list[tuple[float, str]], drives: list[PoissonInput]
+) -> None:
+    """Postsynaptic spikes come after all that arrives, as they do by default."""
+    last = max([*arriving, *((one.order, one.name) for one in drives)], default=(-np.inf, ""))
+    for one in synapses:
+        for pathway in one._pathways:
+            if pathway.prepost == "post" and (pathway.order, pathway.name) < last:
+                raise _cannot(
+                    f"the pathway '{pathway.objname}' of '{one.name}' runs before '{last[1]}'.",
+                    "In a graph postsynaptic spikes come after all that arrives in a step.",
+                    "Leave order out.",
+                    one.name,
+                )
+
+
 def _full(
     synapses: Synapses, pre: np.ndarray, post: np.ndarray, amount: np.ndarray, steps: np.ndarray
 ) -> np.ndarray:
@@ -503,7 +578,9 @@ def _check_synapses(synapses: Synapses) -> None:
             )
     for pathway in synapses._pathways:
         _check_pathway(synapses, pathway)
-    if has_states(synapses) and len(synapses._pathways) > 1:
+    if changes(synapses):
+        _check_changing(synapses)
+    elif has_states(synapses) and len(synapses._pathways) > 1:
         raise _cannot(
             f"'{synapses.name}' has {len(synapses._pathways)} pathways and states.",
             "The states of a projection follow the spikes of one pathway.",
@@ -513,12 +590,11 @@ def _check_synapses(synapses: Synapses) -> None:
 
 
 def _check_pathway(synapses: Synapses, pathway: Any) -> None:
-    if pathway.prepost != "pre" or pathway.event != "spike":
+    if pathway.event != "spike":
         raise _cannot(
-            f"the pathway '{pathway.objname}' of '{synapses.name}' runs at "
-            + ("a postsynaptic spike." if pathway.event == "spike" else f"'{pathway.event}'."),
-            "A projection sends presynaptic spikes.",
-            "Read what the synapses learn with PlasticityRule.from_synapses.",
+            f"the pathway '{pathway.objname}' of '{synapses.name}' runs at '{pathway.event}'.",
+            "A projection follows spikes.",
+            "Let a spike run it, with a condition in the code if need be.",
             synapses.name,
         )
     if pathway.when != "synapses":

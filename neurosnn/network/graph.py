@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.texts import check_identifier
@@ -145,7 +146,9 @@ def _check_readout(projection: Projection) -> None:
 def _check_sums(projections: list[Projection], drives: list[PoissonDrive]) -> None:
     """A sum over the synapses replaces the variable: nothing else may write to it."""
     for projection in projections:
-        if projection.synapse is None or not presynaptic_code(projection.synapse).summed:
+        if projection.synapse is None or changes_itself(projection.synapse):
+            continue
+        if not presynaptic_code(projection.synapse).summed:
             continue
         for other in (*projections, *drives):
             same = other.input in (projection.input, None) and other.target == projection.target

@@ -10,6 +10,7 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
+from neurosnn.calculus.changing import changes_itself, changing_code
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.arguments import explained
 from neurosnn.core.distributions import Distribution
@@ -197,17 +198,19 @@ class Projection:
                     "Pass for example equations.TsodyksMarkram().",
                 )
             )
-        code = presynaptic_code(synapse)
-        target = code.target
-        if code.summed and not synapse.pathways and self.delayed:
-            raise ValueError(
-                message(
-                    "delay has no effect.",
-                    self.where,
-                    "No spike arrives: the synapses read their sources in each step.",
-                    "Leave it out.",
+        if changes_itself(synapse):
+            target = changing_code(synapse).target
+            if self.learn:
+                raise ValueError(
+                    message(
+                        f"learn names {', '.join(self.learn)}, and the synapses change themselves.",
+                        self.where,
+                        "Two rules would move one weight.",
+                        "Pass learn=().",
+                    )
                 )
-            )
+        else:
+            target = self._presynaptic_target(synapse)
         if target and self.input not in (None, target):
             raise ValueError(
                 message(
@@ -218,6 +221,20 @@ class Projection:
                 )
             )
         object.__setattr__(self, "input", self.input or target or None)
+
+    def _presynaptic_target(self, synapse: PlasticityRule) -> str:
+        """What synapses that follow presynaptic spikes add to."""
+        code = presynaptic_code(synapse)
+        if code.summed and not synapse.pathways and self.delayed:
+            raise ValueError(
+                message(
+                    "delay has no effect.",
+                    self.where,
+                    "No spike arrives: the synapses read their sources in each step.",
+                    "Leave it out.",
+                )
+            )
+        return code.target
 
     @property
     def where(self) -> str:

@@ -21,6 +21,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.draws import Draws
 from neurosnn.core.messages import did_you_mean, message
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from neurosnn.network.network import SpikingNetwork
 
 WHERE = "SpikingNetwork.brian2"
+#: Order of postsynaptic spikes: after those of all connections, which are numbered.
+LAST = 2**20
 
 
 class Place(NamedTuple):
@@ -382,6 +385,8 @@ def _synapses(
     if connection.source not in ("input", "readout"):
         graded = net.layer(connection.source).model.transmits
         sent = f"{weight}*{graded}_pre" if graded else weight
+    if connection.synapse is not None and changes_itself(connection.synapse):
+        return [_changing(connection, source, target, order, trial_times, dt)]
     made = []
     for channel, i, j, where in connection.by_channel():
         # given connections may act on the second variable alone
@@ -454,6 +459,33 @@ def _drives(
             weight = f"{name}(t, i)"
             made.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
     return made
+
+
+def _changing(
+    connection: Connection, source: Any, target: Any, order: int, trial_times: TrialTimes, dt: Any
+) -> Synapses:
+    """Synapses that change themselves, with the strings as they are."""
+    rule = connection.synapse
+    assert rule is not None
+    if len(trial_times.n_steps) > 1:
+        raise ValueError(
+            message(
+                f"the synapses of '{connection.name}' change their own weights.",
+                WHERE,
+                "In one simulation of several trials each would begin with what the last one has left.",
+                "Pass one trial.",
+            )
+        )
+    pairs = {"i": connection.pre, "j": connection.post}
+    synapses = rule.synapses(source, target, connect=pairs, name=connection.synapses_name, dt=dt)
+    setattr(synapses, rule.weight, Quantity(connection.w, dim=connection.dimensions))
+    synapses.pre.order = order
+    for pathway in synapses._pathways:
+        if pathway.prepost == "post":  # after all that arrives
+            pathway.order = LAST
+    delay = connection.delay if connection.synaptic else connection.delay[connection.pre]
+    synapses.pre.delay = delay * float(connection.dt) * second
+    return synapses
 
 
 def _check_record(record: tuple[str, ...], own: dict[str, set[str]]) -> None:

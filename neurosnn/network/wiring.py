@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ from brian2.equations.equations import PARAMETER
 from brian2.units.allunits import amp, meter2, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core import html
 from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range, check_value, unit_name
-from neurosnn.model import NeuronModel
+from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Population, Readout, check_weight_scale
 from neurosnn.network.projection import Projection, synapses_of
@@ -103,9 +105,11 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
     if projection.synapse is not None:
         dimensions = _unit_of_weight(projection, receiver.model, channel)
-        _check_sum(projection, source, receiver.model)
+        if not changes_itself(projection.synapse):
+            _check_sum(projection, source, receiver.model)
     mask = pre = post = order = None
-    if projection.full and not projection.synaptic:
+    each = projection.synapse is not None and changes_itself(projection.synapse)
+    if projection.full and not projection.synaptic and not each:
         itself = source is not None and source is target and not projection.autapses
         mask = ~np.eye(n_pre, dtype=bool) if itself else None
     else:
@@ -136,7 +140,7 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
         dt=float(net.dt),
         plastic="w" in projection.learn,
         synaptic=projection.synaptic,
-        synapse=projection.synapse,
+        synapse=_in_order(projection.synapse, order),
     )
     if sign is not None:
         if projection.weight is None:
@@ -155,6 +159,16 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     if mask is not None:
         w *= mask
     return connection
+
+
+def _in_order(rule: PlasticityRule | None, order: np.ndarray | None) -> PlasticityRule | None:
+    """The rule with initial values of each synapse in the order of the connection."""
+    if rule is None or order is None or not any(map(np.ndim, rule.initial.values())):
+        return rule
+    initial = {
+        name: value[order] if np.ndim(value) else value for name, value in rule.initial.items()
+    }
+    return dataclasses.replace(rule, initial=initial)
 
 
 def _weights(projection, model, dimensions, shape, pre, post, rng) -> np.ndarray:
