@@ -94,12 +94,23 @@ def test_a_call_waits_for_what_it_reads():
         tree = ast.parse(text, mode="eval").body
         phases.add(f"{variable} = ", tree, ";", variable, keeps=False)
     assert [call[1:] for call in phases.calls] == [
-        ("exp_", "u_x", 0, 0),
-        ("log", "u_a", 1, 1),
-        ("exp_", "u_x", 3, 2),
+        ("exp_({})", "u_x", 0, 0),
+        ("log({})", "u_a", 1, 1),
+        ("exp_({})", "u_x", 3, 2),
     ]
     assert [phase for _, phase in phases.lines] == [1, 2, 2, 3]
     assert phases.lines[1][0] == "b = call_0[k] + call_1[k];"
+
+
+def test_powers_are_taken_out_where_they_call_a_function():
+    phases = Phases()
+    tree = ast.parse("exp(x)**2.5 + x**3", mode="eval").body
+    phases.add("y = ", tree, ";", "y", keeps=False)
+    assert [call[1:3] for call in phases.calls] == [
+        ("exp_({})", "u_x"),
+        ("std::pow({}, real(real(2.5)))", "call_0[k]"),
+    ]
+    assert phases.lines == [("y = call_1[k] + (power_<3>(real(u_x)));", 2)]
 
 
 def test_what_follows_a_flag_is_computed_once():

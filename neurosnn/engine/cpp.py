@@ -69,6 +69,9 @@ class _Renderer(CPPNodeRenderer):
             base, power = self.render_node(node.left), node.right
             if isinstance(power, ast.Constant) and power.value in range(2, LONGEST_PRODUCT + 1):
                 return f"power_<{power.value}>({self.scalar}({base}))"
+            if isinstance(node.left, ast.Call) and node.left.func.id == "exp":
+                exponent = self.render_node(node.left.args[0])
+                return f"power_of_exp_({self.scalar}({exponent}), {self.scalar}({self.render_node(power)}))"
             return f"std::pow({self.scalar}({base}), {self.scalar}({self.render_node(power)}))"
         if type(node.op) in FLOORED:
             left, right = self.render_node(node.left), self.render_node(node.right)

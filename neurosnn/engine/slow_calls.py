@@ -45,7 +45,8 @@ class Phases:
     lines : list of (str, int)
         C++ statements, which read ``call_0[k]`` and so on of neuron k of a strip in place of calls.
     calls : list of (str, str, str, int, int)
-        Name, C++ function, argument, number of the line before which it is known, and phase.
+        Name, C++ of the call with ``{}`` for its argument, the argument, number of the line before which it
+        is known, and phase.
     """
 
     lines: list[tuple[str, int]] = field(default_factory=list)
@@ -76,14 +77,14 @@ class Phases:
         self._assigned[variable] = self._assigned.get(variable, 0) + 1
         self.lines.append((f"{before}{render(tree, 'real')}{after}", phase))
 
-    def taken_out(self, node: ast.Call) -> ast.Name:
+    def taken_out(self, call: str, argument: ast.expr) -> ast.Name:
         """The name of the value of a call; the same call twice is one."""
-        function, argument = FUNCTIONS[node.func.id], render(node.args[0], "real")  # type: ignore[attr-defined]
-        read = sorted((name, self._assigned.get(name, 0)) for name in _names(node.args[0]))
-        key = (function, argument, *read)
+        text = render(argument, "real")
+        read = sorted((name, self._assigned.get(name, 0)) for name in _names(argument))
+        key = (call, text, *read)
         if key not in self._known:
-            name, phase = f"call_{len(self.calls)}", self._phase_of(node.args[0])
-            self.calls.append((name, function, argument, len(self.lines), phase))
+            name, phase = f"call_{len(self.calls)}", self._phase_of(argument)
+            self.calls.append((name, call, text, len(self.lines), phase))
             self._known[key] = f"{MARK}{name}[k]"
             self._phase[self._known[key]] = phase + 1
         return ast.Name(id=self._known[key], ctx=ast.Load())
@@ -103,4 +104,17 @@ class _TakenOut(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        return self.phases.taken_out(node) if node.func.id in SLOW else node  # type: ignore[attr-defined]
+        name = node.func.id  # type: ignore[attr-defined]
+        if name not in SLOW:
+            return node
+        return self.phases.taken_out(f"{FUNCTIONS[name]}({{}})", node.args[0])
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """A power with a constant exponent that is no product of a few factors."""
+        self.generic_visit(node)
+        constant = all(name.startswith(f"{MARK}scalar_") for name in _names(node.right))
+        if not isinstance(node.op, ast.Pow) or not constant or "pow(" not in render(node, "real"):
+            return node
+        return self.phases.taken_out(
+            f"std::pow({{}}, real({render(node.right, 'real')}))", node.left
+        )
