@@ -16,7 +16,16 @@ from brian2 import (
     prefs,
 )
 
-from neurosnn import BPTT, PlasticityRule, Projection, Readout, SpikingNetwork
+from neurosnn import (
+    BPTT,
+    Input,
+    PlasticityRule,
+    Population,
+    Projection,
+    Readout,
+    SpikingNetwork,
+    equations,
+)
 from neurosnn.calculus.changing import changing_code
 from neurosnn.cuda import CudaEngine
 from neurosnn.data import SpikeTrials
@@ -212,7 +221,7 @@ def changed(**fields):
         (lambda: changed(orders={"post": -3}), "another order"),
         (lambda: changed(on_post="w += a*rand()"), "it reads 'rand'"),
         (lambda: changed(on_post="w += a; g_post += w"), "writes to|write to g_post"),
-        (lambda: changed(on_pre="a += 1", transmission=""), "leaves open"),
+        (lambda: changed(on_pre="a += 1", transmission=None), "write to no neuron"),
         (lambda: changed(equations="w : 1\na : integer"), "'a' is integer"),
         (lambda: engine(BPTT(), CrossEntropy()), "change their own weights"),
         (lambda: network().brian2(two_trials()), "Pass one trial"),
@@ -252,3 +261,27 @@ def test_the_strings_are_those_of_the_rule():
     assert code.variables == ("w", "a")
     assert code.target == "g"
     assert code.read == ()
+
+
+def test_a_named_rule_learns_between_populations():
+    """It leaves open what a spike adds to: the first input, or that of the projection."""
+    net = SpikingNetwork.from_graph(
+        {"E": Population(equations.LIF(), 5)},
+        [Projection("input", "E", synapse=equations.PairSTDP(), weight=0.7, learn=())],
+        Readout(2),
+        input=Input(N_IN),
+        dt=0.1 * ms,
+    )
+    simulation = net.brian2(given(), record="spikes")
+    simulation.run(STEPS * 0.1 * ms, namespace={})
+    result = Engine(net, dtype="float64", threads=1).simulate(given())
+    monitor = simulation["E_spikes"]
+    steps, neurons = result.spikes["E"][0]
+    expected = np.rint(monitor.t / defaultclock.dt).astype(int)
+    assert len(expected) > 10
+    assert sorted(zip(steps, neurons, strict=True)) == sorted(
+        zip(expected, monitor.i[:], strict=True)
+    )
+    synapses = simulation["input_to_E_synapses"]
+    assert np.ptp(synapses.w) > 0
+    np.testing.assert_allclose(result.weights["input_to_E"][0], synapses.w, rtol=1e-12)

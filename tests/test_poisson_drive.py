@@ -32,6 +32,7 @@ from neurosnn import (
     SpikingNetwork,
 )
 from neurosnn.core.binomial import Binomial
+from neurosnn.cuda import CudaEngine
 from neurosnn.data import SpikeTrials
 from neurosnn.engine import Engine
 from neurosnn.losses import MeanSquareError
@@ -127,6 +128,27 @@ def test_spikes_equal_brian2_with_the_same_draws():
         ]
         assert len(expected) > 20
         assert sorted(spikes) == expected
+
+
+def test_the_kernels_draw_the_same():
+    net = network()
+    plain, kernels = (
+        kind(net, dtype="float64", **settings).simulate(trials(), draws=Draws(1))
+        for kind, settings in ((Engine, {"threads": 1}), (CudaEngine, {"device": "processor"}))
+    )
+    assert plain.counts["one"].sum() > 20
+    for name in ("one", "two"):
+        np.testing.assert_array_equal(kernels.counts[name], plain.counts[name])
+    np.testing.assert_array_equal(kernels.output, plain.output)
+
+
+def test_single_precision_draws_nearly_the_same():
+    """24 bits of a draw decide: one in ten million draws is another."""
+    net = network()
+    counts = [
+        Engine(net, dtype=dtype).simulate(trials(1, 100)).output for dtype in ("float32", "float64")
+    ]
+    np.testing.assert_allclose(*counts, rtol=1e-3, atol=1e-6)
 
 
 def test_brian2_draws_its_own_without_them():

@@ -30,7 +30,9 @@ class ChangingCode:
     Attributes
     ----------
     target : str
-        The postsynaptic variable that a presynaptic spike adds to.
+        The postsynaptic variable that a presynaptic spike adds to, "" if the strings leave it open.
+    sent : str
+        What it adds before all statements, if they leave it open.
     variables : tuple of str
         All variables of a synapse, the weight among them.
     read : tuple of str
@@ -42,6 +44,7 @@ class ChangingCode:
     """
 
     target: str
+    sent: str
     variables: tuple[str, ...]
     read: tuple[str, ...]
     catch_up: str
@@ -84,19 +87,13 @@ def changing_code(rule: PlasticityRule) -> ChangingCode:
             Statement(one.variable, one.operation, expand(one.expression, subexpressions))
             for one in split_statements(pathway.code)
         ]
-    if rule.transmitted:
-        raise _refuse(
-            rule,
-            "it leaves open what a presynaptic spike adds to.",
-            "Where it stands among the statements decides which weight is sent.",
-            "Write it into on_pre, for example 'g_post += w'.",
-        )
     written = {one.variable for one in code["pre"] if at_neuron(one.variable)}
     more = {one.variable for one in code["post"] if at_neuron(one.variable)}
     added = [
         one for one in code["pre"] if one.variable in written and one.operation in ("+=", "-=")
     ]
-    if more or len(rule.targets) != 1 or len(written) != 1 or not added:
+    open_ = bool(rule.transmitted) and not written
+    if more or not (open_ or (len(rule.targets) == len(written) == 1 and added)):
         raise _refuse(
             rule,
             f"its spikes write to {', '.join(sorted(written | more)) or 'no neuron'}.",
@@ -104,12 +101,14 @@ def changing_code(rule: PlasticityRule) -> ChangingCode:
             "Write one statement such as 'g_post += w' in on_pre.",
         )
     catch_up = state_update(rule, own, "event-driven", "exact", subexpressions)
-    read = get_identifiers(catch_up)
+    sent = expand(rule.transmitted, subexpressions) if open_ else ""
+    read = get_identifiers(f"{catch_up} {sent}")
     for one in (*code["pre"], *code["post"]):
         read |= get_identifiers(one.expression) | ({one.variable} - written)
     _check_names(rule, own, read)
     return ChangingCode(
-        target=rule.targets[0],
+        target="" if open_ else rule.targets[0],
+        sent=sent,
         variables=tuple(name for name in own if name not in subexpressions),
         read=tuple(sorted(name for name in read if at_neuron(name) and name not in rule.constants)),
         catch_up=catch_up,

@@ -345,7 +345,8 @@ class Engine:
             source, target = connection.source, self.parts[connection.target].model
             ends = {"pre": None if source == "input" else self.parts[source].model, "post": target}
             gated = set(model_code(target).conditional)
-            codes[name] = changing_synapses(index, connection.synapse, ends, gated)
+            to = target.inputs[int(connection.channel.max())]
+            codes[name] = changing_synapses(index, connection.synapse, ends, gated, to)
         return codes
 
     def _synapse_codes(self) -> dict[str, SynapseCode]:

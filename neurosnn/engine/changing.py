@@ -40,7 +40,7 @@ class ChangingSynapses:
 
 
 def changing_synapses(
-    index: int, rule: PlasticityRule, ends: Mapping[str, Any], gated: Iterable[str]
+    index: int, rule: PlasticityRule, ends: Mapping[str, Any], gated: Iterable[str], target: str
 ) -> ChangingSynapses:
     """Translate the strings of synapses that change themselves.
 
@@ -54,6 +54,8 @@ def changing_synapses(
         The models of "pre" and "post"; None is the input.
     gated : iterable of str
         Variables of the target whose input waits for the end of the slot.
+    target : str
+        The variable that a presynaptic spike adds to.
 
     Returns
     -------
@@ -81,8 +83,9 @@ def changing_synapses(
                 )
             )
         sides[side].append((name, base))
-    text = " ".join([code.catch_up, code.on_pre, code.on_post])
-    written = f"{code.target}_post"
+    written = f"{target}_post"
+    on_pre = f"{written} += {code.sent}\n{code.on_pre}" if code.sent else code.on_pre
+    text = " ".join([code.catch_up, on_pre, code.on_post])
     known = {*code.variables, *rule.constants, *FUNCTIONS, *code.read, written}
     states = (*code.variables, written)
     return ChangingSynapses(
@@ -95,7 +98,7 @@ def changing_synapses(
         read_post=sides["post"],
         target=written,
         catch_up=statement_lines(_since_last(code.catch_up), states),
-        on_pre=statement_lines(code.on_pre, states),
+        on_pre=statement_lines(on_pre, states),
         on_post=statement_lines(code.on_post, states),
     )
 

@@ -39,6 +39,7 @@ from neurosnn.network.replay import Replay, drive_table
 if TYPE_CHECKING:
     from neurosnn.network.connection import Connection
     from neurosnn.network.network import SpikingNetwork
+    from neurosnn.network.poisson_drive import PoissonDrive
 
 WHERE = "SpikingNetwork.brian2"
 #: Order of postsynaptic spikes: after those of all connections, which are numbered.
@@ -217,7 +218,8 @@ def _build(
     groups = {"input": input_group(net, given, dt, dtype)}
     for index, (name, (model, n)) in enumerate(models.items()):
         several = len(trial_times.n_steps) > 1
-        started, code = restarting(model, trial_times) if several else (model, "")
+        driven = _with_weights_of_drives(net, name, model)
+        started, code = restarting(driven, trial_times) if several else (driven, "")
         strings = GroupStrings.of(started)
         if draws is not None and model.noise:
             replay = Replay(net, draws, trial_times, index, n)
@@ -386,7 +388,8 @@ def _synapses(
         graded = net.layer(connection.source).model.transmits
         sent = f"{weight}*{graded}_pre" if graded else weight
     if connection.synapse is not None and changes_itself(connection.synapse):
-        return [_changing(connection, source, target, order, trial_times, dt)]
+        variable = model.inputs[int(connection.channel.max())]
+        return [_changing(connection, source, target, variable, order, trial_times, dt)]
     made = []
     for channel, i, j, where in connection.by_channel():
         # given connections may act on the second variable alone
@@ -431,6 +434,31 @@ def _synapses(
     return made
 
 
+def _with_weights_of_drives(net: SpikingNetwork, name: str, model: NeuronModel) -> NeuronModel:
+    """The model with a parameter for each drive whose weight is another in each neuron."""
+    own = {
+        weight_of_drive(placed.drive, model): placed
+        for placed in net.drives
+        if placed.drive.target == name and np.ndim(placed.drive.weight)
+    }
+    if not own:
+        return model
+    lines = [
+        f"{key} : {si_unit(model.dimensions[placed.input_of(net)])} (constant)"
+        for key, placed in own.items()
+    ]
+    return dataclasses.replace(
+        model,
+        equations="\n".join([model.equations, *lines]),
+        parameters={**model.parameters, **{key: one.drive.weight for key, one in own.items()}},
+    )
+
+
+def weight_of_drive(drive: PoissonDrive, model: NeuronModel) -> str:
+    """Name of the parameter that holds the weights of a drive."""
+    return FreeNames(model.namespace.variables)(f"{drive.name}_weight")
+
+
 def _drives(
     net: SpikingNetwork, groups: dict, trial_times: TrialTimes, draws: Draws | None
 ) -> list[PoissonInput]:
@@ -441,28 +469,29 @@ def _drives(
         group = groups[drive.target]
         # after the connections before it, and after the drives at the same place
         order = placed.place - 1 + (k + 1) / (len(net.drives) + 1)
-        free, dimensions = FreeNames({*group.variables, *group.namespace}), group.variables
-        name, weight = free(f"{drive.name}_table"), drive.weight
-        if draws is not None:
-            table = drive_table(net, placed, draws, trial_times)
-        elif np.ndim(weight):
-            table = np.asarray(weight, dtype=float)[None]
-        else:
+        if draws is None:
+            weight = drive.weight
+            if np.ndim(weight):
+                weight = weight_of_drive(drive, net.model(drive.target))
             made.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
             continue
-        values = Quantity(table, dim=dimensions[variable].dim)
+        table = drive_table(net, placed, draws, trial_times)
+        name = FreeNames({*group.variables, *group.namespace})(f"{drive.name}_table")
+        values = Quantity(table, dim=group.variables[variable].dim)
         group.namespace[name] = TimedArray(values, dt=net.dt)
-        if draws is not None:
-            code = f"{variable} += {name}(t, i)"
-            group.run_regularly(code, when="synapses", order=order, name=drive.name)
-        else:
-            weight = f"{name}(t, i)"
-            made.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
+        code = f"{variable} += {name}(t, i)"
+        group.run_regularly(code, when="synapses", order=order, name=drive.name)
     return made
 
 
 def _changing(
-    connection: Connection, source: Any, target: Any, order: int, trial_times: TrialTimes, dt: Any
+    connection: Connection,
+    source: Any,
+    target: Any,
+    variable: str,
+    order: int,
+    trial_times: TrialTimes,
+    dt: Any,
 ) -> Synapses:
     """Synapses that change themselves, with the strings as they are."""
     rule = connection.synapse
@@ -477,7 +506,14 @@ def _changing(
             )
         )
     pairs = {"i": connection.pre, "j": connection.post}
-    synapses = rule.synapses(source, target, connect=pairs, name=connection.synapses_name, dt=dt)
+    synapses = rule.synapses(
+        source,
+        target,
+        connect=pairs,
+        target=variable if rule.transmitted else None,
+        name=connection.synapses_name,
+        dt=dt,
+    )
     setattr(synapses, rule.weight, Quantity(connection.w, dim=connection.dimensions))
     synapses.pre.order = order
     for pathway in synapses._pathways:
