@@ -515,12 +515,13 @@ def _changing(
         dt=dt,
     )
     setattr(synapses, rule.weight, Quantity(connection.w, dim=connection.dimensions))
-    synapses.pre.order = order
+    arrives = synapses.pre
+    arrives.order = order
     for pathway in synapses._pathways:
         if pathway.prepost == "post":  # after all that arrives
             pathway.order = LAST
     delay = connection.delay if connection.synaptic else connection.delay[connection.pre]
-    synapses.pre.delay = delay * float(connection.dt) * second
+    arrives.delay = delay * float(connection.dt) * second
     return synapses
 
 
