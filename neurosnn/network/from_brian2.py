@@ -402,12 +402,8 @@ def _projections(
     if changes(synapses):
         yield from _changing(synapses, namespace, ends, first, learned, dt)
         return
-    code, delay = "", np.zeros(1)
-    if pathway is not None:
-        code = pathway.code
-        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
-    # Brian2 rounds half a step up
-    steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
+    code = "" if pathway is None else pathway.code
+    steps = _steps_late(pathway, len(pre), dt)
     states = has_states(synapses)
     statements = split_statements(code)
     if states:
@@ -457,6 +453,14 @@ def _projections(
             )
 
 
+def _steps_late(pathway: SynapticPathway | None, n: int, dt: Quantity) -> np.ndarray:
+    """The delay of each of n synapses in steps; Brian2 rounds half a step up."""
+    delay: Any = 0.0
+    if pathway is not None:
+        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+    return np.floor(np.broadcast_to(delay, (n,)) / float(dt) + 0.5)
+
+
 def _changing(
     synapses: Synapses,
     namespace: Mapping[str, Any],
@@ -480,8 +484,8 @@ def _changing(
     rule = dataclasses.replace(rule, delays={}, orders={}, dt=None, initial=initial)
     pre = np.asarray(synapses.variables["_synaptic_pre"].get_value())
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
-    delay = np.asarray(synapses.pre.variables["delay"].get_value(), dtype=float)
-    steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
+    (pathway,) = (one for one in synapses._pathways if one.prepost == "pre")
+    steps = _steps_late(pathway, len(pre), dt)
     weight = np.broadcast_to(np.asarray(start, dtype=float), pre.shape)
     for occurrence, k in enumerate(_without_twins(pre, post)):
         own = {key: value[k] if np.ndim(value) else value for key, value in initial.items()}
@@ -499,7 +503,15 @@ def _changing(
 
 
 def _check_changing(synapses: Synapses) -> None:
-    """Postsynaptic spikes run at once."""
+    """One presynaptic pathway, and postsynaptic spikes that run at once."""
+    sides = [pathway.prepost for pathway in synapses._pathways]
+    if sides.count("pre") != 1:
+        raise _cannot(
+            f"'{synapses.name}' has {sides.count('pre')} presynaptic pathways and a postsynaptic one.",
+            "Synapses of a projection that learn by themselves have one of either.",
+            "Write all of it in one on_pre.",
+            synapses.name,
+        )
     for pathway in synapses._pathways:
         delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
         if pathway.prepost == "post" and np.any(delay):
