@@ -100,11 +100,11 @@ def test_the_table_is_that_of_the_binomial_distribution(n, p):
 
 
 def test_many_spikes_a_step_are_normal_as_in_brian2():
-    counts = Binomial(200, 0.04)
+    counts = Binomial(20, 0.4)
     assert counts.is_normal
     drawn = counts.drawn(Draws().key(0), 0, np.arange(500)[:, None], 0, np.arange(40))
-    assert abs(drawn.mean() - 8) < 4 * math.sqrt(7.68 / 20000)
-    assert abs(drawn.std() - math.sqrt(7.68)) < 0.06
+    assert abs(drawn.mean() - 8) < 4 * math.sqrt(4.8 / 20000)
+    assert abs(drawn.std() - math.sqrt(4.8)) < 0.05
 
 
 def test_spikes_equal_brian2_with_the_same_draws():

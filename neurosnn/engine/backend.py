@@ -517,6 +517,7 @@ class Engine:
                     connection.post[groups.order],
                 )
                 values[f"first_{name}"], values[f"source_{name}"] = groups.first, groups.source
+                values[f"late_{name}"] = groups.late
             elif self._sparse[name]:
                 values[f"row_{name}"], values[f"post_{name}"] = self._rows[name], connection.post
             elif connection.sparse:

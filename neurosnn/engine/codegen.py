@@ -165,6 +165,12 @@ class ConnectionCode:
         return plain and self.synapse is None and len(self.variables) == 1
 
     @property
+    def travels(self) -> bool:
+        """Whether spikes on their way can be what they add: nothing else depends on them."""
+        plain = self.synapse is None and self.changing is None
+        return self.synaptic and self.delayed and plain and len(self.variables) == 1
+
+    @property
     def arrivals(self) -> str:
         """The events that arrive through this connection."""
         return f"delayed_{self.name}.arrivals" if self.delayed else self.source

@@ -89,6 +89,7 @@ def batch_fields(
         ]
         if connection.synaptic:
             fields += [(f"first_{name}", "const int64_t*"), (f"source_{name}", "const int32_t*")]
+            fields += [(f"late_{name}", "const int32_t*")]
         if connection.synapse is not None:
             states = connection.synapse
             keys = (*states.constants, *states.states)
