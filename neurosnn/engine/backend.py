@@ -247,7 +247,7 @@ class Engine:
         Returns
         -------
         Simulation
-            Arrays by layer.
+            Arrays by layer. Synapses that change themselves begin each trial with the network's weights.
         """
         batch = self._read(trials, None, None)
         n, longest = batch.n_trials, int(batch.n_steps.max())

@@ -251,8 +251,8 @@ class SpikingNetwork:
         """The network of a Brian2 script as it stands, ready to learn.
 
         Every NeuronGroup becomes a population with its equations and values, every Synapses a projection
-        with the same synapses, weights and delays; what they have of states that follow the presynaptic
-        spikes (short-term plasticity, gates) is its ``synapse``.
+        with the same synapses, weights and delays; what they have of states (short-term plasticity, gates,
+        weights that learn by spikes of both sides) is its ``synapse``. A PoissonInput is a PoissonDrive.
 
         Parameters
         ----------
@@ -285,9 +285,9 @@ class SpikingNetwork:
         Raises
         ------
         ValueError
-            With the name of what cannot come along: synapses whose states follow the postsynaptic side,
-            pathways of postsynaptic spikes, other objects, several time steps, and all that
-            :meth:`NeuronModel.from_group` refuses.
+            With the name of what cannot come along: gap junctions, weights that change in other ways than by
+            event-driven equations and spikes, network operations, TimedArrays, several time steps, and all
+            that :meth:`NeuronModel.from_group` refuses.
 
         Examples
         --------

@@ -75,8 +75,9 @@ class Projection:
         Strings of synapses with states of their own, such as ``equations.TsodyksMarkram()``: what a
         presynaptic spike does to them, and what it sends in proportion to the weight. The states follow
         the presynaptic spikes alone, and are kept once for all synapses of a neuron with one delay. A sum
-        over the synapses, ``s_tot_post = w*s : 1 (summed)``, is sent in each step: graded synapses. None: a
-        spike sends the weight.
+        over the synapses, ``s_tot_post = w*s : 1 (summed)``, is sent in each step: graded synapses. Strings
+        that follow postsynaptic spikes or change the weight, as ``equations.PairSTDP()``, have states of each
+        synapse, and the weight moves within a trial; they need ``learn=()``. None: a spike sends the weight.
     learn : tuple of str, optional
         "w", "delay", both or none: what is not learned stays as it is.
 
@@ -84,8 +85,8 @@ class Projection:
     ------
     ValueError
         For values out of range, for two ways to say the same, and for a `synapse` that reads the
-        postsynaptic side as a gap junction does, draws random numbers, changes its weight, or sends
-        something that is not in proportion to the weight.
+        postsynaptic side as a gap junction does, draws random numbers, sends something that is not in
+        proportion to the weight, or changes its weight at other moments than spikes.
     TypeError
         If `synapse` is not a PlasticityRule.
 
