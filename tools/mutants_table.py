@@ -1601,10 +1601,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # -- Poisson spikes from outside, synapses that change themselves, exponentials ------------------
     Mutant(
-        "drives: a table that begins with a single event",
+        "drives: draws that are not uniform",
         "neurosnn/core/binomial.py",
-        'np.searchsorted(self.table, u, side="right")',
-        'np.searchsorted(self.table, u, side="right") + 1',
+        "u = uniform(key, trial, step, number, neuron)",
+        "u = uniform(key, trial, step, number, neuron) ** 2",
         ("test_poisson_drive.py::test_the_table_is_that_of_the_binomial_distribution",),
     ),
     Mutant(
@@ -1626,7 +1626,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/network/graph.py",
         "drives.append((one, len(given)))",
         "drives.append((one, 0))",
-        ("test_poisson_drive.py::test_the_order_of_a_drive_is_that_of_the_script",),
+        ("test_poisson_drive.py::test_a_file_keeps_them_in_their_places",),
     ),
     Mutant(
         "drives: part of a group is all of it",
