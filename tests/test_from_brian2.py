@@ -13,6 +13,7 @@ from brian2 import (
     defaultclock,
     ms,
     mV,
+    network_operation,
     nS,
     pF,
     seed,
@@ -155,9 +156,52 @@ def cobahh(n=40):
     return net, network, monitor, locals()
 
 
+def wang(n=40):
+    """Two pools that compete through slow receptors with gates in their synapses, as in Wang 2002."""
+    tau_a, tau_g, tau_r, tau_d, alpha = 2 * ms, 5 * ms, 2 * ms, 100 * ms, 0.5 / ms
+    V_E, V_I, V_L, C_m, g_L = 0 * mV, -70 * mV, -70 * mV, 500 * pF, 25 * nS
+    cells = NeuronGroup(
+        n,
+        """dv/dt = (g_L*(V_L - v) - I_syn)/C_m : volt (unless refractory)
+           I_syn = 2.1*nS*(v - V_E)*s_ext + 2*nS*(v - V_E)*s_ampa + 20*nS*(v - V_I)*s_gaba
+                   + 4*nS*(v - V_E)/(1 + exp(-0.062*v/mV)/3.57)*s_nmda : amp
+           ds_ext/dt = -s_ext/tau_a : 1
+           ds_ampa/dt = -s_ampa/tau_a : 1
+           ds_gaba/dt = -s_gaba/tau_g : 1
+           s_nmda : 1""",
+        threshold="v > -50*mV",
+        reset="v = -55*mV",
+        refractory=2 * ms,
+        method="euler",
+        name="cells",
+    )
+    part, pool = int(0.8 * n), int(0.2 * n)
+    cells.v = "(-52 - 3*rand())*mV"
+    cells.s_ext = "20 + 5*rand()"
+    excitation = Synapses(
+        cells[:part],
+        cells,
+        """w : 1 (constant)
+           s_nmda_post = w*s : 1 (summed)
+           ds/dt = -s/tau_d + alpha*x*(1 - s) : 1 (clock-driven)
+           dx/dt = -x/tau_r : 1 (clock-driven)""",
+        on_pre="s_ampa_post += w\nx += 1",
+        delay=0.5 * ms,
+        method="euler",
+    )
+    excitation.connect("i != j")
+    excitation.w = "0.8 + 0.9*int(i//pool == j//pool)"
+    inhibition = Synapses(cells[part:], cells, on_pre="s_gaba += 1", delay=0.5 * ms)
+    inhibition.connect("i + part != j")
+    monitor = SpikeMonitor(cells)
+    network = Network(cells, excitation, inhibition, monitor)
+    net = SpikingNetwork.from_brian2(network, readout=Readout(2))
+    return net, network, monitor, locals()
+
+
 @pytest.mark.parametrize(
     ("make", "duration", "at_least"),
-    [(cuba, 60 * ms, 50), (coba, 60 * ms, 200), (cobahh, 30 * ms, 20)],
+    [(cuba, 60 * ms, 50), (coba, 60 * ms, 200), (cobahh, 30 * ms, 20), (wang, 40 * ms, 30)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_published_network_spikes_as_its_script_does(make, duration, at_least):
@@ -272,7 +316,7 @@ def test_a_group_can_be_the_readout():
     np.testing.assert_allclose(np.abs(output).max(), 6 * (1 + np.exp(-0.1)), rtol=1e-6)
 
 
-def some(synapses_model="", on_pre="v += 1", on_post=None, **settings):
+def some(synapses_model="", on_pre="v += 1", on_post=None, on_pre_order=-1, **settings):
     cells = NeuronGroup(
         3, "dv/dt = -v/(10*ms) : 1\nu : 1", threshold="v > 1", reset="v = 0", name="cells"
     )
@@ -280,6 +324,9 @@ def some(synapses_model="", on_pre="v += 1", on_post=None, **settings):
         cells, cells, synapses_model, on_pre=on_pre, on_post=on_post, name="synapses", **settings
     )
     synapses.connect()
+    for pathway in synapses._pathways:
+        if pathway.prepost == "pre":
+            pathway.order = on_pre_order
     return cells, synapses
 
 
@@ -329,7 +376,10 @@ def stray():
     ("make", "what"),
     [
         (lambda: read(*some("dx/dt = -x/(10*ms) : 1 (event-driven)", "x += 1")), "sends nothing"),
-        (lambda: read(*some("x : 1", "v += x", "x += 1")), "'post' of 'synapses' runs at"),
+        (lambda: read(*some("x : 1", "v += x", "x += 1"), learn="synapses.x"), "changes its own"),
+        (lambda: read(*some("x : 1", {"a": "v += x", "b": "x = 1"}, "x += 1")), "2 presynaptic"),
+        (lambda: read(*some("x : 1", "v += x", "x += 1", delay={"post": 1 * ms})), "has a delay"),
+        (lambda: read(*some("x : 1", "v += x", "x += 1", on_pre_order=2)), "runs before"),
         (lambda: read(*some("x : 1", "x += 1\nv = x")), "a spike runs 'v = x'"),
         (lambda: read(*some("x : 1", "x += v_post\nv += x")), "it reads 'v_post'"),
         (lambda: read(*some("u_post = v_pre - v_post : 1 (summed)", "")), "of a gap junction"),
@@ -356,7 +406,11 @@ def stray():
         (lambda: read(*some(), surrogate={"cell": "1"}), "no group 'cell'"),
         (lambda: read(some()[1]), "no NeuronGroup"),
         (lambda: read(*stray()), "reaches 'other'"),
-        (lambda: read(*some()[:1], PoissonInput(some()[0], "v", 3, 1e3 / ms, 1)), "a PoissonInput"),
+        (
+            lambda: read(*some()[:1], PoissonInput(some()[0], "v", 3, 1 / ms, 1, when="end")),
+            "slot 'end'",
+        ),
+        (lambda: read(*some(), network_operation(lambda: None)), "a NetworkOperation"),
         (lambda: read(*some(), NeuronGroup(1, "v : 1", dt=1 * ms)), "one time step"),
     ],
 )

@@ -430,9 +430,7 @@ def test_a_file_holds_the_strings_of_the_synapses(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
-        ({"on_post": "x += 1"}, "'post' runs in a projection"),
         ({"step": "x = x/2"}, "'step' runs in a projection"),
-        ({"on_pre": "x = 0; w = w/2"}, "the weight 'w' changes"),
         ({"on_pre": "x += v_post/mV", "requires": {"v": 1 * mV}}, "it reads 'v_post'"),
         ({"on_pre": "x += rand()"}, "it contains 'rand'"),
         ({"on_pre": "x += w"}, "not in proportion to the weight"),

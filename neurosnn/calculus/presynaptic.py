@@ -199,13 +199,10 @@ def _refuse(rule: PlasticityRule, what: str, why: str, fix: str) -> ValueError:
 
 def _check_parts(rule: PlasticityRule) -> None:
     """One pathway of presynaptic spikes, which sends something to one variable."""
-    others = [pathway.name for pathway in rule.pathways if pathway.side == "post"]
-    others += ["step"] if rule.step.strip() else []
-    if others or rule.weight in rule.changed:
-        what = f"'{others[0]}' runs" if others else f"the weight '{rule.weight}' changes"
+    if rule.step.strip():
         raise _refuse(
             rule,
-            f"{what} in a projection.",
+            "'step' runs in a projection.",
             "Its weights are learned from trials, and its other states follow presynaptic spikes.",
             "Use the rule in Synapses of your own: rule.synapses(pre, post).",
         )

@@ -193,6 +193,7 @@ class CudaEngine(Engine):
         return network_source(
             self._layers,
             self._connections,
+            self._drives,
             self._fields,
             losses=self._losses,
             templates=self._templates(),

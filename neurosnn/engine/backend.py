@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosnn.calculus.step import refuse_unknown
+from neurosnn.calculus.changing import changes_itself
+from neurosnn.calculus.step import model_code, refuse_unknown
 from neurosnn.core.draws import FIRST_DRAWS, Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.backward import Differentiates
 from neurosnn.engine.batches import BatchInput, read_batch
-from neurosnn.engine.codegen import ConnectionCode, LayerCode, network_source
+from neurosnn.engine.changing import (
+    ChangingSynapses,
+    Places,
+    changing_synapses,
+    changing_values,
+)
+from neurosnn.engine.codegen import ConnectionCode, DriveCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
-from neurosnn.engine.layout import aligned, batch_fields, delayed, neuron_values
+from neurosnn.engine.layout import (
+    aligned,
+    batch_fields,
+    delayed,
+    drive_values,
+    neuron_values,
+)
 from neurosnn.engine.program import REAL, Program, precision
 from neurosnn.engine.results import BatchResult, Simulation
 from neurosnn.engine.synapses import SynapseCode, check_sum, synapse_code, synapse_values
@@ -98,6 +111,7 @@ class Engine:
         self.backward = None if rule is None else rule.backward(net, loss)
         #: Arrays that are learned beside the network's: adaptive feedback weights.
         self.parameters = {} if self.backward is None else self.backward.parameters
+        self._changing = self._changing_codes()
         self._synapses = self._synapse_codes()
         self._sparse = {
             name: self._by_synapse(connection) for name, connection in net.connections.items()
@@ -110,6 +124,7 @@ class Engine:
         self._layers = kept[0] if kept else self._derive_layers()
         self._index = {code.name: code for code in self._layers}
         self._connections = [self._connection_code(c) for c in net.connections.values()]
+        self._drives = self._drive_codes()
         self._fields = self._batch_fields()
         source = kept[1] if kept else self._source()
         if not kept:
@@ -120,6 +135,7 @@ class Engine:
             for name, sparse in self._sparse.items()
             if sparse and not net.connections[name].synaptic
         }
+        self._places: dict[str, Places] = {}
         #: The synapses by their delays, and the delays they were grouped by.
         self._groups: dict[str, tuple[np.ndarray, SynapsesByDelay]] = {}
 
@@ -231,7 +247,7 @@ class Engine:
         Returns
         -------
         Simulation
-            Arrays by layer.
+            Arrays by layer. Synapses that change themselves begin each trial with the network's weights.
         """
         batch = self._read(trials, None, None)
         n, longest = batch.n_trials, int(batch.n_steps.max())
@@ -241,6 +257,11 @@ class Engine:
         for layer, variable in record:
             states[layer, variable] = np.zeros((n, longest, self.parts[layer].n), self.dtype)
             buffers[f"trace_{self._index[layer].index}_{variable}"] = states[layer, variable]
+        final = {
+            name: np.zeros((n, self.net.connections[name].n_synapses), self.dtype)
+            for name in self._changing
+        }
+        buffers |= {f"final_{name}": array for name, array in final.items()}
         self._call(
             batch,
             buffers,
@@ -263,6 +284,7 @@ class Engine:
                 for layer in self.net.layers
             },
             states=states,
+            weights={name: self._in_order(name, array) for name, array in final.items()},
         )
 
     # -- what another machine does in its own way -------------------------------------------
@@ -280,15 +302,19 @@ class Engine:
         """Whether the synapses of a connection are visited one by one."""
         real_valued = connection.source == "input" and self.net.input.real_valued
         few = connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
-        return bool(connection.sparse and not real_valued and (few or connection.synaptic))
+        each = connection.synaptic or connection.name in self._changing
+        return bool(connection.sparse and not real_valued and (few or each))
 
     def _batch_fields(self) -> list[tuple[str, str]]:
-        return batch_fields(self._layers, self._connections, self._losses, self.backward)
+        return batch_fields(
+            self._layers, self._connections, self._drives, self._losses, self.backward
+        )
 
     def _source(self) -> str:
         return network_source(
             self._layers,
             self._connections,
+            self._drives,
             self._fields,
             losses=self._losses,
             templates={} if self.backward is None else self.backward.templates,
@@ -300,11 +326,34 @@ class Engine:
     def _compile(self, source: str) -> Any:
         return Program(source, self._fields, self.dtype)
 
+    def _changing_codes(self) -> dict[str, ChangingSynapses]:
+        """The synapses of those connections whose weights change themselves."""
+        codes = {}
+        for index, (name, connection) in enumerate(self.net.connections.items()):
+            if connection.synapse is None or not changes_itself(connection.synapse):
+                continue
+            if self.backward is not None:
+                raise ValueError(
+                    message(
+                        f"the synapses of '{name}' change their own weights.",
+                        type(self.rule).__name__,
+                        "A gradient by weights that move by a rule of their own is not derived.",
+                        "Simulate the network without a rule, or hold the weights: a projection without "
+                        "synapse=.",
+                    )
+                )
+            source, target = connection.source, self.parts[connection.target].model
+            ends = {"pre": None if source == "input" else self.parts[source].model, "post": target}
+            gated = set(model_code(target).conditional)
+            to = target.inputs[int(connection.channel.max())]
+            codes[name] = changing_synapses(index, connection.synapse, ends, gated, to)
+        return codes
+
     def _synapse_codes(self) -> dict[str, SynapseCode]:
         """The states of the synapses of those connections that have any."""
         codes = {}
         for index, (name, connection) in enumerate(self.net.connections.items()):
-            if connection.synapse is None:
+            if connection.synapse is None or name in self._changing:
                 continue
             if self.backward is not None and not self.backward.follows_synapses:
                 raise ValueError(
@@ -342,6 +391,7 @@ class Engine:
                 "sparse": self._sparse[name],
                 "synaptic": connection.synaptic,
                 "synapse": vars(self._synapses[name]) if name in self._synapses else None,
+                "changing": vars(self._changing[name]) if name in self._changing else None,
             }
             for name, connection in self.net.connections.items()
         ]
@@ -351,6 +401,15 @@ class Engine:
             wiring=wiring,
             learn=self.learn,
             backward=self.backward,
+            drives=[
+                [
+                    placed.drive.target,
+                    placed.input_of(self.net),
+                    placed.place,
+                    placed.drive.binomial(self.net.dt).is_normal,
+                ]
+                for placed in self.net.drives
+            ],
             losses=[[loss.name, loss.cpp, loss.constant_names] for loss in self._losses],
             real=self.dtype.name,
             real_input=self.net.input.real_valued,
@@ -393,16 +452,30 @@ class Engine:
             else str(self._index[connection.source].index),
             target=target.object,
             channels=channels,
-            variables=tuple(
-                f"arriving_{channel}" if channel in target.gated else f"s_{channel}"
-                for channel in channels
-            ),
+            variables=tuple(map(target.arrives_in, channels)),
             delayed=delayed(connection),
             sparse=self._sparse[connection.name],
             real_valued=real_valued,
             synaptic=connection.synaptic,
             synapse=self._synapses.get(connection.name),
+            changing=self._changing.get(connection.name),
         )
+
+    def _drive_codes(self) -> list[DriveCode]:
+        codes = []
+        for k, placed in enumerate(self.net.drives):
+            target, variable = self._index[placed.drive.target], placed.input_of(self.net)
+            codes.append(
+                DriveCode(
+                    index=k,
+                    place=placed.place,
+                    target=target.object,
+                    variable=target.arrives_in(variable),
+                    number=placed.number,
+                    is_normal=placed.drive.binomial(self.net.dt).is_normal,
+                )
+            )
+        return codes
 
     def _call(
         self, batch: BatchInput, buffers: dict, *, draws: Draws, per_trial=({}, {}), **numbers
@@ -422,6 +495,7 @@ class Engine:
             **self._loss_constants(),
             **batch.arrays,
             **self._weights(),
+            **drive_values(self.net),
             **self._backward_values(),
             **neuron_values(self.parts, self._index, self.net.learned, *per_trial, batch.n_trials),
             **buffers,
@@ -443,6 +517,7 @@ class Engine:
                     connection.post[groups.order],
                 )
                 values[f"first_{name}"], values[f"source_{name}"] = groups.first, groups.source
+                values[f"late_{name}"] = groups.late
             elif self._sparse[name]:
                 values[f"row_{name}"], values[f"post_{name}"] = self._rows[name], connection.post
             elif connection.sparse:
@@ -452,9 +527,28 @@ class Engine:
             values[f"n_pre_{name}"] = n_pre
             values[f"delay_{name}"] = np.ascontiguousarray(delay, np.int32)
             values[f"channel_{name}"] = np.ascontiguousarray(channel, np.int32)
+            if name in self._changing:
+                if name not in self._places:
+                    order = groups.order if connection.synaptic else np.arange(len(w))
+                    self._places[name] = Places(order, connection.pre, connection.post)
+                values |= changing_values(
+                    name,
+                    self._changing[name],
+                    connection.synapse,
+                    connection.w,
+                    self._places[name],
+                )
             if name in self._synapses:
                 values |= synapse_values(self._synapses[name], connection.synapse)
         return values
+
+    def _in_order(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Values of synapses (n_trials, n_synapses) from the engine's order to that of the connection."""
+        if not self.net.connections[name].synaptic:
+            return array
+        found = np.empty_like(array)
+        found[:, self._groups[name][1].order] = array
+        return found
 
     def _by_delay(self, connection: Connection) -> SynapsesByDelay:
         """The groups of a connection; sorting them again waits until a delay has changed."""

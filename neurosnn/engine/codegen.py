@@ -10,10 +10,11 @@ from typing import Any
 import jinja2
 
 from neurosnn.core import draws
+from neurosnn.engine.changing import ChangingSynapses
 from neurosnn.engine.synapses import SynapseCode
 from neurosnn.losses import Loss
 
-__all__ = ["ConnectionCode", "LayerCode", "network_source", "render"]
+__all__ = ["ConnectionCode", "DriveCode", "LayerCode", "network_source", "render"]
 
 
 @dataclass
@@ -40,6 +41,9 @@ class LayerCode:
     threshold: str = ""
     units: list = field(default_factory=list)
     update: list = field(default_factory=list)
+    #: The update with its slow functions called apart (slow_calls.py), if it calls any.
+    slow_calls: list = field(default_factory=list)
+    phased: list = field(default_factory=list)
     reset: list = field(default_factory=list)
     draws: list = field(default_factory=list)
     reset_draws: list = field(default_factory=list)
@@ -102,6 +106,15 @@ class LayerCode:
         """Values computed just before the resets and needed in the next step only."""
         return [name for name, _ in self.at_reset]
 
+    def arrives_in(self, channel: str) -> str:
+        """Where what arrives for an input variable is added."""
+        return f"arriving_{channel}" if channel in self.gated else f"s_{channel}"
+
+    @property
+    def phases(self) -> range:
+        """Those in which slow functions are called."""
+        return range(1 + max((call[-1] for call in self.slow_calls), default=-1))
+
     @property
     def object(self) -> str:
         """Name of the layer in the generated file."""
@@ -126,6 +139,8 @@ class ConnectionCode:
     synaptic: bool = False
     #: The states of its synapses, if they have any.
     synapse: SynapseCode | None = None
+    #: What its synapses do, if they change their own weights.
+    changing: ChangingSynapses | None = None
 
     @property
     def summed(self) -> bool:
@@ -150,14 +165,49 @@ class ConnectionCode:
         return plain and self.synapse is None and len(self.variables) == 1
 
     @property
+    def travels(self) -> bool:
+        """Whether spikes on their way can be what they add: nothing else depends on them."""
+        plain = self.synapse is None and self.changing is None
+        return self.synaptic and self.delayed and plain and len(self.variables) == 1
+
+    @property
     def arrivals(self) -> str:
         """The events that arrive through this connection."""
         return f"delayed_{self.name}.arrivals" if self.delayed else self.source
 
 
+@dataclass(frozen=True)
+class DriveCode:
+    """What the generated file must know of Poisson spikes from outside.
+
+    Attributes
+    ----------
+    index : int
+        Its number in the file.
+    place : int
+        Number of the connection before whose spikes it arrives.
+    target : str
+        Object of the layer.
+    variable : str
+        What it adds to.
+    number : int
+        Which draws it gets.
+    is_normal : bool
+        Whether a normal number takes the place of a count.
+    """
+
+    index: int
+    place: int
+    target: str
+    variable: str
+    number: int
+    is_normal: bool
+
+
 def network_source(
     layers: list[LayerCode],
     connections: list[ConnectionCode],
+    drives: list[DriveCode],
     fields: list[tuple[str, str]],
     *,
     losses: Sequence[type[Loss]],
@@ -176,6 +226,8 @@ def network_source(
         In the order of simulation; the readout is last.
     connections : list of ConnectionCode
         In the order in which their spikes arrive.
+    drives : list of DriveCode
+        Poisson spikes from outside.
     fields : list of (str, str)
         Names and C++ types of the members of the Batch structure.
     losses : sequence of Loss classes
@@ -203,8 +255,9 @@ def network_source(
         templates,
         layers=layers,
         readout=layers[-1],
-        noisy=any(layer.draws or layer.reset_draws for layer in layers),
+        noisy=bool(drives) or any(layer.draws or layer.reset_draws for layer in layers),
         connections=connections,
+        drives=drives,
         fields=fields,
         losses=losses,
         learns_delays=learns_delays,

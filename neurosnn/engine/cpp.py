@@ -25,8 +25,8 @@ FUNCTIONS = {
     "clip": "clip_",
     "cos": "cos",
     "cosh": "cosh",
-    "exp": "exp",
-    "expm1": "expm1",
+    "exp": "exp_",
+    "expm1": "expm1_",
     "exprel": "exprel_",
     "floor": "floor",
     "int": "int_",
@@ -38,7 +38,7 @@ FUNCTIONS = {
     "sinh": "sinh",
     "sqrt": "sqrt",
     "tan": "tan",
-    "tanh": "tanh",
+    "tanh": "tanh_",
     "timestep": "timestep_",
     exprel_slope.__name__: "exprel_slope_",
     nonzero.__name__: "nonzero_",
@@ -69,6 +69,9 @@ class _Renderer(CPPNodeRenderer):
             base, power = self.render_node(node.left), node.right
             if isinstance(power, ast.Constant) and power.value in range(2, LONGEST_PRODUCT + 1):
                 return f"power_<{power.value}>({self.scalar}({base}))"
+            if isinstance(node.left, ast.Call) and node.left.func.id == "exp":
+                exponent = self.render_node(node.left.args[0])
+                return f"power_of_exp_({self.scalar}({exponent}), {self.scalar}({self.render_node(power)}))"
             return f"std::pow({self.scalar}({base}), {self.scalar}({self.render_node(power)}))"
         if type(node.op) in FLOORED:
             left, right = self.render_node(node.left), self.render_node(node.right)
@@ -137,17 +140,31 @@ class Hoister:
         Constants with one value for each neuron.
     varying : callable
         Whether a name may stand in a loop body; called with the name.
+    flag : str, optional
+        A name that is zero or one in the loop body: what depends on it and on constants has two values, which
+        are computed once per trial.
     """
 
-    def __init__(self, shared: set[str], per_neuron: set[str], varying: Callable[[str], bool]):
+    def __init__(
+        self,
+        shared: set[str],
+        per_neuron: set[str],
+        varying: Callable[[str], bool],
+        flag: str = "",
+    ):
         self.shared, self.per_neuron, self.varying = shared, per_neuron, varying
+        self.flag = flag
         self.scalars: dict[str, str] = {}
         self.arrays: dict[str, str] = {}
 
     def expression(self, text: str) -> str:
         """A Brian2 expression as C++ for a loop body over the neurons j."""
+        return render(self.tree(text), "real")
+
+    def tree(self, text: str) -> ast.expr:
+        """The same as a syntax tree, which belongs to the caller."""
         tree = SinceSpike().visit(ast.parse(text.strip(), mode="eval").body)
-        return render(self._hoist(tree), "real")
+        return self._hoist(tree)
 
     def is_fixed(self, text: str) -> bool:
         """Whether an expression is the same in all steps of a trial."""
@@ -180,6 +197,27 @@ class Hoister:
             return "scalar"
         return "array" if names <= self.shared | self.per_neuron else "varying"
 
+    def _follows_flag(self, node: ast.expr) -> bool:
+        """Whether an expression computes something from the flag and constants alone."""
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in FUNCTIONS}
+        return names - self.shared == {self.flag} and any(
+            isinstance(n, ast.BinOp)
+            or (isinstance(n, ast.Call) and _name_of(n) not in INTEGER_FUNCTIONS)
+            for n in ast.walk(node)
+        )
+
+    def _of_flag(self, node: ast.expr) -> ast.Name:
+        """One of two constants."""
+        one, zero = (
+            self.scalars.setdefault(
+                ast.unparse(_Replaced(self.flag, value).visit(copy.deepcopy(node))),
+                f"scalar_{len(self.scalars)}",
+            )
+            for value in (1, 0)
+        )
+        flag = self.flag.removeprefix(MARK)
+        return ast.Name(id=f"{MARK}({flag} ? {one} : {zero})", ctx=ast.Load())
+
     def _hoist(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.Constant | ast.operator | ast.boolop | ast.unaryop | ast.cmpop):
             return node
@@ -193,6 +231,8 @@ class Hoister:
                 name = store.setdefault(ast.unparse(node), f"{kind}_{len(store)}")
                 name = name if kind == "scalar" else f"{name}[j]"
                 return ast.Name(id=MARK + name, ctx=ast.Load())
+            if self.flag and self._follows_flag(node):
+                return self._of_flag(node)
         node = copy.copy(node)
         for field, value in ast.iter_fields(node):
             if isinstance(node, ast.Call) and field == "func":
@@ -213,3 +253,17 @@ class Hoister:
             ]
 
         return rendered(self.scalars), rendered(self.arrays)
+
+
+def _name_of(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+class _Replaced(ast.NodeTransformer):
+    """A number in place of a name."""
+
+    def __init__(self, name: str, value: int):
+        self.name, self.value = name, value
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(value=self.value) if node.id == self.name else node

@@ -10,15 +10,23 @@ import numpy as np
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.symbolic import evaluate
 from neurosnn.engine.backward import Backward
-from neurosnn.engine.codegen import ConnectionCode, LayerCode
+from neurosnn.engine.codegen import ConnectionCode, DriveCode, LayerCode
 from neurosnn.losses import Loss
 
-__all__ = ["aligned", "batch_fields", "delayed", "initial_values", "neuron_values"]
+__all__ = [
+    "aligned",
+    "batch_fields",
+    "delayed",
+    "drive_values",
+    "initial_values",
+    "neuron_values",
+]
 
 
 def batch_fields(
     layers: list[LayerCode],
     connections: list[ConnectionCode],
+    drives: list[DriveCode],
     losses: Sequence[type[Loss]],
     backward: Backward | None,
 ) -> list[tuple[str, str]]:
@@ -81,11 +89,39 @@ def batch_fields(
         ]
         if connection.synaptic:
             fields += [(f"first_{name}", "const int64_t*"), (f"source_{name}", "const int32_t*")]
+            fields += [(f"late_{name}", "const int32_t*")]
         if connection.synapse is not None:
             states = connection.synapse
             keys = (*states.constants, *states.states)
             fields += [(f"synapse_{states.index}_{key}", "double") for key in keys]
+        if connection.changing is not None:
+            moving = connection.changing
+            fields += [(f"synapse_{moving.index}_{key}", "double") for key in moving.constants]
+            fields += [(f"start_{name}_{key}", "const double*") for key in moving.variables]
+            fields += [(f"{key}_{name}", "const int64_t*") for key in ("pre", "by_post", "column")]
+            fields += [(f"n_column_{name}", "int64_t"), (f"final_{name}", "real*")]
+    for drive in drives:
+        name = f"drive_{drive.index}"
+        fields += [(f"{name}_weight", "const double*"), (f"{name}_table", "const double*")]
+        fields += [(f"{name}_size", "int64_t")]
+        fields += [(f"{name}_mean", "double"), (f"{name}_deviation", "double")]
     return fields
+
+
+def drive_values(net: Any) -> dict[str, Any]:
+    """Values of the fields of Poisson spikes from outside."""
+    values: dict[str, Any] = {}
+    for k, placed in enumerate(net.drives):
+        counts = placed.drive.binomial(net.dt)
+        table = np.ones(1) if counts.is_normal else counts.table
+        values |= {
+            f"drive_{k}_weight": np.ascontiguousarray(placed.weights(net)),
+            f"drive_{k}_table": table,
+            f"drive_{k}_size": len(table),
+            f"drive_{k}_mean": counts.mean,
+            f"drive_{k}_deviation": counts.deviation,
+        }
+    return values
 
 
 def neuron_values(

@@ -52,6 +52,8 @@ class Simulation(NamedTuple):
         Two int32 arrays a trial and layer.
     states : dict of (str, str) to ndarray (n_trials, max_steps, n)
         Recorded states by (layer, variable), at the start of each step.
+    weights : dict of str to ndarray (n_trials, n_synapses)
+        Weights at the end of each trial, in SI values, of connections whose synapses change them.
     """
 
     output: np.ndarray
@@ -59,3 +61,4 @@ class Simulation(NamedTuple):
     counts: dict[str, np.ndarray]
     spikes: dict[str, list[tuple[np.ndarray, np.ndarray]]]
     states: dict[tuple[str, str], np.ndarray]
+    weights: dict[str, np.ndarray] = {}  # noqa: RUF012 - a NamedTuple has no factories

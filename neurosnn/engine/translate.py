@@ -13,6 +13,7 @@ from neurosnn.core.draws import DRAWS_OF_A_LAYER
 from neurosnn.core.symbolic import MARK, SINCE_SPIKE, statements
 from neurosnn.engine.codegen import LayerCode
 from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type
+from neurosnn.engine.slow_calls import Phases
 from neurosnn.model import NeuronModel
 
 __all__ = ["Translator", "product_sum"]
@@ -51,6 +52,7 @@ class Translator:
             shared | {"dt", "N"} | set(units),
             per_neuron | {"i"},
             lambda name: name in self.varying,
+            flag=NOT_REFRACTORY if model.refractory is not False else "",
         )
         self.layer = LayerCode(
             index=index,
@@ -71,7 +73,10 @@ class Translator:
             drawn.append((name, draw.is_normal, place))
         start = word_substitute(code.start, {"not_refractory": OPEN})
         update = "\n".join([start, code.update, code.step])
-        self.layer.update = self.lines(update, code.conditional)
+        phases = Phases()
+        self.layer.update = self.lines(update, code.conditional, phases)
+        if phases.calls:
+            self.layer.slow_calls, self.layer.phased = phases.calls, phases.lines
         if model.spikes:
             self.layer.threshold = self.expression(code.threshold)
             self.layer.refractory = self.expression(code.refractory) if code.refractory else ""
@@ -88,23 +93,31 @@ class Translator:
             renamed["not_refractory"] = NOT_REFRACTORY
         return word_substitute(text, renamed) if renamed else text
 
-    def lines(self, text: str, conditional: tuple[str, ...]) -> list[str]:
-        """Brian2 statements as C++; `conditional` variables keep their value while refractory."""
+    def lines(
+        self, text: str, conditional: tuple[str, ...], phases: Phases | None = None
+    ) -> list[str]:
+        """Brian2 statements as C++; `conditional` variables keep their value while refractory.
+
+        The same statements are added to `phases`.
+        """
         out, local = [], set()
+        flag = NOT_REFRACTORY.removeprefix(MARK)
         for variable, expression in statements(text):
-            value = self.expression(expression)
-            if variable in self.model.states:
-                if variable in conditional:
-                    flag = NOT_REFRACTORY.removeprefix(MARK)
-                    value = f"{flag} ? real({value}) : {OWN}{variable}"
-                out.append(f"{OWN}{variable} = {value};")
-            else:
+            kept = variable in self.model.states and variable in conditional
+            before, after = f"{OWN}{variable} = ", ";"
+            if kept:
+                before, after = f"{before}{flag} ? real(", f") : {OWN}{variable};"
+            elif variable not in self.model.states:
                 tree = ast.parse(self._marked(expression), mode="eval").body
                 kind = c_type(tree, INTEGERS)
-                declaration = "" if variable in local else f"{kind} "
+                before = before if variable in local else f"{kind} {before}"
+            out.append(f"{before}{self.expression(expression)}{after}")
+            if phases is not None:
+                tree = self.hoister.tree(self._marked(expression))
+                phases.add(before, tree, after, variable, keeps=kept)
+            if variable not in self.model.states:
                 local.add(variable)
                 self.varying.add(variable)
-                out.append(f"{declaration}{OWN}{variable} = {value};")
         return out
 
     def entry(self, key: str, text: str, values: list, stored: list) -> str:

@@ -49,6 +49,8 @@ class SynapsesByDelay(NamedTuple):
         Presynaptic neuron and delay in steps of each group.
     first : ndarray of int64 (n_pre + 1,)
         First group of each presynaptic neuron.
+    late : ndarray of int32 (n_synapses,)
+        Delay of each synapse in steps, in that order.
     """
 
     order: np.ndarray
@@ -56,6 +58,7 @@ class SynapsesByDelay(NamedTuple):
     source: np.ndarray
     delay: np.ndarray
     first: np.ndarray
+    late: np.ndarray
 
 
 @dataclasses.dataclass(eq=False)
@@ -192,6 +195,7 @@ class Connection:
             source[begins].astype(np.int32),
             late[begins].astype(np.int32),
             np.searchsorted(source[begins], np.arange(self.shape[0] + 1)).astype(np.int64),
+            late.astype(np.int32),
         )
 
     def delay_of(self, where: tuple[np.ndarray, ...], pre: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from brian2.core.spikesource import SpikeSource
 from brian2.equations.equations import SUBEXPRESSION
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.input.poissongroup import PoissonGroup
+from brian2.input.poissoninput import PoissonInput
 from brian2.monitors.ratemonitor import PopulationRateMonitor
 from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
@@ -30,13 +31,15 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import evaluate
-from neurosnn.model import NeuronModel
+from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.model.from_group import constants_of_script
 from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
+from neurosnn.network.poisson_drive import PoissonDrive
 from neurosnn.network.projection import Projection
 from neurosnn.network.synapse_states import (
+    changes,
     has_states,
     own_names,
     reads_states,
@@ -57,7 +60,7 @@ class Graph(NamedTuple):
     ----------
     populations : dict of str to Population
         By the names of the groups.
-    projections : list of Projection
+    projections : list of Projection or PoissonDrive
         In Brian2's order.
     input : Input
         The channels of all sources of spikes, one after the other.
@@ -68,7 +71,7 @@ class Graph(NamedTuple):
     """
 
     populations: dict[str, Population]
-    projections: list[Projection]
+    projections: list[Projection | PoissonDrive]
     input: Input
     readout: Readout
     dt: Quantity
@@ -113,15 +116,16 @@ def read_graph(
     objects = list(network.objects if isinstance(network, Network) else network)
     groups = sorted((one for one in objects if isinstance(one, NeuronGroup)), key=_name)
     synapses = [one for one in objects if isinstance(one, Synapses)]
+    drives = [one for one in objects if isinstance(one, PoissonInput)]
     sources, drawing = _sources(objects, inputs)
     for one in objects:
-        if not isinstance(one, (NeuronGroup, SpikeSource, Synapses, *WATCHERS)):
+        if not isinstance(one, (NeuronGroup, SpikeSource, Synapses, PoissonInput, *WATCHERS)):
             raise _cannot(
                 f"it contains '{one.name}', a {type(one).__name__}.",
-                "A graph has populations, projections and sources of spikes; monitors are left out.",
+                "A graph has populations, projections and spikes from outside; monitors are left out.",
                 "Leave it out of the network that is read.",
             )
-    dt = _time_step([*groups, *drawing, *synapses])
+    dt = _time_step([*groups, *drawing, *synapses, *drives])
     for one in synapses:  # before the groups, which contain what changes in their synapses
         _check_synapses(one)
     output = _readout(groups, readout)
@@ -131,7 +135,10 @@ def read_graph(
         slopes = dict(surrogate)
     models = {
         group.name: NeuronModel.from_group(
-            group, namespace=namespace, synapses=synapses, surrogate=slopes.get(group.name, "")
+            group,
+            namespace=namespace,
+            synapses=[*synapses, *drives],
+            surrogate=slopes.get(group.name, ""),
         )
         for group in groups
     }
@@ -160,17 +167,20 @@ def read_graph(
         ends[source.name] = "input"
         n_channels += source.N
     learned = _learned(learn, synapses)
-    projections = [
-        projection
-        for one, pathway in sorted(
-            # a sum without a pathway may come anywhere: it is at the beginning of a step
-            ((one, pathway) for one in synapses for pathway in one._pathways or (None,)),
-            key=lambda pair: (
-                (0, pair[0].name) if pair[1] is None else (pair[1].order, pair[1].name)
-            ),
-        )
-        for projection in _projections(one, pathway, namespace, ends, first, learned, dt)
+    # a sum without a pathway may come anywhere: it is at the beginning of a step
+    arriving: list[tuple[tuple[float, str], Any, Any]] = [
+        ((0, one.name) if pathway is None else (pathway.order, pathway.name), one, pathway)
+        for one in synapses
+        for pathway in [path for path in one._pathways if path.prepost == "pre"] or (None,)
     ]
+    _check_moment_of_posts(synapses, [key for key, _, _ in arriving], drives)
+    arriving += [((one.order, one.name), one, None) for one in drives]
+    projections: list[Projection | PoissonDrive] = []
+    for _, one, pathway in sorted(arriving, key=lambda entry: entry[0]):
+        if isinstance(one, PoissonInput):
+            projections.append(_drive(one, namespace, ends))
+        else:
+            projections += _projections(one, pathway, namespace, ends, first, learned, dt)
     return Graph(populations, projections, Input(max(n_channels, 1)), readout, dt)
 
 
@@ -243,6 +253,72 @@ def _poisson_neurons(group: PoissonGroup) -> Population:
         initial={"rates": Quantity(np.array(group.variables["rates"].get_value()), dim=hertz.dim)},
     )
     return Population(model, group.N)
+
+
+def _drive(
+    drive: PoissonInput, namespace: Mapping[str, Any], ends: Mapping[str, str]
+) -> PoissonDrive:
+    """A PoissonInput of a group, or of a part of it: the weights of the other neurons are zero."""
+    part, variable = drive._group, drive.target_var
+    group = owner_of(part)
+    target = ends.get(group.name, "")
+    if target in ("", "readout") or not isinstance(group, NeuronGroup):
+        raise _cannot(
+            f"the PoissonInput '{drive.name}' reaches '{group.name}', which is no population.",
+            "Its spikes would be lost.",
+            f"Add '{group.name}' to the network, or leave '{drive.name}' out.",
+        )
+    if drive.when != "synapses" or not drive.active:
+        raise _cannot(
+            f"the PoissonInput '{drive.name}' is switched off, or runs in slot '{drive.when}'.",
+            "Spikes arrive in the slot 'synapses', between thresholds and resets.",
+            "Leave when out.",
+        )
+    weight: Any = drive.weight
+    if isinstance(weight, str):
+        weight = _weight_of_drive(drive, group, namespace)
+    values = np.zeros(group.N)
+    values[part.start if part is not group else 0 :][: part.N] = np.asarray(weight, dtype=float)
+    same = (values == values[0]).all()
+    return PoissonDrive(
+        target,
+        int(drive.N),
+        Quantity(float(drive.rate), dim=hertz.dim),
+        weight=Quantity(values[0] if same else values, dim=group.variables[variable].dim),
+        name=drive.name,
+        input=variable,
+    )
+
+
+def _weight_of_drive(
+    drive: PoissonInput, group: NeuronGroup, namespace: Mapping[str, Any]
+) -> np.ndarray:
+    """The values of an expression of constants, in the neurons of the target."""
+    part, names = drive._group, get_identifiers(drive.weight)
+    own = {name for name in names if name in group.user_equations}
+    for name in [*own, *(names & {"t", "dt", "i", "N"})]:
+        if name not in own or "constant" not in group.user_equations[name].flags:
+            raise _cannot(
+                f"the weight of '{drive.name}', a PoissonInput, reads '{name}', which may change.",
+                "What its spikes add is constant.",
+                f"Declare '{name}' (constant), or let an equation of the neurons read what arrives.",
+            )
+    values = {
+        name: np.asarray(group.variables[name].get_value(), dtype=float)[
+            slice(None) if group.variables[name].scalar else slice(part.start, part.stop)
+        ]
+        for name in own
+    }
+    for name, value in constants_of_script(group, names - own, namespace).items():
+        values[name] = np.asarray(value, dtype=float)
+    try:
+        return np.asarray(evaluate(drive.weight, values), dtype=float)
+    except ValueError as error:
+        raise _cannot(
+            f"the weight of the PoissonInput '{drive.name}' is not a constant: {drive.weight}.",
+            "It contains a function that has another value each time.",
+            "Put it into the equations of the neurons.",
+        ) from error
 
 
 def _readout(groups: list[NeuronGroup], readout: Readout | str) -> NeuronGroup | None:
@@ -330,12 +406,11 @@ def _projections(
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
     if not len(pre):
         return
-    code, delay = "", np.zeros(1)
-    if pathway is not None:
-        code = pathway.code
-        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
-    # Brian2 rounds half a step up
-    steps = np.floor(np.broadcast_to(delay, pre.shape) / float(dt) + 0.5)
+    if changes(synapses):
+        yield from _changing(synapses, namespace, ends, first, learned, dt)
+        return
+    code = "" if pathway is None else pathway.code
+    steps = _steps_late(pathway, len(pre), dt)
     states = has_states(synapses)
     statements = split_statements(code)
     if states:
@@ -383,6 +458,92 @@ def _projections(
                 autapses=True,
                 learn=learn,
             )
+
+
+def _steps_late(pathway: SynapticPathway | None, n: int, dt: Quantity) -> np.ndarray:
+    """The delay of each of n synapses in steps; Brian2 rounds half a step up."""
+    delay: Any = 0.0
+    if pathway is not None:
+        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+    return np.floor(np.broadcast_to(delay, (n,)) / float(dt) + 0.5)
+
+
+def _changing(
+    synapses: Synapses,
+    namespace: Mapping[str, Any],
+    ends: Mapping[str, str],
+    first: Mapping[str, int],
+    learned: Mapping[str, set[str]],
+    dt: Quantity,
+) -> Iterator[Projection]:
+    """The projections of synapses that change their own weights."""
+    source, target = owner_of(synapses.source), owner_of(synapses.target)
+    if ends[target.name] == "readout" or synapses.name in learned:
+        raise _cannot(
+            f"'{synapses.name}' changes its own weights.",
+            "No rule can learn them besides, and the readout reads constant weights.",
+            "Leave it out of learn, or let it reach a group.",
+            synapses.name,
+        )
+    rule = PlasticityRule.from_synapses(synapses, namespace=namespace)
+    initial = dict(rule.initial)
+    start = Quantity(initial.pop(rule.weight, 0.0), dim=rule.weight_dimensions)
+    rule = dataclasses.replace(rule, delays={}, orders={}, dt=None, initial=initial)
+    pre = np.asarray(synapses.variables["_synaptic_pre"].get_value())
+    post = np.asarray(synapses.variables["_synaptic_post"].get_value())
+    (pathway,) = (one for one in synapses._pathways if one.prepost == "pre")
+    steps = _steps_late(pathway, len(pre), dt)
+    weight = np.broadcast_to(np.asarray(start, dtype=float), pre.shape)
+    for occurrence, k in enumerate(_without_twins(pre, post)):
+        own = {key: value[k] if np.ndim(value) else value for key, value in initial.items()}
+        yield Projection(
+            ends[source.name],
+            ends[target.name],
+            name=synapses.name if not occurrence else f"{synapses.name}_{occurrence + 1}",
+            connectivity=(pre[k] + first.get(source.name, 0), post[k]),
+            weight=Quantity(weight[k], dim=rule.weight_dimensions),
+            synapse=dataclasses.replace(rule, initial=own),
+            delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
+            autapses=True,
+            learn=(),
+        )
+
+
+def _check_changing(synapses: Synapses) -> None:
+    """One presynaptic pathway, and postsynaptic spikes that run at once."""
+    sides = [pathway.prepost for pathway in synapses._pathways]
+    if sides.count("pre") != 1:
+        raise _cannot(
+            f"'{synapses.name}' has {sides.count('pre')} presynaptic pathways and a postsynaptic one.",
+            "Synapses of a projection that learn by themselves have one of either.",
+            "Write all of it in one on_pre.",
+            synapses.name,
+        )
+    for pathway in synapses._pathways:
+        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+        if pathway.prepost == "post" and np.any(delay):
+            raise _cannot(
+                f"the pathway '{pathway.objname}' of '{synapses.name}' has a delay.",
+                "In a graph postsynaptic spikes reach their synapses at once.",
+                "Give the delay to the presynaptic pathway.",
+                synapses.name,
+            )
+
+
+def _check_moment_of_posts(
+    synapses: list[Synapses], arriving: list[tuple[float, str]], drives: list[PoissonInput]
+) -> None:
+    """Postsynaptic spikes come after all that arrives, as they do by default."""
+    last = max([*arriving, *((one.order, one.name) for one in drives)], default=(-np.inf, ""))
+    for one in synapses:
+        for pathway in one._pathways:
+            if pathway.prepost == "post" and (pathway.order, pathway.name) < last:
+                raise _cannot(
+                    f"the pathway '{pathway.objname}' of '{one.name}' runs before '{last[1]}'.",
+                    "In a graph postsynaptic spikes come after all that arrives in a step.",
+                    "Leave order out.",
+                    one.name,
+                )
 
 
 def _full(
@@ -436,7 +597,9 @@ def _check_synapses(synapses: Synapses) -> None:
             )
     for pathway in synapses._pathways:
         _check_pathway(synapses, pathway)
-    if has_states(synapses) and len(synapses._pathways) > 1:
+    if changes(synapses):
+        _check_changing(synapses)
+    elif has_states(synapses) and len(synapses._pathways) > 1:
         raise _cannot(
             f"'{synapses.name}' has {len(synapses._pathways)} pathways and states.",
             "The states of a projection follow the spikes of one pathway.",
@@ -446,12 +609,11 @@ def _check_synapses(synapses: Synapses) -> None:
 
 
 def _check_pathway(synapses: Synapses, pathway: Any) -> None:
-    if pathway.prepost != "pre" or pathway.event != "spike":
+    if pathway.event != "spike":
         raise _cannot(
-            f"the pathway '{pathway.objname}' of '{synapses.name}' runs at "
-            + ("a postsynaptic spike." if pathway.event == "spike" else f"'{pathway.event}'."),
-            "A projection sends presynaptic spikes.",
-            "Read what the synapses learn with PlasticityRule.from_synapses.",
+            f"the pathway '{pathway.objname}' of '{synapses.name}' runs at '{pathway.event}'.",
+            "A projection follows spikes.",
+            "Let a spike run it, with a condition in the code if need be.",
             synapses.name,
         )
     if pathway.when != "synapses":

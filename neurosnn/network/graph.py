@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.texts import check_identifier
 from neurosnn.network.parts import Layer, Population
+from neurosnn.network.poisson_drive import PoissonDrive
 from neurosnn.network.projection import Projection
 from neurosnn.network.wiring import to_readout
 
@@ -65,10 +67,16 @@ def named_populations(populations: Any) -> tuple[Population, ...]:
 
 
 def checked_projections(
-    net: SpikingNetwork, projections: Iterable[Projection]
-) -> tuple[Projection, ...]:
-    """The projections and those to the readout that the readout asks for."""
-    given = [check_part(projection, Projection) for projection in projections]
+    net: SpikingNetwork, projections: Iterable[Projection | PoissonDrive]
+) -> tuple[tuple[Projection, ...], list[tuple[PoissonDrive, int]]]:
+    """The projections and those to the readout that the readout asks for, and drives with their places."""
+    given: list[Projection] = []
+    drives: list[tuple[PoissonDrive, int]] = []
+    for one in projections:
+        if isinstance(one, PoissonDrive):
+            drives.append((one, len(given)))
+        else:
+            given.append(check_part(one, Projection))
     names = [str(population.name) for population in net.layers]
     for projection in given:
         for field, known in (("source", ["input", *names]), ("target", [*names, "readout"])):
@@ -84,7 +92,7 @@ def checked_projections(
                 )
         _check_readout(projection)
     _check_input(net, given)
-    _check_sums(given)
+    _check_sums(given, [drive for drive, _ in drives])
     wanted = net.readout.of or tuple(names)
     for name in wanted:
         if name not in names:
@@ -106,7 +114,7 @@ def checked_projections(
             )
     if not (read and not net.readout.of):
         given += [to_readout(name, net.readout) for name in wanted if name not in read]
-    return tuple(given)
+    return tuple(given), drives
 
 
 def _check_readout(projection: Projection) -> None:
@@ -135,12 +143,14 @@ def _check_readout(projection: Projection) -> None:
         )
 
 
-def _check_sums(projections: list[Projection]) -> None:
+def _check_sums(projections: list[Projection], drives: list[PoissonDrive]) -> None:
     """A sum over the synapses replaces the variable: nothing else may write to it."""
     for projection in projections:
-        if projection.synapse is None or not presynaptic_code(projection.synapse).summed:
+        if projection.synapse is None or changes_itself(projection.synapse):
             continue
-        for other in projections:
+        if not presynaptic_code(projection.synapse).summed:
+            continue
+        for other in (*projections, *drives):
             same = other.input in (projection.input, None) and other.target == projection.target
             if other is not projection and same:
                 raise ValueError(

@@ -21,6 +21,7 @@ from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
 from neurosnn.network.graph import check_part, checked_projections, named_populations
 from neurosnn.network.parts import Input, Layer, Population, Readout
+from neurosnn.network.poisson_drive import PlacedDrive, PoissonDrive, check_drives
 from neurosnn.network.projection import Projection
 from neurosnn.network.storage import load_network, save_network
 from neurosnn.network.time_step import warn_of_short_times
@@ -44,6 +45,7 @@ __all__ = [
     "Connection",
     "Input",
     "Layer",
+    "PoissonDrive",
     "Population",
     "Projection",
     "Readout",
@@ -80,6 +82,8 @@ class SpikingNetwork:
         The parts; every layer has its name.
     projections : tuple of Projection
         What the connections are drawn from, in their order.
+    drives : tuple of PlacedDrive
+        Poisson spikes from outside, each with its place among the connections.
     connections : mapping of str to Connection
         In the order in which their spikes are summed: "input", "recurrent", "readout", or, with
         several layers, "input", "recurrent1", "forward2", "recurrent2", "readout1", "readout2".
@@ -128,7 +132,11 @@ class SpikingNetwork:
         self._assemble(dt, seed, connections)
 
     def _assemble(
-        self, dt: Quantity, seed: int, connections: Mapping[str, Connection] | None = None
+        self,
+        dt: Quantity,
+        seed: int,
+        connections: Mapping[str, Connection] | None = None,
+        drives: Sequence[tuple[PoissonDrive, int]] = (),
     ) -> None:
         """Draw what follows from the parts, the projections and the seed."""
         check_value("dt", dt, TIME, where="SpikingNetwork")
@@ -146,6 +154,7 @@ class SpikingNetwork:
         self.dt, self.seed = dt, int(seed)
         for part in (*self.layers, self.readout):
             check_dt(part.model, dt, where="SpikingNetwork")
+        self.drives: tuple[PlacedDrive, ...] = check_drives(self, drives)
         warn_of_short_times((*self.layers, self.readout), dt, where="SpikingNetwork")
         self.class_names: tuple[str, ...] = ()
         learned = learned_values(self)
@@ -164,7 +173,7 @@ class SpikingNetwork:
     def from_graph(
         cls,
         populations: Mapping[str, Population],
-        projections: Iterable[Projection],
+        projections: Iterable[Projection | PoissonDrive],
         readout: Readout,
         *,
         input: Input,
@@ -178,9 +187,9 @@ class SpikingNetwork:
         populations : mapping of str to Population
             Neurons by name. Within a time step all of them update their states and test their
             thresholds in this order, as Brian2 does.
-        projections : iterable of Projection
-            Synapses between any two populations, from "input", or to "readout", in the order in which
-            their spikes arrive within a step.
+        projections : iterable of Projection or PoissonDrive
+            Synapses between any two populations, from "input", or to "readout", and Poisson spikes from
+            outside, in the order in which their spikes arrive within a step.
         readout : Readout
             Reads the populations that it names in ``of``, or all of them, with weights that are drawn as
             its own settings say; for other weights make projections to "readout".
@@ -222,8 +231,8 @@ class SpikingNetwork:
         net = cls.__new__(cls)
         net.input, net.readout = check_part(input, Input), check_part(readout, Readout)
         net.layers = named_populations(populations)
-        net.projections = checked_projections(net, projections)
-        net._assemble(dt, seed)
+        net.projections, drives = checked_projections(net, projections)
+        net._assemble(dt, seed, drives=drives)
         return net
 
     @classmethod
@@ -242,8 +251,8 @@ class SpikingNetwork:
         """The network of a Brian2 script as it stands, ready to learn.
 
         Every NeuronGroup becomes a population with its equations and values, every Synapses a projection
-        with the same synapses, weights and delays; what they have of states that follow the presynaptic
-        spikes (short-term plasticity, gates) is its ``synapse``.
+        with the same synapses, weights and delays; what they have of states (short-term plasticity, gates,
+        weights that learn by spikes of both sides) is its ``synapse``. A PoissonInput is a PoissonDrive.
 
         Parameters
         ----------
@@ -276,9 +285,9 @@ class SpikingNetwork:
         Raises
         ------
         ValueError
-            With the name of what cannot come along: synapses whose states follow the postsynaptic side,
-            pathways of postsynaptic spikes, PoissonInput and other objects, several time steps, and all that
-            :meth:`NeuronModel.from_group` refuses.
+            With the name of what cannot come along: gap junctions, weights that change in other ways than by
+            event-driven equations and spikes, network operations, TimedArrays, several time steps, and all
+            that :meth:`NeuronModel.from_group` refuses.
 
         Examples
         --------
@@ -341,8 +350,8 @@ class SpikingNetwork:
 
     @property
     def noisy(self) -> bool:
-        """Whether a model draws random numbers in its steps."""
-        return any(part.model.noise for part in (*self.layers, self.readout))
+        """Whether a model draws random numbers in its steps, or a drive does."""
+        return bool(self.drives) or any(part.model.noise for part in (*self.layers, self.readout))
 
     @property
     def is_stack(self) -> bool:

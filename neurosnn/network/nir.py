@@ -13,6 +13,7 @@ from neurosnn.core.optional import import_optional
 from neurosnn.equations import CurrentLIF, CurrentReadout, LeakyReadout
 from neurosnn.model import NeuronModel
 from neurosnn.network.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn.network.poisson_drive import refuse_drives
 
 __all__ = ["from_nir", "to_nir"]
 
@@ -43,7 +44,8 @@ def to_nir(net: SpikingNetwork) -> Any:
     Raises
     ------
     ValueError
-        For a model that NIR has no node for, with the reason, and real-valued input.
+        For a model that NIR has no node for, with the reason, for real-valued input, and for Poisson
+        spikes from outside.
     ImportError
         The package nir is not installed.
 
@@ -67,6 +69,12 @@ def to_nir(net: SpikingNetwork) -> Any:
     nir = import_optional("nir", where="to_nir")
     if net.input.real_valued:
         raise _refuse("the input is real-valued.", "to_nir", "Its values are not spikes.", "")
+    refuse_drives(
+        net,
+        where="to_nir",
+        why="NIR has no node for random spikes.",
+        fix="Let the trials have its spikes, through an input.",
+    )
     nodes: dict[str, Any] = {"input": nir.Input(np.array([net.input.n]))}
     edges: list[tuple[str, str]] = []
     for layer in net.layers:

@@ -10,6 +10,7 @@ import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
+from neurosnn.calculus.changing import changes_itself, changing_code
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.arguments import explained
 from neurosnn.core.distributions import Distribution
@@ -74,8 +75,9 @@ class Projection:
         Strings of synapses with states of their own, such as ``equations.TsodyksMarkram()``: what a
         presynaptic spike does to them, and what it sends in proportion to the weight. The states follow
         the presynaptic spikes alone, and are kept once for all synapses of a neuron with one delay. A sum
-        over the synapses, ``s_tot_post = w*s : 1 (summed)``, is sent in each step: graded synapses. None: a
-        spike sends the weight.
+        over the synapses, ``s_tot_post = w*s : 1 (summed)``, is sent in each step: graded synapses. Strings
+        that follow postsynaptic spikes or change the weight, as ``equations.PairSTDP()``, have states of each
+        synapse, and the weight moves within a trial; they need ``learn=()``. None: a spike sends the weight.
     learn : tuple of str, optional
         "w", "delay", both or none: what is not learned stays as it is.
 
@@ -83,8 +85,8 @@ class Projection:
     ------
     ValueError
         For values out of range, for two ways to say the same, and for a `synapse` that reads the
-        postsynaptic side as a gap junction does, draws random numbers, changes its weight, or sends
-        something that is not in proportion to the weight.
+        postsynaptic side as a gap junction does, draws random numbers, sends something that is not in
+        proportion to the weight, or changes its weight at other moments than spikes.
     TypeError
         If `synapse` is not a PlasticityRule.
 
@@ -197,17 +199,19 @@ class Projection:
                     "Pass for example equations.TsodyksMarkram().",
                 )
             )
-        code = presynaptic_code(synapse)
-        target = code.target
-        if code.summed and not synapse.pathways and self.delayed:
-            raise ValueError(
-                message(
-                    "delay has no effect.",
-                    self.where,
-                    "No spike arrives: the synapses read their sources in each step.",
-                    "Leave it out.",
+        if changes_itself(synapse):
+            target = changing_code(synapse).target
+            if self.learn:
+                raise ValueError(
+                    message(
+                        f"learn names {', '.join(self.learn)}, and the synapses change themselves.",
+                        self.where,
+                        "Two rules would move one weight.",
+                        "Pass learn=().",
+                    )
                 )
-            )
+        else:
+            target = self._presynaptic_target(synapse)
         if target and self.input not in (None, target):
             raise ValueError(
                 message(
@@ -218,6 +222,20 @@ class Projection:
                 )
             )
         object.__setattr__(self, "input", self.input or target or None)
+
+    def _presynaptic_target(self, synapse: PlasticityRule) -> str:
+        """What synapses that follow presynaptic spikes add to."""
+        code = presynaptic_code(synapse)
+        if code.summed and not synapse.pathways and self.delayed:
+            raise ValueError(
+                message(
+                    "delay has no effect.",
+                    self.where,
+                    "No spike arrives: the synapses read their sources in each step.",
+                    "Leave it out.",
+                )
+            )
+        return code.target
 
     @property
     def where(self) -> str:

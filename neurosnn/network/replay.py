@@ -25,9 +25,10 @@ from neurosnn.model.noise import RANDOM
 
 if TYPE_CHECKING:
     from neurosnn.network.network import SpikingNetwork
+    from neurosnn.network.poisson_drive import PlacedDrive
     from neurosnn.network.simulation import TrialTimes
 
-__all__ = ["Replay"]
+__all__ = ["Replay", "drive_table"]
 
 
 class Replay:
@@ -138,6 +139,36 @@ class Replay:
                 self.key, self.first_trial + k, np.arange(steps)[:, None], place, np.arange(self.n)
             )
         return values
+
+
+def drive_table(
+    net: SpikingNetwork, placed: PlacedDrive, draws: Draws, trial_times: TrialTimes
+) -> np.ndarray:
+    """What a PoissonDrive adds in all steps of a simulation of trials; between them zero.
+
+    Parameters
+    ----------
+    net : SpikingNetwork
+        Its seed and time step.
+    placed : PlacedDrive
+        One of its drives.
+    draws : Draws
+        Which numbers.
+    trial_times : TrialTimes
+        When the trials run.
+
+    Returns
+    -------
+    ndarray (n_steps + 1, n_neurons)
+        In SI values.
+    """
+    n_steps, period = trial_times.n_steps, trial_times.period
+    key = draws.key(net.seed)
+    values = np.zeros((len(n_steps) * period + 1, net.layer(placed.drive.target).n))
+    for k, steps in enumerate(n_steps):
+        trial = draws.first_trial + k
+        values[k * period :][:steps] = placed.added(net, key, trial, np.arange(steps))
+    return values
 
 
 def _with_expressions(equations: Equations, texts: dict[str, str]) -> Equations:

@@ -11,6 +11,7 @@ from brian2.core.network import Network
 from brian2.devices.device import get_device, runtime_device
 from brian2.equations.equations import Equations
 from brian2.groups.neurongroup import NeuronGroup
+from brian2.input.poissoninput import PoissonInput
 from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
 from brian2.input.timedarray import TimedArray
 from brian2.monitors.spikemonitor import SpikeMonitor
@@ -20,6 +21,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.draws import Draws
 from neurosnn.core.messages import did_you_mean, message
@@ -32,13 +34,16 @@ from neurosnn.model.pathways import equation_text, locals_of
 from neurosnn.model.plasticity import set_values
 from neurosnn.model.registry import remember
 from neurosnn.network.compiling import ToldNetwork, telling_of_compilation
-from neurosnn.network.replay import Replay
+from neurosnn.network.replay import Replay, drive_table
 
 if TYPE_CHECKING:
     from neurosnn.network.connection import Connection
     from neurosnn.network.network import SpikingNetwork
+    from neurosnn.network.poisson_drive import PoissonDrive
 
 WHERE = "SpikingNetwork.brian2"
+#: Order of postsynaptic spikes: after those of all connections, which are numbered.
+LAST = 2**20
 
 
 class Place(NamedTuple):
@@ -213,7 +218,8 @@ def _build(
     groups = {"input": input_group(net, given, dt, dtype)}
     for index, (name, (model, n)) in enumerate(models.items()):
         several = len(trial_times.n_steps) > 1
-        started, code = restarting(model, trial_times) if several else (model, "")
+        driven = _with_weights_of_drives(net, name, model)
+        started, code = restarting(driven, trial_times) if several else (driven, "")
         strings = GroupStrings.of(started)
         if draws is not None and model.noise:
             replay = Replay(net, draws, trial_times, index, n)
@@ -227,6 +233,7 @@ def _build(
     objects = list(groups.values())
     for order, connection in enumerate(net.connections.values()):
         objects += _synapses(net, connection, groups, order, trial_times, dt, dtype)
+    objects += _drives(net, groups, trial_times, draws)
     objects += _monitors(net, groups, record, own)
     return ToldNetwork(*objects)
 
@@ -380,6 +387,9 @@ def _synapses(
     if connection.source not in ("input", "readout"):
         graded = net.layer(connection.source).model.transmits
         sent = f"{weight}*{graded}_pre" if graded else weight
+    if connection.synapse is not None and changes_itself(connection.synapse):
+        variable = model.inputs[int(connection.channel.max())]
+        return [_changing(connection, source, target, variable, order, trial_times, dt)]
     made = []
     for channel, i, j, where in connection.by_channel():
         # given connections may act on the second variable alone
@@ -422,6 +432,97 @@ def _synapses(
             synapses.delay = connection.delay_of(where, i) * net.dt
         made.append(synapses)
     return made
+
+
+def _with_weights_of_drives(net: SpikingNetwork, name: str, model: NeuronModel) -> NeuronModel:
+    """The model with a parameter for each drive whose weight is another in each neuron."""
+    own = {
+        weight_of_drive(placed.drive, model): placed
+        for placed in net.drives
+        if placed.drive.target == name and np.ndim(placed.drive.weight)
+    }
+    if not own:
+        return model
+    lines = [
+        f"{key} : {si_unit(model.dimensions[placed.input_of(net)])} (constant)"
+        for key, placed in own.items()
+    ]
+    return dataclasses.replace(
+        model,
+        equations="\n".join([model.equations, *lines]),
+        parameters={**model.parameters, **{key: one.drive.weight for key, one in own.items()}},
+    )
+
+
+def weight_of_drive(drive: PoissonDrive, model: NeuronModel) -> str:
+    """Name of the parameter that holds the weights of a drive."""
+    return FreeNames(model.namespace.variables)(f"{drive.name}_weight")
+
+
+def _drives(
+    net: SpikingNetwork, groups: dict, trial_times: TrialTimes, draws: Draws | None
+) -> list[PoissonInput]:
+    """Poisson spikes from outside: Brian2's own, or the engine's draws as a table."""
+    made = []
+    for k, placed in enumerate(net.drives):
+        drive, variable = placed.drive, placed.input_of(net)
+        group = groups[drive.target]
+        # after the connections before it, and after the drives at the same place
+        order = placed.place - 1 + (k + 1) / (len(net.drives) + 1)
+        if draws is None:
+            weight = drive.weight
+            if np.ndim(weight):
+                weight = weight_of_drive(drive, net.model(drive.target))
+            made.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
+            continue
+        table = drive_table(net, placed, draws, trial_times)
+        name = FreeNames({*group.variables, *group.namespace})(f"{drive.name}_table")
+        values = Quantity(table, dim=group.variables[variable].dim)
+        group.namespace[name] = TimedArray(values, dt=net.dt)
+        code = f"{variable} += {name}(t, i)"
+        group.run_regularly(code, when="synapses", order=order, name=drive.name)
+    return made
+
+
+def _changing(
+    connection: Connection,
+    source: Any,
+    target: Any,
+    variable: str,
+    order: int,
+    trial_times: TrialTimes,
+    dt: Any,
+) -> Synapses:
+    """Synapses that change themselves, with the strings as they are."""
+    rule = connection.synapse
+    assert rule is not None
+    if len(trial_times.n_steps) > 1:
+        raise ValueError(
+            message(
+                f"the synapses of '{connection.name}' change their own weights.",
+                WHERE,
+                "In one simulation of several trials each would begin with what the last one has left.",
+                "Pass one trial.",
+            )
+        )
+    pairs = {"i": connection.pre, "j": connection.post}
+    synapses = rule.synapses(
+        source,
+        target,
+        connect=pairs,
+        target=variable if rule.transmitted else None,
+        name=connection.synapses_name,
+        dt=dt,
+    )
+    setattr(synapses, rule.weight, Quantity(connection.w, dim=connection.dimensions))
+    arrives = synapses.pre
+    arrives.order = order
+    for pathway in synapses._pathways:
+        if pathway.prepost == "post":  # after all that arrives
+            pathway.order = LAST
+    delay = connection.delay if connection.synaptic else connection.delay[connection.pre]
+    arrives.delay = delay * float(connection.dt) * second
+    return synapses
 
 
 def _check_record(record: tuple[str, ...], own: dict[str, set[str]]) -> None:

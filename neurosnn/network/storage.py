@@ -26,6 +26,7 @@ from neurosnn.core.units import from_plain, to_plain
 from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Population, Readout
+from neurosnn.network.poisson_drive import PlacedDrive, PoissonDrive
 from neurosnn.network.projection import Projection
 from neurosnn.network.wiring import check_array
 
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["load_network", "save_network", "versions"]
 
-#: A stack has version 1, so that earlier programs read it; a graph has version 2, and with synapses that
-#: have states version 3.
-FORMAT, STACK, GRAPH, STATES = "neurosnn network", 1, 2, 3
+#: A stack has version 1, so that earlier programs read it; a graph has version 2, with synapses that
+#: have states version 3, and with Poisson spikes from outside version 4.
+FORMAT, STACK, GRAPH, STATES, DRIVES = "neurosnn network", 1, 2, 3, 4
 MAX_BYTES = 8 * 2**30
 #: Largest number of neurons or channels of a part: a file of a few bytes can claim any.
 MAX_NEURONS = 2**24
@@ -57,7 +58,7 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
             parts["delay_steps"] = connection.fixed_delay
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
     states = any(projection.synapse is not None for projection in net.projections)
-    version = STACK if net.is_stack else STATES if states else GRAPH
+    version = STACK if net.is_stack else DRIVES if net.drives else STATES if states else GRAPH
     information = {
         "format": FORMAT,
         "version": version,
@@ -80,6 +81,7 @@ def network_description(net: SpikingNetwork) -> dict:
         },
         "layers": [_population(layer) for layer in net.layers],
         **({} if net.is_stack else {"projections": [_projection(net, p) for p in net.projections]}),
+        **({"drives": [_drive(placed) for placed in net.drives]} if net.drives else {}),
         "readout": {
             "n": int(net.readout.n),
             "bias": bool(net.readout.bias),
@@ -139,6 +141,19 @@ def _projection(net: SpikingNetwork, projection: Projection) -> dict:
     }
 
 
+def _drive(placed: PlacedDrive) -> dict:
+    drive = placed.drive
+    return {
+        "target": drive.target,
+        "n": int(drive.n),
+        "rate": to_plain(drive.rate),
+        "weight": to_plain(drive.weight),
+        "name": drive.name,
+        "input": drive.input,
+        "place": placed.place,
+    }
+
+
 def load_network(network: type[SpikingNetwork], path: str | Path) -> SpikingNetwork:
     """Read a network of that class; see `SpikingNetwork.load`."""
     path = Path(path)
@@ -179,13 +194,17 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
         raise _Refused(path, str(error).removeprefix("it ")) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _Refused(path, f"is not in the format {FORMAT!r}")
-    if data["version"] not in (STACK, GRAPH, STATES):
-        known = f"{STACK}, {GRAPH} and {STATES}"
+    if data["version"] not in (STACK, GRAPH, STATES, DRIVES):
+        known = f"{STACK}, {GRAPH}, {STATES} and {DRIVES}"
         raise _Refused(path, f"has format version {data['version']!r}, this program reads {known}")
     if (data["version"] != STACK) != ("projections" in data):
         raise _Refused(path, "disagrees with itself about whether it is a graph")
     states = any("synapse" in projection for projection in data.get("projections", ()))
-    if (data["version"] == STATES) != states:
+    if (data["version"] == DRIVES) != bool(data.get("drives")):
+        raise _Refused(
+            path, "disagrees with itself about whether it has Poisson spikes from outside"
+        )
+    if data["version"] != DRIVES and (data["version"] == STATES) != states:
         raise _Refused(path, "disagrees with itself about whether its synapses have states")
     wanted = _wanted(path, data)
     strange = sorted(set(entries) - {f"{name}.npy" for name in wanted} - {INFORMATION})
@@ -298,9 +317,13 @@ def _build(
     settings = {"dt": from_plain(data["dt"]), "seed": data["seed"]}
     if "projections" in data:
         populations = {layer["name"]: Population(**_part(layer)) for layer in data["layers"]}
-        projections = [
+        projections: list[Any] = [
             _as_projection(entry, arrays, settings["dt"]) for entry in data["projections"]
         ]
+        for entry in reversed(data.get("drives", [])):  # so that the places of the others stay
+            fields = {key: value for key, value in entry.items() if key != "place"}
+            fields |= {key: from_plain(entry[key]) for key in ("rate", "weight")}
+            projections.insert(entry["place"], PoissonDrive(**fields))
         net = network.from_graph(populations, projections, readout, input=source, **settings)
     else:
         layers = [Layer(**_part(layer)) for layer in data["layers"]]

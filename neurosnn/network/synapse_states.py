@@ -23,6 +23,7 @@ from neurosnn.model.registry import owner_of
 
 __all__ = [
     "SentByStates",
+    "changes",
     "has_states",
     "own_names",
     "reads_states",
@@ -62,6 +63,11 @@ def has_states(synapses: Synapses) -> bool:
     own = own_names(synapses) | (written - set(synapses.variables))
     moves = synapses.equations.diff_eq_names or synapses.event_driven or synapses.summed_updaters
     return bool(moves or written & own)
+
+
+def changes(synapses: Synapses) -> bool:
+    """Whether they follow postsynaptic spikes: each synapse then has states of its own."""
+    return any(pathway.prepost == "post" for pathway in synapses._pathways)
 
 
 def sums(synapses: Synapses) -> list[Statement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ from brian2.equations.equations import PARAMETER
 from brian2.units.allunits import amp, meter2, msecond, second, siemens, volt
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
+from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core import html
 from neurosnn.core.distributions import Distribution
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.units import si_unit
 from neurosnn.core.values import Range, check_value, unit_name
-from neurosnn.model import NeuronModel
+from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Population, Readout, check_weight_scale
 from neurosnn.network.projection import Projection, synapses_of
@@ -103,9 +105,11 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
     if projection.synapse is not None:
         dimensions = _unit_of_weight(projection, receiver.model, channel)
-        _check_sum(projection, source, receiver.model)
+        if not changes_itself(projection.synapse):
+            _check_sum(projection, source, receiver.model)
     mask = pre = post = order = None
-    if projection.full and not projection.synaptic:
+    each = projection.synapse is not None and changes_itself(projection.synapse)
+    if projection.full and not projection.synaptic and not each:
         itself = source is not None and source is target and not projection.autapses
         mask = ~np.eye(n_pre, dtype=bool) if itself else None
     else:
@@ -136,7 +140,7 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
         dt=float(net.dt),
         plastic="w" in projection.learn,
         synaptic=projection.synaptic,
-        synapse=projection.synapse,
+        synapse=_in_order(projection.synapse, order),
     )
     if sign is not None:
         if projection.weight is None:
@@ -155,6 +159,16 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     if mask is not None:
         w *= mask
     return connection
+
+
+def _in_order(rule: PlasticityRule | None, order: np.ndarray | None) -> PlasticityRule | None:
+    """The rule with initial values of each synapse in the order of the connection."""
+    if rule is None or order is None or not any(map(np.ndim, rule.initial.values())):
+        return rule
+    initial = {
+        name: value[order] if np.ndim(value) else value for name, value in rule.initial.items()
+    }
+    return dataclasses.replace(rule, initial=initial)
 
 
 def _weights(projection, model, dimensions, shape, pre, post, rng) -> np.ndarray:
@@ -439,6 +453,17 @@ def _check_names(net: SpikingNetwork) -> None:
                 )
             )
         used.setdefault(projection.name, f"the connection '{projection.name}'")
+    for placed in net.drives:
+        if placed.drive.name in used:
+            raise ValueError(
+                message(
+                    f"the name '{placed.drive.name}' is that of {used[placed.drive.name]}.",
+                    placed.drive.where,
+                    "Every part must be found by its name.",
+                    "Pass another name=.",
+                )
+            )
+        used[placed.drive.name] = f"the drive '{placed.drive.name}'"
     for layer in net.layers:
         if layer.name in used:
             raise ValueError(
@@ -602,6 +627,11 @@ def table(net: SpikingNetwork) -> str:
             + ("" if c.synapse is None else f", {c.synapse.name}")
             + ("" if c.dimensions is DIMENSIONLESS else f", in {unit_name(c.dimensions)}")
         )
+    for placed in net.drives:
+        drive = placed.drive
+        rows.append(
+            f"  {drive.name:<12} {drive.n:>9,} sources of {drive.rate} -> each of {drive.target}"
+        )
     return "\n".join(rows)
 
 
@@ -628,6 +658,11 @@ def network_html(net: SpikingNetwork) -> str:
         delay = f"{low:g} ms" if low == high else f"{low:g} to {high:g} ms"
         kind = "" if c.synapse is None else c.synapse.name
         rows.append((f"{c.name}.w", f"{c.source} to {c.target}", f"{c.n_synapses:,}", delay, kind))
+    for placed in net.drives:
+        drive = placed.drive
+        rows.append(
+            (drive.name, f"outside to {drive.target}", f"{drive.n:,} each", "", str(drive.rate))
+        )
     title = f"SpikingNetwork: {net.n_parameters:,} parameters, dt = {dt:g} ms, seed = {net.seed}"
     return html.block(
         title,

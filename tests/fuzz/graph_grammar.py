@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fuzz.cases import Case
 from fuzz.grammar import USUAL, cases
-from fuzz.graphs import GraphCase, Link, SynapseStrings
+from fuzz.graphs import Drive, GraphCase, Link, SynapseStrings
 
 __all__ = ["graphs"]
 
@@ -196,6 +196,19 @@ class GraphBuilder:
 
     # -- projections ----------------------------------------------------------------------------
 
+    def driven(self, populations: list[Case], place: int) -> Drive:
+        """Poisson spikes to an input that is no sum: few a step, or many."""
+        target = self.draw(st.integers(0, len(populations) - 1))
+        free = [name for name in populations[target].inputs if name != "s_tot"]
+        return Drive(
+            target,
+            place,
+            n=self.pick(1, 10, 60),
+            probability=self.pick(0.01, 0.1, 0.3),
+            input=self.draw(st.integers(0, len(free) - 1)),
+            one_weight=self.yes(),
+        )
+
     def link(self, source: int, target: int, case: Case, free: int) -> Link:
         """One projection that adds to one of the first `free` inputs."""
         where = self.pick(*([] if len(case.inputs) > free else [None]), *range(free))
@@ -279,6 +292,11 @@ def graphs(draw, *, without=(), dt=0.5):
         for source in into:
             links.append(builder.link(source, k, case, free))
     order = draw(st.permutations(range(len(links))))
+    places = sorted(draw(st.lists(st.integers(0, len(links)), max_size=2)))
     return GraphCase(
-        tuple(populations), tuple(links[k] for k in order), draw(st.integers(0, 99)), dt
+        tuple(populations),
+        tuple(links[k] for k in order),
+        draw(st.integers(0, 99)),
+        dt,
+        tuple(builder.driven(populations, place) for place in places),
     )

@@ -14,11 +14,19 @@ from brian2.equations.equations import Equations
 
 from fuzz.cases import DRIVE, N_IN, N_OUT, Case, N, quantity, scale_of
 from fuzz.ties import nudged
-from neurosnn import Input, PlasticityRule, Population, Projection, Readout, SpikingNetwork
+from neurosnn import (
+    Input,
+    PlasticityRule,
+    PoissonDrive,
+    Population,
+    Projection,
+    Readout,
+    SpikingNetwork,
+)
 from neurosnn.data import SpikeTrials
 from neurosnn.study import Uniform
 
-__all__ = ["GraphCase", "Link", "SynapseStrings", "trials_of"]
+__all__ = ["Drive", "GraphCase", "Link", "SynapseStrings", "trials_of"]
 
 #: Steps of the two trials, of different length.
 N_STEPS = (80, 60)
@@ -73,6 +81,20 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True)
+class Drive:
+    """Poisson spikes to a population, by its place, before the link at that place."""
+
+    target: int
+    place: int
+    #: Sources of each neuron, and the probability that one fires in a step.
+    n: int = 10
+    probability: float = 0.05
+    #: Place among the inputs of the target.
+    input: int = 0
+    one_weight: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class GraphCase:
     """Populations, each a Case of the grammar of models, and the projections between them."""
 
@@ -81,6 +103,7 @@ class GraphCase:
     seed: int = 0
     #: In ms.
     dt: float = 0.5
+    drives: tuple[Drive, ...] = ()
 
     def projection(self, k: int) -> Projection:
         """Projection k, with arrays that follow from the seed."""
@@ -151,12 +174,33 @@ class GraphCase:
             **settings,
         )
 
+    def drive(self, k: int) -> PoissonDrive:
+        """Drive k, which adds about as much as a spike of the input in each step."""
+        drive = self.drives[k]
+        target = self.populations[drive.target]
+        which = target.inputs[drive.input]
+        dim = Equations(target.equations)[which].dim
+        rng = np.random.default_rng([self.seed, k, 1])
+        w = rng.uniform(0.2, 1.2, () if drive.one_weight else N) * DRIVE * 0.3 * scale_of(dim)
+        rate = drive.probability / (self.dt * ms)
+        return PoissonDrive(
+            f"m{drive.target}",
+            drive.n,
+            rate,
+            weight=w / max(1.0, drive.n * drive.probability),
+            input=which,
+            name=f"d{k}",
+        )
+
     @functools.cached_property
     def net(self) -> SpikingNetwork:
         """The network."""
+        arriving = [self.projection(k) for k in range(len(self.links))]
+        for k in reversed(range(len(self.drives))):  # so that the places of the others stay
+            arriving.insert(self.drives[k].place, self.drive(k))
         return SpikingNetwork.from_graph(
             {f"m{k}": Population(case.model, N) for k, case in enumerate(self.populations)},
-            [self.projection(k) for k in range(len(self.links))],
+            arriving,
             Readout(N_OUT, tau=15 * ms),
             input=Input(N_IN),
             dt=self.dt * ms,
@@ -172,12 +216,12 @@ class GraphCase:
     def __repr__(self) -> str:
         links = pprint.pformat(self.links, width=96, sort_dicts=False)
         cases = ",\n".join(map(repr, self.populations))
-        return f"GraphCase(\n({cases},),\n{links},\nseed={self.seed}, dt={self.dt})"
+        return f"GraphCase(\n({cases},),\n{links},\nseed={self.seed}, dt={self.dt}, drives={self.drives!r})"
 
     def code(self, route: str) -> str:
         """A script that shows the difference; run it in the folder tests."""
         return (
-            "from fuzz.cases import Case\nfrom fuzz.graphs import GraphCase, Link, SynapseStrings\n"
+            "from fuzz.cases import Case\nfrom fuzz.graphs import Drive, GraphCase, Link, SynapseStrings\n"
             f"from fuzz.routes import ROUTES\n\ncase = {self!r}\nprint(ROUTES[{route!r}]([case])[0])\n"
         )
 

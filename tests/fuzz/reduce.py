@@ -129,10 +129,16 @@ def _simpler_graph(case: GraphCase) -> Iterator[tuple[str, GraphCase]]:
             for link in kept
         )
         others = case.populations[:k] + case.populations[k + 1 :]
-        yield change(f"without population {k}", populations=others, links=moved)
+        yield change(f"without population {k}", populations=others, links=moved, drives=())
+    for k in range(len(case.drives)):
+        yield change(f"without drive {k}", drives=case.drives[:k] + case.drives[k + 1 :])
     for k, link in enumerate(case.links):
         before, after = case.links[:k], case.links[k + 1 :]
-        yield change(f"without link {k}", links=before + after)
+        places = tuple(
+            dataclasses.replace(drive, place=drive.place - (drive.place > k))
+            for drive in case.drives
+        )
+        yield change(f"without link {k}", links=before + after, drives=places)
         for field, simple in (
             ("connectivity", 1.0),
             ("delay", "one"),

@@ -13,6 +13,7 @@ from neurosnn.calculus.step import refuse_noise
 from neurosnn.core.messages import message
 from neurosnn.engine.backend import BatchResult
 from neurosnn.engine.batches import BatchInput, read_batch
+from neurosnn.network.poisson_drive import refuse_drives
 from neurosnn.network.simulation import Inputs, TrialTimes, read_inputs
 from neurosnn.rules.base import no_online_form
 from neurosnn.rules.eprop.network import GIVEN, Errors, LearningNetwork, refuse_states
@@ -86,6 +87,12 @@ class OnlineBackend:
                 part.model,
                 why="A batch is simulated twice, and synapses in Brian2 do not see the draws of neurons.",
             )
+        refuse_drives(
+            net,
+            where="OnlineBackend",
+            why="A batch is simulated twice, and would have different draws.",
+            fix="Train it with EProp() or BPTT() and backend='engine'.",
+        )
         self.feedback = feedback_of(net, rule)
         self.parameters: dict[str, np.ndarray] = {}
         if getattr(rule, "feedback", "") == "adaptive":

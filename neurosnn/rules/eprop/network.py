@@ -21,6 +21,7 @@ from neurosnn.core.units import unit_text
 from neurosnn.losses import StepError
 from neurosnn.model import NeuronModel
 from neurosnn.network.compiling import ToldNetwork
+from neurosnn.network.poisson_drive import refuse_drives
 from neurosnn.network.simulation import (
     Inputs,
     TrialTimes,
@@ -149,6 +150,12 @@ class LearningNetwork:
         dtype: Any = None,
     ):
         refuse_states(net)
+        refuse_drives(
+            net,
+            where="e-prop in Brian2",
+            why="Its synapses do not see the draws.",
+            fix="Use backend='engine'.",
+        )
         self.net, self.rule, self.dtype = net, rule, dtype
         self.trial_times, self.feedback = inputs.trial_times, feedback
         self.names = network_names(net)

@@ -13,6 +13,7 @@ from neurosnn.core.arguments import explained
 from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_rate_term, check_value
 from neurosnn.model.given_model import check_model
+from neurosnn.network.poisson_drive import refuse_drives
 from neurosnn.rules.base import EXACT_GRADIENT, Rule, rate_term
 from neurosnn.rules.eventprop.adjoint import EventPropBackward
 
@@ -155,8 +156,15 @@ class EventProp(Rule):
         Raises
         ------
         ValueError
-            If the loss depends on the moment of a maximum or a crossing and the output jumps.
+            If the loss depends on the moment of a maximum or a crossing and the output jumps, or Poisson
+            spikes come from outside.
         """
+        refuse_drives(
+            net,
+            where="EventProp",
+            why="It differentiates a smooth flow between spikes of the network and of the trials.",
+            fix="Train it with EProp() or BPTT().",
+        )
         model = net.readout.model
         if getattr(loss, "needs_smooth_output", False) and model.states[0] in model.inputs:
             raise ValueError(
