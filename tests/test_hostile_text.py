@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import Hz, ms
 from hostile import FEW, OCTAL, TEXTS, assert_clear, leaves, put, with_text
 
 import neurosnn
@@ -74,6 +74,7 @@ MADE = {
     "Population": {"model": equations.LIF(), "n": 2},
     "Projection": {"source": "A", "target": "B"},
     "Readout": {"n": 2},
+    "PoissonDrive": {"target": "A", "n": 2, "rate": 1 * Hz, "weight": 1.0},
     "Connection": {
         "name": "input", "source": "input", "target": "hidden", "n_post": 1, "w": np.ones((1, 1)),
         "mask": None, "pre": None, "post": None, "fixed_delay": np.zeros(1, int),
