@@ -169,6 +169,14 @@ def precompiled_headers_of_engines():
     os.environ["NEUROSNN_CXXFLAGS"] += f" -include {shlex.quote(str(header))}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_compiled_by_brian2():
+    """For the fixtures of a module, which come before those of a test: no Cython, as in its tests."""
+    from brian2 import prefs
+
+    prefs["codegen.target"] = "numpy"
+
+
 @pytest.fixture(autouse=True)
 def clean_brian2(request, monkeypatch):
     """Every test gets Brian2 as it is right after its import, and leaves it so."""
