@@ -9,8 +9,8 @@ the package, laid out as an installed one, and compiled without optimization int
 your tree and your caches are not touched. First the same tests run on the unchanged copy: one that fails
 there says nothing. The suite checks that the table fits the code (tests/test_mutants.py); the mutants
 themselves are run by hand, one of them takes 1 to 15 seconds. Each runs in a fork of an interpreter that
-has imported Brian2 and others, and imports the package with the change. Those of neurosnn.torch need an interpreter
-that has PyTorch; elsewhere they are reported as not run.
+has imported Brian2 and others, and imports the package with the change. Those of neurosnn.torch need an
+interpreter that has PyTorch; elsewhere they are reported as not run.
 """
 
 from __future__ import annotations
