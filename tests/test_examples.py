@@ -1,4 +1,8 @@
-"""The examples and the README run: every script with --quick, every Python block in order."""
+"""The examples and the README run: every script with --quick, every Python block in order.
+
+Most scripts run in forks of one interpreter, which has imported neurosnn; the first that
+trains, and the README, run in interpreters of their own.
+"""
 
 import os
 import re
@@ -7,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from interpreter import Interpreter
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [
@@ -22,17 +27,26 @@ SHORTER = {
 }
 
 
-def run(arguments, folder):
+def environment():
+    """A training of seconds is faster with the optimization that the other tests leave out."""
+    return {**os.environ, "PYTHONWARNINGS": "default", "NEUROSNN_CXXFLAGS": "-O1"}
+
+
+@pytest.fixture(scope="module")
+def interpreter():
+    with Interpreter("neurosnn", env=environment()) as one:
+        yield one
+
+
+def run(arguments, folder, interpreter=None):
     """Run Python in a folder, and show all that it printed if it fails."""
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=folder,
-        # a training of seconds is faster with the optimization that the other tests leave out
-        env={**os.environ, "PYTHONWARNINGS": "default", "NEUROSNN_CXXFLAGS": "-O1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    options = {"cwd": folder, "env": environment(), "timeout": 300}
+    arguments = list(map(str, arguments))
+    if interpreter is None:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, **options)
+    else:
+        done = interpreter.run(arguments, **options)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
     return done.stdout
 
@@ -46,8 +60,9 @@ def marked(name):
 
 
 @pytest.mark.parametrize("script", [marked(name) for name in SCRIPTS])
-def test_example_runs(script, project_root, tmp_path):
-    run([project_root / script, "--quick", "--output", tmp_path / "out"], tmp_path)
+def test_example_runs(script, project_root, tmp_path, request):
+    own = None if script in QUICK else request.getfixturevalue("interpreter")
+    run([project_root / script, "--quick", "--output", tmp_path / "out"], tmp_path, own)
     for picture in tmp_path.rglob("*.png"):
         content = picture.read_bytes()
         assert content.startswith(b"\x89PNG"), picture.name
