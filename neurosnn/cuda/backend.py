@@ -91,6 +91,15 @@ class CudaEngine(Engine):
         device: Any = "cuda",
     ):
         self.machine: Machine = make_machine(device)
+        if len(net.inputs) > 1:
+            raise ValueError(
+                message(
+                    f"the network has {len(net.inputs)} inputs.",
+                    "CudaEngine",
+                    "Its kernels read one table of events.",
+                    "Use backend='engine', or one input and projections with connectivity=(pre, post).",
+                )
+            )
         for name, connection in net.connections.items():
             if connection.synaptic:
                 raise ValueError(
@@ -199,6 +208,7 @@ class CudaEngine(Engine):
             learns_delays=self._learns_delays,
             real=REAL[self.dtype.name],
             real_input=self.net.input.real_valued,
+            inputs=list(self._inputs.values()),
             template="network.cu.jinja",
             device=True,
             learns=self.backward is not None,

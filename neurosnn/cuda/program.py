@@ -94,7 +94,7 @@ def kernel_names(
         ]
     if learns:
         names += ["run_trials_backwards", "gradient_rest", "square_gradient", "descend"]
-        names += [f"gradient_{c.name}" for c in connections]
+        names += [f"gradient_{c.name}" for c in connections if c.learned]
     return tuple(names)
 
 
@@ -397,6 +397,8 @@ class CudaProgram:
         for c in self.connections:
             n_pre = int(getattr(batch, f"n_pre_{c.name}"))
             rest = max(rest, n_pre)
+            if not c.learned:
+                continue
             tiles = -(-self.sizes[int(c.target.removeprefix("layer"))] // TILE)
             self.machine.launch(f"gradient_{c.name}", batch, n_pre * tiles, shared)
         self.machine.launch("gradient_rest", batch, -(-rest // TILE), 8 * TILE * GROUPS)

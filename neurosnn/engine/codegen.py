@@ -121,6 +121,8 @@ class ConnectionCode:
     delayed: bool
     sparse: bool
     real_valued: bool
+    #: Whether its weights get a gradient.
+    learned: bool = True
     #: Whether each synapse has a delay of its own: what arrives are the synapses of one neuron with one
     #: delay, which stand for a presynaptic neuron.
     synaptic: bool = False
@@ -165,6 +167,7 @@ def network_source(
     learns_delays: bool,
     real: str,
     real_input: bool,
+    inputs: Sequence[str],
     template: str = "trial.cpp.jinja",
     **more: Any,
 ) -> str:
@@ -188,6 +191,8 @@ def network_source(
         "float" or "double".
     real_input : bool
         Whether the input is real-valued.
+    inputs : list of str
+        Names of the events of each input, in the order of their channels.
     template : str
         The whole file.
     **more
@@ -210,6 +215,7 @@ def network_source(
         learns_delays=learns_delays,
         real=real,
         real_input=real_input,
+        inputs=inputs,
         **more,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ def batch_fields(
     connections: list[ConnectionCode],
     losses: Sequence[type[Loss]],
     backward: Backward | None,
+    inputs: Iterable[str],
 ) -> list[tuple[str, str]]:
     """Names and C++ types of the members of the structure handed to C++."""
     pointer = "const real*"
@@ -38,6 +39,8 @@ def batch_fields(
             "key_0",
             "key_1",
             "first_trial",
+            "n_channels",
+            *(f"first_{name}" for name in inputs),
         )
     ]
     fields.append(("dt", "double"))
@@ -85,6 +88,7 @@ def batch_fields(
             states = connection.synapse
             keys = (*states.constants, *states.states)
             fields += [(f"synapse_{states.index}_{key}", "double") for key in keys]
+            fields += [(f"d_synapse_{states.index}_{key}", "double*") for key in states.learned]
     return fields
 
 

@@ -58,8 +58,8 @@ class Graph(NamedTuple):
         By the names of the groups.
     projections : list of Projection
         In Brian2's order.
-    input : Input
-        The channels of all sources of spikes, one after the other.
+    inputs : dict of str to Input
+        The sources of spikes by name, whose channels come one after the other; one is called "input".
     readout : Readout
         The given one, or the group of that name.
     dt : Quantity
@@ -68,7 +68,7 @@ class Graph(NamedTuple):
 
     populations: dict[str, Population]
     projections: list[Projection]
-    input: Input
+    inputs: dict[str, Input]
     readout: Readout
     dt: Quantity
 
@@ -146,12 +146,11 @@ def read_graph(
         model = dataclasses.replace(models[output.name], dt=None)
         readout = Readout(output.N, model=model, bias=False)
     assert isinstance(readout, Readout)
-    first = {}
-    n_channels = 0
-    for source in sources:
-        first[source.name] = n_channels
-        ends[source.name] = "input"
-        n_channels += source.N
+    entries = {source.name: Input(source.N) for source in sources}
+    ends |= {name: name for name in entries}
+    if len(sources) < 2:  # as in a stack
+        ends |= dict.fromkeys(entries, "input")
+        entries = {"input": next(iter(entries.values()), Input(1))}
     learned = _learned(learn, synapses)
     projections = [
         projection
@@ -162,9 +161,9 @@ def read_graph(
                 (0, pair[0].name) if pair[1] is None else (pair[1].order, pair[1].name)
             ),
         )
-        for projection in _projections(one, pathway, namespace, ends, first, learned, dt)
+        for projection in _projections(one, pathway, namespace, ends, learned, dt)
     ]
-    return Graph(populations, projections, Input(max(n_channels, 1)), readout, dt)
+    return Graph(populations, projections, entries, readout, dt)
 
 
 def _cannot(what: str, why: str, fix: str, where: str = "") -> ValueError:
@@ -304,7 +303,6 @@ def _projections(
     pathway: SynapticPathway | None,
     namespace: Mapping[str, Any],
     ends: Mapping[str, str],
-    first: Mapping[str, int],
     learned: Mapping[str, set[str]],
     dt: Quantity,
 ) -> Iterator[Projection]:
@@ -369,7 +367,7 @@ def _projections(
                 ends[target.name],
                 name=base if not occurrence else f"{base}_{occurrence + 1}",
                 input=variable,
-                connectivity=(pre[k] + first.get(source.name, 0), post[k]),
+                connectivity=(pre[k], post[k]),
                 weight=Quantity(amount[k], dim=unit),
                 synapse=synapse,
                 delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,

@@ -66,6 +66,13 @@ def to_nir(net: SpikingNetwork) -> Any:
     nir = _nir("to_nir")
     if net.input.real_valued:
         raise _refuse("the input is real-valued.", "to_nir", "Its values are not spikes.", "")
+    if list(net.inputs) != ["input"]:
+        raise _refuse(
+            f"the input '{next(iter(net.inputs))}' has a name.",
+            "to_nir",
+            "What is written has one input.",
+            "Use input=Input(n) in the graph.",
+        )
     nodes: dict[str, Any] = {"input": nir.Input(np.array([net.input.n]))}
     edges: list[tuple[str, str]] = []
     for layer in net.layers:

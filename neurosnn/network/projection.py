@@ -23,7 +23,7 @@ from neurosnn.network.parts import Population
 
 __all__ = ["Projection"]
 
-#: What a projection can learn.
+#: What a projection can learn besides the parameters of its synapses.
 LEARNED = ("w", "delay")
 #: Pairs of neurons that are looked at together: a bound on the memory for a condition.
 PAIRS = 2**20
@@ -77,7 +77,9 @@ class Projection:
         over the synapses, ``s_tot_post = w*s : 1 (summed)``, is sent in each step: graded synapses. None: a
         spike sends the weight.
     learn : tuple of str, optional
-        "w", "delay", both or none: what is not learned stays as it is.
+        "w", "delay" and parameters of `synapse` such as "U", or none: what is not learned stays as it is.
+        ``net.parameters`` holds the parameters as "<name>.U" in SI units, one value for all synapses of the
+        projection.
 
     Raises
     ------
@@ -133,12 +135,17 @@ class Projection:
         learn = (self.learn,) if isinstance(self.learn, str) else tuple(self.learn)
         object.__setattr__(self, "learn", learn)
         for entry in learn:
-            if entry not in LEARNED:
+            if entry not in LEARNED and entry not in self._constants_of_synapse:
                 raise ValueError(
                     message(
                         f"learn names {described(entry)}.",
                         where,
-                        "Weights and delays of a projection can be learned.",
+                        "Weights, delays and constants of the synapse of a projection can be learned"
+                        + (
+                            f": {', '.join(known)}."
+                            if (known := self._constants_of_synapse)
+                            else "."
+                        ),
                         "Pass for example learn=('w', 'delay'), or () for fixed synapses.",
                     )
                 )
@@ -218,6 +225,20 @@ class Projection:
                 )
             )
         object.__setattr__(self, "input", self.input or target or None)
+
+    @property
+    def _constants_of_synapse(self) -> tuple[str, ...]:
+        if self.synapse is None:
+            return ()
+        return (*self.synapse.parameters, *presynaptic_code(self.synapse).fixed)
+
+    @property
+    def learned_of_synapse(self) -> dict[str, Any]:
+        """Parameters of the synapse that are learned, with the values that they start from."""
+        if self.synapse is None:
+            return {}
+        values = {**self.synapse.initial, **self.synapse.parameters}
+        return {name: values.get(name, 0.0) for name in self.learn if name not in LEARNED}
 
     @property
     def where(self) -> str:
