@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from neurosnn.calculus.presynaptic import (
 from neurosnn.calculus.step import model_code
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import evaluate, statements
-from neurosnn.engine.cpp import FUNCTIONS, OWN, c_type, render
+from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type, render
 from neurosnn.model import NeuronModel, PlasticityRule
 
 __all__ = [
@@ -37,9 +37,10 @@ class SynapseCode:
     ``constants`` and ``states`` are fields of the Batch as ``synapse_<index>_<name>``; ``units`` are pairs of
     a name and a number, and derivatives are expressions by names. Entries of `flow` that never change are
     computed once, as ``fixed_flow``. `through_states` says that the states are kept for the way back: of
-    all steps, or of all arrivals alone if nothing but an arrival changes them otherwise than exactly.
-    `learned` are constants that get a gradient, `through_spikes` says that spikes are worth something by
-    what they leave in the states.
+    all steps, or of all arrivals alone if nothing but an arrival changes them otherwise than exactly. For
+    these `recall` brings the states of the last arrival to a step, with what depends on the number of steps
+    between them from the tables `gaps`. `learned` are constants that get a gradient, `through_spikes` says
+    that spikes are worth something by what they leave in the states.
     """
 
     index: int
@@ -63,6 +64,8 @@ class SynapseCode:
     arrival: dict = field(default_factory=dict)
     flow: dict = field(default_factory=dict)
     through_spikes: bool = False
+    gaps: list = field(default_factory=list)
+    recall: list = field(default_factory=list)
     learned: tuple[str, ...] = ()
     sent_by: dict = field(default_factory=dict)
     arrival_by: dict = field(default_factory=dict)
@@ -137,6 +140,10 @@ def synapse_code(
         made.amplitude = _expression(slopes.amplitude)
         made.through_spikes, made.learned = through_states, learn
         made.through_states = through_states or bool(learn)
+        if made.kept_at_arrivals:
+            hoister = Hoister({*made.constants, "dt"}, set(), lambda name: True)
+            made.recall = statement_lines(code.catch_up, code.states, expression=hoister.expression)
+            made.gaps = hoister.definitions()[0]
         made.sent_by = _expressions(slopes.sent_by)
         for by in ("arrival_by", "flow_by", "caught_up_by"):
             setattr(
@@ -231,8 +238,15 @@ def units_and_constants(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(name, repr(value).replace("inf", "INFINITY")) for name, value in numbers]
 
 
-def statement_lines(code: str, states: tuple[str, ...], earlier: str = "") -> list[str]:
+def statement_lines(
+    code: str,
+    states: tuple[str, ...],
+    earlier: str = "",
+    *,
+    expression: Callable[[str], str] | None = None,
+) -> list[str]:
     """Statements as C++; what is no state is a variable of the block, declared where it is new."""
+    expression = expression or _expression
     declared = {name for name, _ in statements(earlier)}
     lines = []
     for name, text in statements(code):
@@ -240,5 +254,5 @@ def statement_lines(code: str, states: tuple[str, ...], earlier: str = "") -> li
         if name not in states and name not in declared:
             kind = f"{c_type(ast.parse(text.strip(), mode='eval').body)} "
             declared.add(name)
-        lines.append(f"{kind}{OWN}{name} = {_expression(text)};")
+        lines.append(f"{kind}{OWN}{name} = {expression(text)};")
     return lines
