@@ -4,12 +4,22 @@ import dataclasses
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, Synapses, ms, mV
+from brian2 import (
+    Network,
+    NeuronGroup,
+    SpikeGeneratorGroup,
+    SpikeMonitor,
+    Synapses,
+    ms,
+    mV,
+    second,
+)
 from export_cases import make
 from export_cases import run as start_program
 
 from neurosnn import (
     BPTT,
+    Adam,
     EProp,
     EventProp,
     Input,
@@ -451,6 +461,34 @@ def test_a_script_with_short_term_plasticity_keeps_its_spikes():
     np.testing.assert_array_equal(neuron, monitor.i)
 
 
+def test_constants_of_synapses_are_learned_kept_and_read_by_brian2(tmp_path):
+    net, data = network(WITH_CONSTANTS), trials(4)
+    before = {name: float(x) for name, x in net.learned.items()}
+    assert before["E_to_E.tau_d"] == 0.04
+    assert before["slow.alpha"] == 100.0
+    rates = {"*.tau_*": 20.0, "*.alpha": 0.1, "*.k": 0.1}
+    trainer = Trainer(net, BPTT(), optimizer=Adam(0.02, factors=rates), threads=1, dtype="float64")
+    trainer.fit(data, epochs=2, batch_size=2)
+    moved = {name: float(x) for name, x in net.learned.items() if float(x) != before[name]}
+    assert moved.keys() == before.keys()
+    assert all(0 < moved[f"{name}.U"] <= 1 for name in ("input_to_E", "E_to_E"))  # its range
+    net.save(tmp_path / "net.npz")
+    again = SpikingNetwork.load(tmp_path / "net.npz")
+    assert repr(again) == repr(net)
+    for name, value in moved.items():
+        assert again.parameters[name] == value
+    simulation = again.brian2(data, record=["spikes"])
+    assert simulation["E_to_E"].tau_d[:] == moved["E_to_E.tau_d"] * second
+    times = again.trial_times(data)
+    simulation.run(times.duration, namespace={})
+    place = times.locate(simulation["E_spikes"].t[:])
+    result = Engine(net, dtype="float64", threads=1).simulate(data)
+    assert result.counts["E"].sum() > 60
+    for k, (step, neuron) in enumerate(result.spikes["E"]):
+        np.testing.assert_array_equal(place.step[place.trial == k], step)
+        np.testing.assert_array_equal(simulation["E_spikes"].i[:][place.trial == k], neuron)
+
+
 # -- files, and what is refused -------------------------------------------------------------------------
 
 
@@ -526,6 +564,11 @@ OTHER = Projection("E", "E")
 @pytest.mark.parametrize(
     ("make", "what"),
     [
+        (
+            lambda: Projection("E", "I", synapse=DEPRESSING, learn=("w", "tau")),
+            "can be learned: U, tau_d, tau_f",
+        ),
+        (lambda: Projection("E", "I", learn=("w", "U")), "learn names 'U'"),
         (lambda: Projection("E", "I", synapse=NEURON), "must be a PlasticityRule"),
         (lambda: Projection("E", "I", synapse=GATED, input="g"), "the synapse adds to v_post"),
         (
