@@ -489,6 +489,25 @@ def test_constants_of_synapses_are_learned_kept_and_read_by_brian2(tmp_path):
         np.testing.assert_array_equal(simulation["E_spikes"].i[:][place.trial == k], neuron)
 
 
+def test_a_script_names_constants_of_its_synapses_that_are_learned():
+    constants = {"tau_e": 5 * ms, "tau_d": 60 * ms, "gain": 2.0, "start": 0.5}
+
+    def read(*learn):
+        return SpikingNetwork.from_brian2(
+            script(), readout=Readout(2), learn=learn, namespace=constants
+        )
+
+    net = read("arrive.w", "arrive.U", "arrive.tau_d", "back.tau_d")
+    assert {name: float(x) for name, x in net.learned.items()} == {
+        "arrive.U": 0.4,  # a variable of the synapses
+        "arrive.tau_d": 0.06,  # a constant of the script
+        "back_ge.tau_d": 0.06,
+        "back_gi.tau_d": 0.06,
+    }
+    with pytest.raises(ValueError, match=r"no variable 'x'.* Known names: U, delay, tau_d, w\."):
+        read("arrive.x")
+
+
 # -- files, and what is refused -------------------------------------------------------------------------
 
 

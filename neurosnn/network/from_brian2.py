@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.core.namespace import DEFAULT_UNITS
 from brian2.core.network import Network
 from brian2.core.spikesource import SpikeSource
 from brian2.equations.equations import SUBEXPRESSION
@@ -34,7 +36,7 @@ from neurosnn.model.from_group import constants_of_script
 from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
-from neurosnn.network.projection import Projection
+from neurosnn.network.projection import Projection, constants_of_synapse
 from neurosnn.network.synapse_states import (
     has_states,
     own_names,
@@ -152,6 +154,7 @@ def read_graph(
         ends |= dict.fromkeys(entries, "input")
         entries = {"input": next(iter(entries.values()), Input(1))}
     learned = _learned(learn, synapses)
+    unused = {(name, key) for name, keys in learned.items() for key in keys}
     projections = [
         projection
         for one, pathway in sorted(
@@ -161,8 +164,14 @@ def read_graph(
                 (0, pair[0].name) if pair[1] is None else (pair[1].order, pair[1].name)
             ),
         )
-        for projection in _projections(one, pathway, namespace, ends, learned, dt)
+        for projection in _projections(one, pathway, namespace, ends, learned, unused, dt)
     ]
+    for name, key in sorted(unused):
+        raise _cannot(
+            f"'{key}' of '{name}' changes in time, or no synapse has it.",
+            "What is learned of synapses is constant: a weight, a constant of their strings, the delay.",
+            "Leave it out of learn.",
+        )
     return Graph(populations, projections, entries, readout, dt)
 
 
@@ -288,14 +297,27 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[st
         own, codes = names[name].equations.names, [path.code for path in names[name]._pathways]
         codes += [one.expression for one in sums(names[name])]
         sent = [other for other in own if any(other in get_identifiers(code) for code in codes)]
-        if variable not in (*sent, "delay"):
+        constants = _constants_of_states(names[name])
+        if variable not in (*sent, *constants, "delay"):
             raise _cannot(
                 f"'{name}' has no variable '{variable}' that a spike adds.",
-                "Such a variable can be learned, and the delay.",
-                did_you_mean(variable, [*sent, "delay"]),
+                "Such a variable can be learned, constants of synapses that have states, and the delay.",
+                did_you_mean(variable, [*sent, *constants, "delay"]),
             )
         learned.setdefault(name, set()).add(variable)
     return learned
+
+
+def _constants_of_states(synapses: Synapses) -> set[str]:
+    """What the strings of synapses with states read besides what moves; also names of the script."""
+    if not has_states(synapses):
+        return set()
+    equations = [*synapses.equations.values(), *(synapses.event_driven or {}).values()]
+    read = {name for eq in equations if eq.expr is not None for name in eq.identifiers}
+    read |= {name for path in synapses._pathways for name in get_identifiers(path.code)}
+    of_neurons = set(synapses.variables) - own_names(synapses)
+    moving = {eq.varname for eq in equations if eq.expr is not None}
+    return read - moving - of_neurons - set(DEFAULT_UNITS) - set(DEFAULT_FUNCTIONS) - {"t", "dt"}
 
 
 def _projections(
@@ -304,6 +326,7 @@ def _projections(
     namespace: Mapping[str, Any],
     ends: Mapping[str, str],
     learned: Mapping[str, set[str]],
+    unused: set[tuple[str, str]],
     dt: Quantity,
 ) -> Iterator[Projection]:
     """The projections of one pathway: one for each variable that its spikes or the synapses add to."""
@@ -339,6 +362,10 @@ def _projections(
         chosen = learned.get(synapses.name, set())
         learn = ("w",) if chosen & get_identifiers(weight.expression) else ()
         learn += ("delay",) if "delay" in chosen else ()
+        if synapse is not None:
+            kept = constants_of_synapse(synapse)
+            learn += tuple(key for key in kept if key in chosen and key not in learn)
+        unused -= {(synapses.name, key) for key in (*learn, *get_identifiers(weight.expression))}
         base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
         if pathway is not None and pathway.name != f"{synapses.name}_pre":
             base += f"_{pathway.objname}"

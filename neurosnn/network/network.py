@@ -271,7 +271,8 @@ class SpikingNetwork:
             becomes a population that draws its spikes.
         learn : sequence of str, optional
             What is learned besides the readout's weights: "synapses.w" what the Synapses of that name
-            add where they read their variable w, "synapses.delay" their delays. All else stays as it is.
+            add where they read their variable w, "synapses.delay" their delays, "synapses.U" a constant of
+            synapses with states. All else stays as it is.
         surrogate : str or mapping of str to str, optional
             Pseudo-derivative of the spike, of all groups or by the name of a group, which EProp and BPTT
             need: an expression of the variables of the neurons.

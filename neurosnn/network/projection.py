@@ -135,7 +135,7 @@ class Projection:
         learn = (self.learn,) if isinstance(self.learn, str) else tuple(self.learn)
         object.__setattr__(self, "learn", learn)
         for entry in learn:
-            if entry not in LEARNED and entry not in self._constants_of_synapse:
+            if entry not in LEARNED and entry not in constants_of_synapse(self.synapse):
                 raise ValueError(
                     message(
                         f"learn names {described(entry)}.",
@@ -143,7 +143,7 @@ class Projection:
                         "Weights, delays and constants of the synapse of a projection can be learned"
                         + (
                             f": {', '.join(known)}."
-                            if (known := self._constants_of_synapse)
+                            if (known := constants_of_synapse(self.synapse))
                             else "."
                         ),
                         "Pass for example learn=('w', 'delay'), or () for fixed synapses.",
@@ -227,12 +227,6 @@ class Projection:
         object.__setattr__(self, "input", self.input or target or None)
 
     @property
-    def _constants_of_synapse(self) -> tuple[str, ...]:
-        if self.synapse is None:
-            return ()
-        return (*self.synapse.parameters, *presynaptic_code(self.synapse).fixed)
-
-    @property
     def learned_of_synapse(self) -> dict[str, Any]:
         """Parameters of the synapse that are learned, with the values that they start from."""
         if self.synapse is None:
@@ -268,6 +262,13 @@ class Projection:
             and not isinstance(self.connectivity, str | tuple | list)
             and (self.connectivity == 1)
         )
+
+
+def constants_of_synapse(synapse: PlasticityRule | None) -> tuple[str, ...]:
+    """What can be learned of a synapse besides its weight: parameters, and variables that never change."""
+    if synapse is None:
+        return ()
+    return (*synapse.parameters, *presynaptic_code(synapse).fixed)
 
 
 def synapses_of(

@@ -21,7 +21,7 @@ from neurosnn.study import Uniform
 __all__ = ["GraphCase", "Link", "SynapseStrings", "trials_of"]
 
 #: Channels of a second input.
-N_SECOND = 2
+N_SECOND = 3
 #: Steps of the two trials, of different length.
 N_STEPS = (80, 60)
 
