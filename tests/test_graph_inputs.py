@@ -20,6 +20,7 @@ from neurosnn import (
     EProp,
     EventProp,
     Input,
+    NeuronModel,
     Population,
     Projection,
     Readout,
@@ -29,7 +30,9 @@ from neurosnn import (
 )
 from neurosnn.data import FrameTrials, SpikeTrials, join_channels
 from neurosnn.engine.backend import Engine
+from neurosnn.network.simulation import read_inputs
 from neurosnn.rules.base import Rule
+from neurosnn.rules.eprop.network import GIVEN, Errors, LearningNetwork
 
 EARS, EYES, N = 7, 5, 8
 EXACT = {"dtype": "float64", "threads": 1}
@@ -125,6 +128,37 @@ def test_brian2_and_online_e_prop_have_a_group_for_each_input():
     for k, (step, neuron) in enumerate(spikes):
         np.testing.assert_array_equal(place.step[place.trial == k], step)
         np.testing.assert_array_equal(simulation["E_spikes"].i[:][place.trial == k], neuron)
+
+
+def test_online_arrivals_are_in_the_order_of_the_projections():
+    """Sums whose last digit tells the order, and names whose order is the other one."""
+    adder = NeuronModel(
+        equations="v : 1", threshold="v > 1e9", reset="", inputs="v", surrogate="0.1*v"
+    )
+    net = SpikingNetwork.from_graph(
+        {"E": Population(adder, N)},
+        [
+            Projection("ears", "E", name="z", weight_scale=3),
+            Projection("eyes", "E", name="y", learn=(), weight_scale=7),
+            Projection("ears", "E", name="x", weight_scale=11, delay=1 * ms),
+        ],
+        Readout(2),
+        input={"ears": Input(EARS), "eyes": Input(EYES)},
+    )
+    data, rule = both(n_trials=1), EProp()
+    inputs = read_inputs(net, data, idle=1)
+    errors = Errors(GIVEN, np.zeros(100), np.zeros((100, 2)))
+    learning = LearningNetwork(net, rule, inputs, errors, feedback={})
+    learning.network.run(60 * ms, namespace={})
+    result = Engine(net, **EXACT).simulate(data, record=(("E", "v"),))
+    last = result.states["E", "v"][0][-1]
+    simulation = net.brian2(data, record=["v"])
+    simulation.run(59 * ms, namespace={})
+    np.testing.assert_array_equal(simulation["E_states"].v[:, -1], last)
+    monitor = learning.groups["E"].v[:]
+    last_step = net.brian2(data, record=["v"])
+    last_step.run(60 * ms, namespace={})
+    np.testing.assert_array_equal(monitor, last_step["E_states"].v[:, -1])
 
 
 def test_the_sources_of_a_script_are_inputs_of_their_names():
