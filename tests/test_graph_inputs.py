@@ -12,6 +12,7 @@ from brian2 import (
     Synapses,
     ms,
 )
+from export_cases import make, run
 
 from neurosnn import (
     BPTT,
@@ -27,6 +28,9 @@ from neurosnn import (
     SpikingNetwork,
     Trainer,
     equations,
+    export,
+    read_results,
+    write_inputs,
 )
 from neurosnn.data import FrameTrials, SpikeTrials, join_channels
 from neurosnn.engine.backend import Engine
@@ -219,6 +223,26 @@ def test_several_inputs_are_shown_saved_and_trained(tmp_path):
     first, second = (Engine(one, **EXACT).simulate(data) for one in (net, loaded))
     assert first.counts["E"].sum() > 60
     np.testing.assert_array_equal(first.output, second.output)
+
+
+@pytest.mark.standalone
+@pytest.mark.slow
+def test_an_exported_program_reads_the_spikes_of_each_input(tmp_path):
+    net, data, other = network(True), both(n_trials=2), both(n_trials=2, rate=0.3)
+    program = make(export(net, tmp_path / "net", inputs=data))
+    files = write_inputs(program, tmp_path / "other", other)
+    assert {path.name for path in files.iterdir()} == {
+        *(f"{name}.{part}.npy" for name in ("ears", "eyes") for part in "it"),
+        "trials.npy",
+    }
+    for trials_, arguments in ((data, ()), (other, ("--input", files, "--out", "results_2"))):
+        run(program, *arguments)
+        folder = program / arguments[-1] if arguments else program
+        spikes = read_results(folder).spikes["E"]
+        for k, (step, neuron) in enumerate(Engine(net, **EXACT).simulate(trials_).spikes["E"]):
+            assert len(step) > 20
+            np.testing.assert_array_equal(np.rint(spikes[k].t / ms), step)
+            np.testing.assert_array_equal(spikes[k].i, neuron)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)

@@ -492,7 +492,7 @@ class SpikingNetwork:
         Returns
         -------
         brian2.Network
-            Reachable by name: the groups "input", the layers and "readout"; Synapses
+            Reachable by name: the groups "input" (or the named inputs), the layers and "readout"; Synapses
             ("recurrent", ..., "input_synapses", "readout_synapses"); SpikeMonitors
             "<layer>_spikes" and StateMonitors "<group>_states", read at the end of a step.
 

@@ -302,12 +302,13 @@ class LearningNetwork:
         )
         updater = synapses.summed_updaters[f"{names(LEARNING_SIGNAL)}_pre"]
         updater.when, updater.order = "end", SIGNAL
-        synapses.run_regularly(
-            names.code(f"{GRADIENT} += {_number('err_post*zbar_pre', unit)}"),
-            when="end",
-            order=OUTPUT_GRADIENT,
-            name=f"{synapses.name}_gradient",
-        )
+        if connection.plastic:
+            synapses.run_regularly(
+                names.code(f"{GRADIENT} += {_number('err_post*zbar_pre', unit)}"),
+                when="end",
+                order=OUTPUT_GRADIENT,
+                name=f"{synapses.name}_gradient",
+            )
         ((_, i, j, where),) = connection.by_channel()
         synapses.connect(i=i, j=j)
         setattr(synapses, names("w"), Quantity(connection.w[where], dim=connection.dimensions))
