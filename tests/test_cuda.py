@@ -103,7 +103,7 @@ def test_gradient_has_the_bits_of_the_engine(name, rule, machine):
     ("name", "rule", "machine"),
     [
         ("CurrentLIF", EventProp(), MANY),
-        ("two_conductances", BPTT(), MANY),
+        ("two_conductances", BPTT(), ONE),
         ("CurrentLIF", EProp(), ONE),
     ],
 )

@@ -404,6 +404,17 @@ def test_fixed_projections_have_no_sums_of_gradients_and_change_no_bit_of_the_ot
         source = engine._source()
         assert all((f"g.d_{name}" in source) == there for name in names)
         assert "g.d_E_to_E" in source
+    if isinstance(rule, EventProp):
+        return
+    # nothing that is learned acts through neurons whose synapses all stay
+    hidden = [name for name in all_learn.connections if "readout" not in name]
+    engine = Engine(with_fixed(all_learn, hidden), rule, CrossEntropy(), dtype="float64", threads=1)
+    result = engine.run(trials(), gradient=True)
+    assert result.gradient.keys() == {"E_to_readout.w", "I_to_readout.w", "readout.b"}
+    for name, gradient in result.gradient.items():
+        np.testing.assert_array_equal(gradient, one.gradient[name], err_msg=name)
+    assert "layer0.backward(step" in engines[0]._source()
+    assert "layer0.backward(step" not in engine._source()
 
 
 def test_a_checkpoint_belongs_to_the_fixed_weights_and_the_projections():

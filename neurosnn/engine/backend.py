@@ -374,10 +374,25 @@ class Engine:
         return self.backward is not None and self.backward.learns_delays
 
     def _derive_layers(self) -> list[LayerCode]:
-        return [
+        layers = [
             self._layer_code(k, name, part.model)
             for k, (name, part) in enumerate(self.parts.items())
         ]
+        needed = self._needed()
+        for code in layers:
+            code.needed = code.name in needed
+        return layers
+
+    def _needed(self) -> set[str]:
+        """The layers through which something that is learned acts."""
+        connections = list(self.net.connections.values())
+        needed = {name for name, learned in self.learn.items() if learned}
+        needed |= {c.target for c in connections if c.plastic or c.learned_synapse}
+        grows = self.backward is not None and self.backward.through_neurons
+        while grows:
+            more = {c.target for c in connections if c.source in needed} - needed
+            needed, grows = needed | more, bool(more)
+        return needed
 
     def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
         learn = self.learn.get(name, ())

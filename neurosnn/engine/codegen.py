@@ -22,6 +22,7 @@ class LayerCode:
 
     Lists of pairs hold (name, expression); ``stored_...`` are the names of coefficients that vary
     and are kept for every step and neuron. With ``keeps_worth`` what an input is worth is kept as well.
+    Without ``needed`` nothing that is learned acts through the layer.
     ``draws`` and ``reset_draws`` hold (name, whether it is normal, number) of what is random.
     """
 
@@ -59,6 +60,7 @@ class LayerCode:
     stored_after: list = field(default_factory=list)
     stored_arrival: list = field(default_factory=list)
     # backward pass
+    needed: bool = True
     gradient_states: tuple[str, ...] = ()
     keeps_worth: bool = False
     adjoint: list = field(default_factory=list)
