@@ -1386,10 +1386,10 @@ MUTANTS: tuple[Mutant, ...] = (
         (STATES + "[eprop]",),
     ),
     Mutant(
-        "graph: the second input begins with the channels of the first",
+        "graph: the channels of the second input are turned round",
         ENGINE + "trial.jinja",
-        "{% if not loop.last %} - int32_t(b.first_{{ name }}){% endif %});",
-        ");",
+        "push_back(channel{% if not loop.last %} - int32_t(b.first_{{ name }}){% endif %});",
+        "push_back({% if not loop.last %}int32_t(b.n_channels) - 1 - {% endif %}channel);",
         (INPUTS + "::test_two_inputs_are_the_channels_of_one",),
     ),
     Mutant(
@@ -1403,7 +1403,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "graph: Brian2 gets all spikes in the first input",
         "neurosnn/network/simulation.py",
         "channel=given.channel[own] - places.start",
-        "channel=given.channel[own] % places.start if places.start else given.channel[own]",
+        "channel=given.channel[own]",
         (INPUTS + "::test_brian2_and_online_e_prop_have_a_group_for_each_input",),
     ),
     Mutant(
