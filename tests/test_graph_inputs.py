@@ -245,7 +245,7 @@ def test_an_exported_program_reads_the_spikes_of_each_input(tmp_path):
             np.testing.assert_array_equal(spikes[k].i, neuron)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=repr)
+@pytest.mark.parametrize("rule", RULES[1:], ids=repr)
 def test_real_values_enter_through_several_inputs(rule: Rule):
     rng = np.random.default_rng(5)
     features = rng.normal(size=(60, EARS + EYES))
