@@ -208,7 +208,8 @@ def count_network_events(net: SpikingNetwork, trials: Any) -> EventCounts:
         )
     result = Engine(net).simulate(trials)
     n = len(trials)
-    spikes = {"input": np.bincount(trials.steps(net.dt)[2], minlength=net.input.n)}
+    sent = np.bincount(trials.steps(net.dt)[2], minlength=net.input.n)
+    spikes = {name: sent[net.channels(name)] for name in net.inputs}
     spikes |= {name: count.sum(axis=0) for name, count in result.counts.items()}
     reached = 0.0
     for connection in net.connections.values():

@@ -317,12 +317,15 @@ def credit_curve(
     )
     targets = np.full((n_trials, n_steps), -1)
     targets[:, -1] = trials.labels
-    first = [c.name for c in net.connections.values() if c.source == "input"]
+    first = [c.name for c in net.connections.values() if c.source in net.inputs]
     squares = np.zeros((n_trials, len(steps)))
     for k in range(n_trials):
         gradient = trainer.gradient(trials[k : k + 1], targets[k : k + 1])
-        blocks = [net.connections[name].matrix(gradient[f"{name}.w"]) for name in first]
-        squares[k] = sum((block[: len(steps)] ** 2).sum(axis=1) for block in blocks)
+        of_channels = np.zeros(net.input.n)
+        for name in first:
+            block = net.connections[name].matrix(gradient[f"{name}.w"])
+            of_channels[net.channels(net.connections[name].source)] += (block**2).sum(axis=1)
+        squares[k] = of_channels[: len(steps)]
     if not squares.any():
         raise ValueError(
             message(

@@ -234,8 +234,10 @@ def learning_trials(trainer, trials, connection: str) -> list[LearningTrial]:
         dw = np.full(part.shape, np.nan)
         for synapses in part.by_channel():
             dw[synapses.pre, synapses.post] = -gradient[synapses.where]
-        if part.source == "input":
-            pre_t, pre_i = trials[k].times, trials[k].units
+        if part.source in net.inputs:
+            channels = net.channels(part.source)
+            own = (trials[k].units >= channels.start) & (trials[k].units < channels.stop)
+            pre_t, pre_i = trials[k].times[own], trials[k].units[own] - channels.start
         else:
             step, pre_i = spikes[part.source][k]
             pre_t = step * float(net.dt) * second

@@ -21,6 +21,8 @@ from neurosnn import (
     EventProp,
     Input,
     Layer,
+    Population,
+    Projection,
     Readout,
     SpikingNetwork,
     Trainer,
@@ -32,6 +34,7 @@ from neurosnn.data import FrameTrials
 from neurosnn.engine import Engine
 from neurosnn.engine.build import load_library
 from neurosnn.losses import CrossEntropy, CrossEntropyPerStep, MeanSquareError
+from neurosnn.study import Uniform
 
 pytestmark = pytest.mark.standalone
 
@@ -94,6 +97,59 @@ def test_gradient_has_the_bits_of_the_engine(name, rule, machine):
         np.testing.assert_array_equal(a.gradient[key], value)
         np.testing.assert_array_equal(c.gradient[key], value)
     assert result.loss != a.loss
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "machine"),
+    [
+        ("CurrentLIF", EventProp(), MANY),
+        ("two_conductances", BPTT(), ONE),
+        ("CurrentLIF", EProp(), ONE),
+    ],
+)
+def test_delays_of_synapses_have_the_bits_of_the_engine(name, rule, machine):
+    """Fixed and learned weights, from the input and between neurons, with and without other delays."""
+    two = name == "two_conductances"
+    model = MODELS[name] if two else equations.CurrentLIF()
+    scale = SCALE.get(name, 5.0)
+    sign = np.where(np.arange(13) % 3 == 0, -1, 1) if two else None
+    exact = isinstance(rule, EventProp)
+    net = SpikingNetwork.from_graph(
+        dict.fromkeys("AB", Population(model, 13)),
+        [
+            Projection("input", "A", delay=Uniform(0 * ms, 5 * ms), weight_scale=scale),
+            Projection("input", "B", connectivity=0.6, learn=(), weight_scale=scale),
+            Projection(
+                "A",
+                "A",
+                in_degree=6,
+                delay=Uniform(0 * ms, 7 * ms),
+                sign=sign,
+                weight_scale=scale,
+                learn=("w", "delay") if exact else ("w",),
+            ),
+            Projection("A", "B", connectivity="(i + j) % 2 == 0", delay=Uniform(1 * ms, 3 * ms)),
+            Projection("B", "A", delay=2 * ms, sign=sign),
+        ],
+        Readout(3),
+        input=Input(30),
+        dt=1 * ms,
+        seed=1,
+    )
+    trials = spike_trials(3, n_steps=40, rate=80)
+    engine, result = equal(net, rule, trials, machine, rtol=1e-14)
+    assert min(result.spikes.values()) > 20
+    assert result.gradient["A_to_A.w"].shape == (78,)
+    before = net.connections["A_to_A"].delay.max()
+    if exact:  # other groups, the same program
+        net.parameters["A_to_A.delay"][:] *= 0.5
+        assert net.connections["A_to_A"].delay.max() < before
+        again = engine.run(trials, gradient=True)
+        reference = Engine(net, rule, CrossEntropy(), dtype="float64", threads=1)
+        expected = reference.run(trials, gradient=True)
+        assert expected.loss != result.loss
+        np.testing.assert_array_equal(again.counts["A"], expected.counts["A"])
+        np.testing.assert_array_equal(again.gradient["A_to_A.w"], expected.gradient["A_to_A.w"])
 
 
 def test_single_precision_is_close():

@@ -8,10 +8,18 @@ import pytest
 from brian2 import ms
 from engine_cases import MODELS, raster, spike_trials
 
+from neurosnn import equations
 from neurosnn.calculus.step import step_map
 from neurosnn.engine import Engine
 from neurosnn.losses import CrossEntropy
-from neurosnn.network import Input, Layer, Readout, SpikingNetwork
+from neurosnn.network import (
+    Input,
+    Layer,
+    Population,
+    Projection,
+    Readout,
+    SpikingNetwork,
+)
 from neurosnn.rules.bptt import BPTT
 from neurosnn.rules.eprop import EProp
 from neurosnn.rules.surrogate import adjoint as surrogate_adjoint
@@ -136,6 +144,44 @@ def test_gradient_of_the_parameters_of_each_neuron(name):
 @pytest.mark.parametrize("name", ["two_conductances", "exponential", "two_adaptations", "gated"])
 def test_bptt_equals_autograd_through_all_neurons(name):
     assert wrong(name, cut=False) == {}
+
+
+@pytest.mark.parametrize("rule", [BPTT(), EProp()], ids=["bptt", "eprop"])
+def test_parameters_of_synapses_have_the_gradient_of_autograd(rule):
+    """From the input and between neurons, with and without a delay; one value for a projection."""
+    synapse = equations.TsodyksMarkram(U=0.4, tau_d=60 * ms, tau_f=40 * ms)
+    learn = ("w", "U", "tau_d", "tau_f")
+    net = SpikingNetwork.from_graph(
+        {"E": Population(MODELS["ALIF"], N), "I": Population(MODELS["ALIF"], N)},
+        [
+            Projection("input", "E", synapse=synapse, learn=learn, weight_scale=8),
+            Projection("input", "I", weight_scale=3),
+            Projection("E", "I", synapse=synapse, learn=learn, delay=2 * ms, weight_scale=6),
+            Projection("I", "E", synapse=synapse, learn=("w",), weight_scale=6),
+        ],
+        Readout(N_OUT, tau=15 * ms),
+        input=Input(N_IN),
+        seed=3,
+    )
+    trials = spike_trials(1, N_IN, N_STEPS, rate=60.0, seed=5)
+    loss = CrossEntropy(readout="exponential", tau=100 * ms)
+    value, theirs, counts = gradient(
+        net,
+        (),
+        raster(trials, 0, N_STEPS),
+        int(trials.labels[0]),
+        step_weight=loss.step_weights(np.array([N_STEPS]), net.dt),
+        cut=isinstance(rule, EProp),
+    )
+    result = Engine(net, rule, loss, dtype="float64", threads=1).run(trials, gradient=True)
+    assert result.loss == pytest.approx(value, rel=1e-10)
+    assert min(count.sum() for count in counts.values()) > 50
+    assert result.gradient.keys() == theirs.keys() > {"input_to_E.U", "E_to_I.tau_d"}
+    for key, block in theirs.items():
+        assert np.abs(block).max() > 0, key
+        np.testing.assert_allclose(
+            result.gradient[key], block, rtol=1e-9, atol=1e-10 * np.abs(block).max(), err_msg=key
+        )
 
 
 def test_random_feedback_reaches_weights_and_parameters():

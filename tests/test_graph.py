@@ -1,5 +1,7 @@
 """Graphs of populations: equal to a stack, to one merged layer, and to hand-written Brian2."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, Synapses, mm, ms, mV
@@ -373,6 +375,48 @@ def test_fixed_projections_stay_and_the_rest_learns(tmp_path):
     np.testing.assert_array_equal(one.output, two.output)
 
 
+def with_fixed(net, names):
+    """The same network, in which some projections do not learn."""
+    projections = [
+        dataclasses.replace(p, learn=()) if p.name in names else p for p in net.projections
+    ]
+    populations = {layer.name: layer for layer in net.layers}
+    return SpikingNetwork.from_graph(
+        populations, projections, net.readout, input=net.input, dt=net.dt, seed=net.seed
+    )
+
+
+@pytest.mark.parametrize("rule", [EProp(), BPTT(rate_strength=0.01), EventProp()], ids=repr)
+def test_fixed_projections_have_no_sums_of_gradients_and_change_no_bit_of_the_others(rule):
+    all_learn, names = excitatory_inhibitory(), ("input_to_E", "fast", "E_to_I", "I_to_E")
+    some = with_fixed(all_learn, names)
+    engines = [
+        Engine(net, rule, CrossEntropy(), dtype="float64", threads=1) for net in (all_learn, some)
+    ]
+    one, two = (engine.run(trials(), gradient=True) for engine in engines)
+    assert one.spikes == two.spikes
+    assert min(one.spikes.values()) > 30
+    assert one.gradient.keys() - two.gradient.keys() == {f"{name}.w" for name in names}
+    for name, gradient in two.gradient.items():
+        assert np.any(gradient), name
+        np.testing.assert_array_equal(gradient, one.gradient[name], err_msg=name)
+    for engine, there in zip(engines, (True, False), strict=True):
+        source = engine._source()
+        assert all((f"g.d_{name}" in source) == there for name in names)
+        assert "g.d_E_to_E" in source
+    if isinstance(rule, EventProp):
+        return
+    # nothing that is learned acts through neurons whose synapses all stay
+    hidden = [name for name in all_learn.connections if "readout" not in name]
+    engine = Engine(with_fixed(all_learn, hidden), rule, CrossEntropy(), dtype="float64", threads=1)
+    result = engine.run(trials(), gradient=True)
+    assert result.gradient.keys() == {"E_to_readout.w", "I_to_readout.w", "readout.b"}
+    for name, gradient in result.gradient.items():
+        np.testing.assert_array_equal(gradient, one.gradient[name], err_msg=name)
+    assert "layer0.backward(step" in engines[0]._source()
+    assert "layer0.backward(step" not in engine._source()
+
+
 def test_a_checkpoint_belongs_to_the_fixed_weights_and_the_projections():
     base = network_fingerprint(excitatory_inhibitory(learn=()))
     assert base == network_fingerprint(excitatory_inhibitory(learn=()))
@@ -398,6 +442,8 @@ def test_fixed_projections_stay_in_a_program_that_learns():
     assert not np.array_equal(training.parameters["E_to_E.w"], net.parameters["E_to_E.w"])
     (synapses,) = training.synapses["I_to_E"]
     np.testing.assert_array_equal(synapses.w[:], before.ravel())
+    assert set(synapses.equations.names) == {"w"}  # no traces
+    assert set(training.synapses["E_to_E"][0].equations.names) > {"w"}
 
 
 def test_a_projection_learns_its_delays(tmp_path):
@@ -453,7 +499,7 @@ CONDUCTANCE = NeuronModel(
         (lambda: graph(Projection("input", "a")), ValueError, "no target 'a'"),
         (lambda: graph(Projection("input", "A"), Projection("input", "A")), ValueError, "two proj"),
         (lambda: graph(Projection("input", "A"), readout=Readout(2, of="B")), ValueError, "'B'"),
-        (lambda: graph(Projection("input", "readout")), ValueError, "input goes to the readout"),
+        (lambda: graph(Projection("input", "readout")), ValueError, "'input' goes to the readout"),
         (lambda: graph("input to A"), TypeError, "no Projection"),
         (lambda: graph(populations={"A": Layer(equations.LIF(), 3)}), TypeError, "is a Layer"),
         (lambda: graph(populations=[]), TypeError, "mapping of names"),
@@ -707,10 +753,7 @@ def test_listed_synapses_have_listed_delays():
 
 def test_what_has_no_place_for_delays_of_synapses_says_so():
     pytest.importorskip("nir")
-    from neurosnn.cuda import CudaEngine
     from neurosnn.network.nir import to_nir
 
-    net = late(DELAYS)
-    for refuse in (lambda: to_nir(net), lambda: CudaEngine(net, device="processor")):
-        with pytest.raises(ValueError, match="a delay of its own"):
-            refuse()
+    with pytest.raises(ValueError, match="a delay of its own"):
+        to_nir(late(DELAYS))

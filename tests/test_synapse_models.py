@@ -4,12 +4,22 @@ import dataclasses
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, Synapses, ms, mV
+from brian2 import (
+    Network,
+    NeuronGroup,
+    SpikeGeneratorGroup,
+    SpikeMonitor,
+    Synapses,
+    ms,
+    mV,
+    second,
+)
 from export_cases import make
 from export_cases import run as start_program
 
 from neurosnn import (
     BPTT,
+    Adam,
     EProp,
     EventProp,
     Input,
@@ -83,8 +93,25 @@ def trials(n_trials=1):
     )
 
 
-def network(**settings):
-    """Two populations with all kinds of synapses: dense and sparse, with axonal and synaptic delays."""
+def network(learned=(), **settings):
+    """Two populations with all kinds of synapses: dense and sparse, with axonal and synaptic delays.
+
+    Those named in `learned` also learn all constants of their strings.
+    """
+    net = _network(**settings)
+    if not learned:
+        return net
+    projections = [
+        dataclasses.replace(p, learn=(*p.learn, *p.synapse.parameters)) if p.name in learned else p
+        for p in net.projections
+    ]
+    populations = {layer.name: layer for layer in net.layers}
+    return SpikingNetwork.from_graph(
+        populations, projections, net.readout, input=net.input, seed=net.seed
+    )
+
+
+def _network(**settings):
     return SpikingNetwork.from_graph(
         {"E": Population(NEURON, N_E), "I": Population(NEURON, N_I)},
         [
@@ -108,48 +135,58 @@ def network(**settings):
 # -- an oracle: the network as plain numpy, in which a spike has the slope of its surrogate ------------
 
 
-def depressing(h, z):
-    """What a spike of size z sends for each unit of weight, and leaves."""
+def depressing(h, z, c):
+    """What a spike of size z sends for each unit of weight, and leaves; constants in ms."""
     u, x = h
-    used = u + 0.4 * (1 - u)
-    return z * used * x, np.stack([u + z * 0.4 * (1 - u), x - z * used * x])
+    used = u + c["U"] * (1 - u)
+    return z * used * x, np.stack([u + z * c["U"] * (1 - u), x - z * used * x])
 
 
-def recovers(h):
+def recovers(h, c):
     u, x = h
-    return np.stack([u * np.exp(-1 / 30), 1 + (x - 1) * np.exp(-1 / 40)])
+    return np.stack([u * np.exp(-1 / c["tau_f"]), 1 + (x - 1) * np.exp(-1 / c["tau_d"])])
 
 
-def gated(h, z):
+def gated(h, z, c):
     p, q = h
     more = q + 0.5 * p
     return z * p * (1 + more), np.stack([p, q + z * (more - more**2 / 4 - q)])
 
 
-def gate_closes(h):
+def gate_closes(h, c):
     p, q = h
-    return np.stack([p + (1 - p) / 30 - 0.1 * q * p, q - q / 10])
+    return np.stack([p + (1 - p) / c["tau_p"] - c["k"] * q * p, q - q / c["tau_q"]])
 
 
-def nmda(h, z):
+def nmda(h, z, c):
     s, q = h
     return s, np.stack([s, q + z])
 
 
-def nmda_closes(h):
+def nmda_closes(h, c):
     s, q = h
-    return np.stack([s - s / 40 + 0.1 * q * (1 - s), q - q / 4])
+    return np.stack([s - s / c["tau_s"] + c["alpha"] * q * (1 - s), q - q / c["tau_q"]])
 
 
 KINDS = {
     "NMDA": (nmda, nmda_closes, (0.0, 0.0)),
     "TsodyksMarkram": (depressing, recovers, (0.0, 1.0)),
     "gated": (gated, gate_closes, (0.5, 0.0)),
-    "": (lambda h, z: (z, h), lambda h: h, ()),
+    "": (lambda h, z, c: (z, h), lambda h, c: h, ()),
 }
+#: What an SI value of a constant is in ms.
+IN_MS = {"U": 1.0, "k": 1e-3, "alpha": 1e-3}
 
 
-def run(net, weights, inputs, base=None, through_neurons=True):
+def constants_of(net):
+    """The constants of the synapses of each connection in SI values, as they are now."""
+    return {
+        name: {} if c.synapse is None else {k: float(x) for k, x in c.synapse_now.constants.items()}
+        for name, c in net.connections.items()
+    }
+
+
+def run(net, weights, inputs, base=None, through_neurons=True, constants=None):
     """Outputs (steps, n_out), and the course of the neurons; near that of `base`, if it is given.
 
     E-prop is the same without the paths through other neurons, which get the spikes of `base` then.
@@ -162,6 +199,10 @@ def run(net, weights, inputs, base=None, through_neurons=True):
     for name, c in net.connections.items():
         start = KINDS[c.synapse.name if c.synapse else ""][2]
         states[name] = np.array([np.full(c.shape, one) for one in start])  # one a synapse
+    constants = {
+        name: {key: x * IN_MS.get(key, 1e3) for key, x in of.items()}
+        for name, of in (constants or constants_of(net)).items()
+    }
     y, out = np.zeros(2), np.zeros((N_STEPS, 2))
     for t in range(N_STEPS):
         summed = {
@@ -193,7 +234,8 @@ def run(net, weights, inputs, base=None, through_neurons=True):
             cut = base is not None and not through_neurons and c.target != "readout"
             spikes = base[1][c.source] if cut else z[c.source]
             arrives = np.where(t >= delay, spikes[np.maximum(t - delay, 0), rows], 0.0)
-            sent, states[name] = spike(moves(states[name]), arrives)
+            of = constants[name]
+            sent, states[name] = spike(moves(states[name], of), arrives, of)
             total = (c.matrix(weights[name]) * sent).sum(axis=0)
             if c.target == "readout":
                 y = y + total
@@ -206,9 +248,13 @@ def run(net, weights, inputs, base=None, through_neurons=True):
     return out, (course, z)
 
 
+#: From the input and from neurons, by arrivals and by clock, and as sums.
+WITH_CONSTANTS = ("input_to_E", "input_to_I", "E_to_E", "I_to_E", "open", "slow")
+
+
 @pytest.mark.parametrize("rule", [BPTT(), EProp()], ids=["bptt", "eprop"])
 def test_gradients_are_those_of_differences_through_the_states(rule):
-    net, data = network(), trials()
+    net, data = network(WITH_CONSTANTS), trials()
     rng = np.random.default_rng(1)
     target = rng.normal(size=(N_STEPS, 2))
     result = Engine(net, rule, MeanSquareError(reduction="sum"), dtype="float64").run(
@@ -220,9 +266,10 @@ def test_gradients_are_those_of_differences_through_the_states(rule):
     weights = {name: c.w.copy() for name, c in net.connections.items()}
     out, base = run(net, weights, inputs)
 
-    def loss(name, change):
+    def loss(name, change, constants=None):
         changed = {**weights, name: weights[name] + change}
-        y = run(net, changed, inputs, base, through_neurons=isinstance(rule, BPTT))[0]
+        through = isinstance(rule, BPTT)
+        y = run(net, changed, inputs, base, through_neurons=through, constants=constants)[0]
         return 0.5 * ((y - target) ** 2).sum()
 
     assert result.spikes == {name: base[1][name].sum() for name in "EI"}
@@ -235,6 +282,20 @@ def test_gradients_are_those_of_differences_through_the_states(rule):
             size = np.sqrt((gradient**2).sum() * (change**2).sum())
             assert size > 0, name
             assert (gradient * change).sum() == pytest.approx(expected, abs=1e-7 * size), name
+    now, checked = constants_of(net), 0
+    for name, of in now.items():
+        for key, value in of.items() if name in WITH_CONSTANTS else ():
+            up, down = (
+                loss(name, 0.0, {**now, name: {**of, key: value * (1 + d)}}) for d in (1e-5, -1e-5)
+            )
+            expected = (up - down) / (2e-5 * value)
+            assert expected != 0, (name, key)
+            assert result.gradient[f"{name}.{key}"] == pytest.approx(expected, rel=2e-7), (
+                name,
+                key,
+            )
+            checked += 1
+    assert checked == 18
 
 
 # -- spikes of stock Brian2 ---------------------------------------------------------------------------
@@ -400,6 +461,53 @@ def test_a_script_with_short_term_plasticity_keeps_its_spikes():
     np.testing.assert_array_equal(neuron, monitor.i)
 
 
+def test_constants_of_synapses_are_learned_kept_and_read_by_brian2(tmp_path):
+    net, data = network(WITH_CONSTANTS), trials(4)
+    before = {name: float(x) for name, x in net.learned.items()}
+    assert before["E_to_E.tau_d"] == 0.04
+    assert before["slow.alpha"] == 100.0
+    rates = {"*.tau_*": 20.0, "*.alpha": 0.1, "*.k": 0.1}
+    trainer = Trainer(net, BPTT(), optimizer=Adam(0.02, factors=rates), threads=1, dtype="float64")
+    trainer.fit(data, epochs=2, batch_size=2)
+    moved = {name: float(x) for name, x in net.learned.items() if float(x) != before[name]}
+    assert moved.keys() == before.keys()
+    assert all(0 < moved[f"{name}.U"] <= 1 for name in ("input_to_E", "E_to_E"))  # its range
+    net.save(tmp_path / "net.npz")
+    again = SpikingNetwork.load(tmp_path / "net.npz")
+    assert repr(again) == repr(net)
+    for name, value in moved.items():
+        assert again.parameters[name] == value
+    simulation = again.brian2(data, record=["spikes"])
+    assert simulation["E_to_E"].tau_d[:] == moved["E_to_E.tau_d"] * second
+    times = again.trial_times(data)
+    simulation.run(times.duration, namespace={})
+    place = times.locate(simulation["E_spikes"].t[:])
+    result = Engine(net, dtype="float64", threads=1).simulate(data)
+    assert result.counts["E"].sum() > 60
+    for k, (step, neuron) in enumerate(result.spikes["E"]):
+        np.testing.assert_array_equal(place.step[place.trial == k], step)
+        np.testing.assert_array_equal(simulation["E_spikes"].i[:][place.trial == k], neuron)
+
+
+def test_a_script_names_constants_of_its_synapses_that_are_learned():
+    constants = {"tau_e": 5 * ms, "tau_d": 60 * ms, "gain": 2.0, "start": 0.5}
+
+    def read(*learn):
+        return SpikingNetwork.from_brian2(
+            script(), readout=Readout(2), learn=learn, namespace=constants
+        )
+
+    net = read("arrive.w", "arrive.U", "arrive.tau_d", "back.tau_d")
+    assert {name: float(x) for name, x in net.learned.items()} == {
+        "arrive.U": 0.4,  # a variable of the synapses
+        "arrive.tau_d": 0.06,  # a constant of the script
+        "back_ge.tau_d": 0.06,
+        "back_gi.tau_d": 0.06,
+    }
+    with pytest.raises(ValueError, match=r"no variable 'x'.* Known names: U, delay, tau_d, w\."):
+        read("arrive.x")
+
+
 # -- files, and what is refused -------------------------------------------------------------------------
 
 
@@ -473,6 +581,11 @@ OTHER = Projection("E", "E")
 @pytest.mark.parametrize(
     ("make", "what"),
     [
+        (
+            lambda: Projection("E", "I", synapse=DEPRESSING, learn=("w", "tau")),
+            "can be learned: U, tau_d, tau_f",
+        ),
+        (lambda: Projection("E", "I", learn=("w", "U")), "learn names 'U'"),
         (lambda: Projection("E", "I", synapse=NEURON), "must be a PlasticityRule"),
         (lambda: Projection("E", "I", synapse=GATED, input="g"), "the synapse adds to v_post"),
         (

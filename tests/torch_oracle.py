@@ -60,6 +60,7 @@ def gradient(net, learn, trial, label, *, step_weight, feedback=None, cut=True):
         for layer in net.layers
     }
     history = {name: [] for name in layers}
+    states = {}
     y = scores = torch.zeros(net.readout.n, dtype=torch.float64)
     for t in range(len(trial)):
         pending = {}
@@ -84,6 +85,8 @@ def gradient(net, learn, trial, label, *, step_weight, feedback=None, cut=True):
                 continue
             if cut:
                 came = came.detach()
+            if connection.synapse is not None:
+                came, states[key] = plastic(came, states.get(key), connection, leaves, net.dt)
             for channel in np.unique(connection.channel):
                 chosen = torch.tensor(connection.channel == channel, dtype=torch.float64)
                 target = arriving[connection.target]
@@ -102,6 +105,20 @@ def gradient(net, learn, trial, label, *, step_weight, feedback=None, cut=True):
             gradients[f"{key}.w"] *= connection.mask
     counts = {name: torch.stack(z).sum(0).detach().numpy() for name, z in history.items()}
     return float(loss.detach()), gradients, counts
+
+
+def plastic(came, state, connection, leaves, dt):
+    """What synapses after Markram et al. send for spikes `came`, and the state (u, x) that they are in."""
+    constants = {
+        key: leaves.get(f"{connection.name}.{key}", torch.tensor(float(value), dtype=torch.float64))
+        for key, value in connection.synapse.parameters.items()
+    }
+    u, x = (torch.zeros_like(came), torch.ones_like(came)) if state is None else state
+    u = u * torch.exp(-float(dt) / constants["tau_f"])
+    x = 1 + (x - 1) * torch.exp(-float(dt) / constants["tau_d"])
+    used = u + constants["U"] * (1 - u)
+    sent = came * used * x
+    return sent, (u + came * (used - u), x - sent)
 
 
 def delayed(history, delay):

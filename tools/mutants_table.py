@@ -23,6 +23,7 @@ class Mutant(NamedTuple):
 
 GRADIENT = "test_engine_gradient.py"
 GRAPH = "test_graph.py"
+INPUTS = "test_graph_inputs.py"
 NOISE = "test_noise.py::"
 DRAWN = NOISE + "test_the_engine_draws_the_numbers_of_numpy"
 NUMPY = GRADIENT + "::test_two_layers_with_delays_equal_online_eprop_in_numpy"
@@ -1345,24 +1346,94 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- synapses with states -----------------------------------------------------------------------
     Mutant(
         "synapses: what a spike leaves for later spikes is worth nothing to it",
-        ENGINE + "synapse.jinja",
+        ENGINE + "synapse_backward.jinja",
         "at_spike += flow[{{ loop.index0 }}]*jump_{{ name }};",
         "at_spike += 0;",
         (STATES + "[bptt]",),
     ),
     Mutant(
         "synapses: the adjoint passes an arrival as if there was none",
-        ENGINE + "synapse.jinja",
-        "lam_{{ column }}[k] = !arrives ? flow",
-        "lam_{{ column }}[k] = true ? flow",
+        ENGINE + "synapse_backward.jinja",
+        "        if (!arrives) {\n            {%- if not s.steady %}",
+        "        if (true) {\n            {%- if not s.steady %}",
         (STATES + "[bptt]",),
     ),
     Mutant(
         "synapses: a flow at the state before the arrival",
-        ENGINE + "synapse.jinja",
+        ENGINE + "synapse_backward.jinja",
         "u_{{ name }} += jump_{{ name }};",
         "u_{{ name }} += 0;",
         (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: states are recalled a step late",
+        ENGINE + "synapse_backward.jinja",
+        "gap = step - last;",
+        "gap = step - last + (step + 1 < n);",
+        (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: an arrival is not taken back",
+        ENGINE + "synapse_backward.jinja",
+        "if (arrives) latest[k] = before[latest[k]];",
+        "",
+        (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: constants of the strings are worth nothing between arrivals",
+        ENGINE + "synapse_backward.jinja",
+        "u_{{ name }} = earlier_{{ name }};",
+        "",
+        (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: the first step has no constants",
+        SURROGATE + "trial_surrogate.jinja",
+        "{{ c.states }}.backward_initial();",
+        "",
+        (STATES + "[eprop]",),
+    ),
+    Mutant(
+        "synapses: before the first arrival that can be nothing moves",
+        "neurosnn/rules/bptt/trial_bptt.jinja",
+        "early = step ? -1 : min(when, steps) - 1;",
+        "early = -1;",
+        (STATES + "[bptt]",),
+    ),
+    Mutant(
+        "synapses: the sum of e-prop's states without those that nothing arrives at",
+        SURROGATE + "trial_surrogate.jinja",
+        "{% if not c.summed %}!arrived[k] ? real(0) : {% endif %}sum_of(k));",
+        "!arrived[k] ? real(0) : sum_of(k));",
+        (STATES + "[eprop]",),
+    ),
+    Mutant(
+        "graph: the channels of the second input are turned round",
+        ENGINE + "trial.jinja",
+        "push_back(channel{% if not loop.last %} - int32_t(b.first_{{ name }}){% endif %});",
+        "push_back({% if not loop.last %}int32_t(b.n_channels) - 1 - {% endif %}channel);",
+        (INPUTS + "::test_two_inputs_are_the_channels_of_one",),
+    ),
+    Mutant(
+        "graph: real values of the second input are those of the first",
+        ENGINE + "trial.jinja",
+        "*b.n_channels + b.first_{{ c.source }};",
+        "*b.n_channels;",
+        (INPUTS + "::test_real_values_enter_through_several_inputs",),
+    ),
+    Mutant(
+        "graph: Brian2 gets all spikes in the first input",
+        "neurosnn/network/simulation.py",
+        "channel=given.channel[own] - places.start",
+        "channel=given.channel[own]",
+        (INPUTS + "::test_brian2_and_online_e_prop_have_a_group_for_each_input",),
+    ),
+    Mutant(
+        "eprop: online arrivals by name",
+        "neurosnn/rules/eprop/network.py",
+        "synapses.pre.order = order  # that of Synapses",
+        "synapses.pre.order = -order  # that of Synapses",
+        (INPUTS + "::test_online_arrivals_are_in_the_order_of_the_projections",),
     ),
     Mutant(
         "synapses: the gradient of a weight without the amplitude",

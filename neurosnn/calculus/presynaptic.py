@@ -15,6 +15,7 @@ spike arrives or not: its target is the sum over the synapses at the beginning o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +45,7 @@ from neurosnn.model.pathways import at_neuron, with_parts
 __all__ = [
     "PresynapticCode",
     "PresynapticSlopes",
+    "catch_up_between",
     "presynaptic_code",
     "presynaptic_slopes",
     "state_update",
@@ -109,6 +111,12 @@ class PresynapticSlopes:
         dR/dh by (row, column), of the states before the arrival.
     flow : dict of (str, str) to str
         dF/dh by (row, column), of the states after the arrivals of the step before.
+    sent_by : dict of str to str
+        da/dp by each parameter p that is asked for, of the states as for `amplitude`.
+    arrival_by, flow_by : dict of (str, str) to str
+        dR/dp and dF/dp by (row, parameter), of the states as for `arrival` and `flow`.
+    caught_up_by : dict of (str, str) to str
+        The same of event-driven states from one arrival to the next, of the states after the first one.
     """
 
     amplitude: str
@@ -116,6 +124,10 @@ class PresynapticSlopes:
     jump: dict[str, str]
     arrival: dict[tuple[str, str], str]
     flow: dict[tuple[str, str], str]
+    sent_by: dict[str, str]
+    arrival_by: dict[tuple[str, str], str]
+    flow_by: dict[tuple[str, str], str]
+    caught_up_by: dict[tuple[str, str], str]
 
 
 @lru_cache(maxsize=64)
@@ -353,14 +365,21 @@ def state_update(
     return expand(code, dict(subexpressions))
 
 
+def catch_up_between(code: PresynapticCode) -> str:
+    """The statements of event-driven states over the time since the last arrival, as Brian2 writes them."""
+    return re.sub(r"\bdt\b", "(t - lastupdate)", code.catch_up)
+
+
 @lru_cache(maxsize=64)
-def presynaptic_slopes(rule: PlasticityRule) -> PresynapticSlopes:
+def presynaptic_slopes(rule: PlasticityRule, learn: tuple[str, ...] = ()) -> PresynapticSlopes:
     """The derivatives of a step.
 
     Parameters
     ----------
     rule : PlasticityRule
         The synapse.
+    learn : tuple of str, optional
+        Parameters of it by which derivatives are wanted.
 
     Returns
     -------
@@ -386,13 +405,19 @@ def presynaptic_slopes(rule: PlasticityRule) -> PresynapticSlopes:
     amplitude = differentiate(substitute(to_symbolic(code.sent), before), code.weight)
     after = run_symbolically(code.after, before)
     flow = run_symbolically(code.catch_up, run_symbolically(code.advance, here))
+    between = run_symbolically(catch_up_between(code), here)
     pairs = [(row, column) for row in code.states for column in code.states]
+    by = [(row, parameter) for row in code.states for parameter in learn]
     return PresynapticSlopes(
         amplitude=to_string(simplify(amplitude)),
         amplitude_by=_strings({name: differentiate(amplitude, name) for name in code.states}),
         jump=_strings({name: after[name] - here[name] for name in code.states}),
         arrival=_strings({pair: differentiate(after[pair[0]], pair[1]) for pair in pairs}),
         flow=_strings({pair: differentiate(flow[pair[0]], pair[1]) for pair in pairs}),
+        sent_by=_strings({parameter: differentiate(amplitude, parameter) for parameter in learn}),
+        arrival_by=_strings({pair: differentiate(after[pair[0]], pair[1]) for pair in by}),
+        flow_by=_strings({pair: differentiate(flow[pair[0]], pair[1]) for pair in by}),
+        caught_up_by=_strings({pair: differentiate(between[pair[0]], pair[1]) for pair in by}),
     )
 
 

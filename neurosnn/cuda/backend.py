@@ -59,7 +59,8 @@ class CudaEngine(Engine):
 
     Notes
     -----
-    Sparse connections are full matrices here. Results do not depend on the grid and are the same in every
+    Sparse connections are full matrices here; with delays of synapses a step reads the rows of all spikes
+    of as many steps as the longest delay. Results do not depend on the grid and are the same in every
     run. Memory grows with the trials of a batch: (neurons x steps x stored coefficients) for each.
 
     Examples
@@ -91,16 +92,16 @@ class CudaEngine(Engine):
         device: Any = "cuda",
     ):
         self.machine: Machine = make_machine(device)
-        for name, connection in net.connections.items():
-            if connection.synaptic:
-                raise ValueError(
-                    message(
-                        f"each synapse of '{name}' has a delay of its own.",
-                        "CudaEngine",
-                        "Its kernels know axonal delays.",
-                        "Use backend='engine', or delays of the presynaptic neurons.",
-                    )
+        if len(net.inputs) > 1:
+            raise ValueError(
+                message(
+                    f"the network has {len(net.inputs)} inputs.",
+                    "CudaEngine",
+                    "Its kernels read one table of events.",
+                    "Use backend='engine', or one input and projections with connectivity=(pre, post).",
                 )
+            )
+        for name, connection in net.connections.items():
             if connection.synapse is not None:
                 raise ValueError(
                     message(
@@ -140,8 +141,8 @@ class CudaEngine(Engine):
         return super()._read(trials, loss, targets)
 
     def _by_synapse(self, connection: Any) -> bool:
-        """Full matrices: threads own targets, and a row of synapses would have them wait."""
-        return False
+        """Full matrices, but with delays of synapses: threads own targets, which would wait for a list."""
+        return bool(connection.synaptic)
 
     def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
         if self.backward is not None:
@@ -200,6 +201,7 @@ class CudaEngine(Engine):
             learns_delays=self._learns_delays,
             real=REAL[self.dtype.name],
             real_input=self.net.input.real_valued,
+            inputs=list(self._inputs.values()),
             template="network.cu.jinja",
             device=True,
             learns=self.backward is not None,
@@ -267,6 +269,9 @@ class CudaEngine(Engine):
     def _weights(self) -> dict[str, np.ndarray]:
         values = super()._weights()
         for code in self._connections:
+            if code.synaptic:
+                values |= self._by_target(code.name)
+                continue
             if code.delayed and code.source_layer:
                 delay = values[f"delay_{code.name}"]
                 order = np.lexsort((np.arange(len(delay)), -delay.astype(np.int64)))
@@ -274,6 +279,19 @@ class CudaEngine(Engine):
             if self._transposed and code.source_layer:
                 values[f"across_{code.name}"] = np.ascontiguousarray(values[f"w_{code.name}"].T)
         return values
+
+    def _by_target(self, name: str) -> dict[str, np.ndarray]:
+        """Matrices of weights and delays for the owners of the targets, and the group of each synapse."""
+        connection = self.net.connections[name]
+        groups = self._by_delay(connection)
+        lags = np.full(connection.shape, -1, np.int32)
+        lags[connection.pre, connection.post] = connection.delay
+        group = np.repeat(np.arange(len(groups.delay), dtype=np.int32), np.diff(groups.row))
+        return {
+            f"rows_{name}": connection.matrix().astype(self.dtype),
+            f"lags_{name}": lags,
+            f"group_{name}": group,
+        }
 
 
 class KeptGradient(Mapping[str, np.ndarray]):

@@ -70,7 +70,13 @@ def batch_fields_of_blocks(
         kept += [("update_mean", "double*"), ("update_square", "double*")]
         kept += [(f"update_{name}", "double") for name in UPDATE_NUMBERS]
     for c in connections:
-        if c.delayed and c.source_layer:
+        if c.synaptic:
+            kept += [
+                (f"rows_{c.name}", "const real*"),
+                (f"lags_{c.name}", "const int32_t*"),
+                (f"group_{c.name}", "const int32_t*"),
+            ]
+        elif c.delayed and c.source_layer:
             kept.append((f"order_{c.name}", "const int32_t*"))
         elif c.delayed:
             kept += [
@@ -89,13 +95,16 @@ def kernel_names(
     names = ["measure_memory", "run_trials"]
     if not real_input:
         names.append("list_input")
-        names += [
-            f"list_arrivals_{c.name}" for c in connections if c.delayed and not c.source_layer
-        ]
+        names += [f"list_arrivals_{c.name}" for c in connections if _late_input(c)]
     if learns:
         names += ["run_trials_backwards", "gradient_rest", "square_gradient", "descend"]
-        names += [f"gradient_{c.name}" for c in connections]
+        names += [f"gradient_{c.name}" for c in connections if c.learned]
     return tuple(names)
+
+
+def _late_input(c: ConnectionCode) -> bool:
+    """Whether input spikes arrive later than they were sent, all of a channel at once."""
+    return c.delayed and not (c.source_layer or c.synaptic)
 
 
 class Table:
@@ -232,7 +241,7 @@ class CudaProgram:
         batch = self._batch(numbers, memory, results)
         if table is not None:
             for c in self.connections:
-                if c.delayed and not c.source_layer:
+                if _late_input(c):
                     self.machine.launch(f"list_arrivals_{c.name}", batch, n, 0)
         kernel = "run_trials_backwards" if gradient else "run_trials"
         self.machine.launch(kernel, batch, n, shared)
@@ -382,7 +391,7 @@ class CudaProgram:
     def _arrivals(self, n: int, steps: int, table: Table) -> dict[str, Any]:
         arrays: dict[str, Any] = {}
         for c in self.connections:
-            if c.delayed and not c.source_layer:
+            if _late_input(c):
                 offset = self.machine.array((n, steps + 1), np.int64)
                 channel = self.machine.array((n, table.most_events), np.int32)
                 arrays |= {
@@ -396,7 +405,13 @@ class CudaProgram:
         rest = max(self.sizes.values())
         for c in self.connections:
             n_pre = int(getattr(batch, f"n_pre_{c.name}"))
-            rest = max(rest, n_pre)
+            size = int(getattr(batch, f"size_{c.name}"))
+            rest = max(rest, size if c.synaptic else n_pre)
+            if not c.learned or not size:
+                continue
+            if c.synaptic:
+                self.machine.launch(f"gradient_{c.name}", batch, -(-size // TILE), shared)
+                continue
             tiles = -(-self.sizes[int(c.target.removeprefix("layer"))] // TILE)
             self.machine.launch(f"gradient_{c.name}", batch, n_pre * tiles, shared)
         self.machine.launch("gradient_rest", batch, -(-rest // TILE), 8 * TILE * GROUPS)

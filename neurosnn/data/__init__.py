@@ -11,7 +11,7 @@ from neurosnn.data.encoders import (
 from neurosnn.data.exchange import from_events, from_neo, spike_trains, to_neo, write_shd
 from neurosnn.data.frame_trials import FrameTrials, standardize
 from neurosnn.data.images import Images, digits_8x8
-from neurosnn.data.joining import join_trials
+from neurosnn.data.joining import join_channels, join_trials
 from neurosnn.data.readers.cifar10 import read_cifar10
 from neurosnn.data.readers.dvs import read_cifar10_dvs, read_dvs_gesture
 from neurosnn.data.readers.fsdd import read_fsdd, read_fsdd_waves
@@ -55,6 +55,7 @@ __all__ = [
     "from_neo",
     "jitter_channels",
     "jitter_times",
+    "join_channels",
     "join_trials",
     "log_mel",
     "read_cifar10",

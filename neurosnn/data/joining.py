@@ -1,7 +1,8 @@
-"""Sets of trials joined into one, class by class name."""
+"""Sets of trials joined into one: one after the other, or side by side."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from neurosnn.core.messages import message
 from neurosnn.data.frame_trials import FrameTrials
 from neurosnn.data.spike_trials import SpikeTrials
 
-__all__ = ["join_trials"]
+__all__ = ["join_channels", "join_trials"]
 
 
 def join_trials(*sets: Any, name: str = "") -> Any:
@@ -48,16 +49,7 @@ def join_trials(*sets: Any, name: str = "") -> Any:
     >>> both.labels, both.class_names
     (array([0, 1, 0]), ('left', 'right'))
     """
-    kinds = {type(trials) for trials in sets}
-    if len(kinds) != 1 or not kinds <= {SpikeTrials, FrameTrials}:
-        raise TypeError(
-            message(
-                f"{', '.join(sorted(kind.__name__ for kind in kinds)) or 'nothing'} cannot be joined.",
-                "join_trials",
-                "All sets hold spikes, or all hold frames.",
-                "Pass SpikeTrials only, or FrameTrials only.",
-            )
-        )
+    _check_kind(sets, "join_trials")
     for field in ("n_channels", "frame"):
         values = {float(getattr(trials, field, 0)) for trials in sets}
         if len(values) > 1:
@@ -94,6 +86,89 @@ def join_trials(*sets: Any, name: str = "") -> Any:
         duration=max(float(trials.duration) for trials in sets) * second,
         durations=np.concatenate([trials.durations for trials in sets]),
         **common,
+    )
+
+
+def _check_kind(sets: tuple[Any, ...], where: str) -> None:
+    kinds = {type(trials) for trials in sets}
+    if len(kinds) != 1 or not kinds <= {SpikeTrials, FrameTrials}:
+        raise TypeError(
+            message(
+                f"{', '.join(sorted(kind.__name__ for kind in kinds)) or 'nothing'} cannot be joined.",
+                where,
+                "All sets hold spikes, or all hold frames.",
+                "Pass SpikeTrials only, or FrameTrials only.",
+            )
+        )
+
+
+def join_channels(*sets: Any, name: str = "") -> Any:
+    """One set whose trials have the channels of several sets side by side.
+
+    Trial k has the channels of trial k of the first set, then those of the second: what the inputs of a
+    graph read, ``input={"ears": Input(40), "eyes": Input(20)}``, in their order.
+
+    Parameters
+    ----------
+    *sets : SpikeTrials, or FrameTrials
+        All of one kind, with as many trials; frames of the same lengths. Labels, names and all else are those
+        of the first set.
+    name : str, optional
+        Name of the whole; that of the first set if empty.
+
+    Returns
+    -------
+    SpikeTrials or FrameTrials
+
+    Raises
+    ------
+    TypeError
+        Things of different kinds, or none.
+    ValueError
+        Different numbers of trials, lengths, or labels.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from neurosnn.data import SpikeTrials, join_channels
+    >>> ears = SpikeTrials.from_lists([[1, 3]*ms], [[0, 1]], ["left"], n_channels=2)
+    >>> eyes = SpikeTrials.from_lists([[2]*ms], [[4]], ["left"], n_channels=5)
+    >>> both = join_channels(ears, eyes)
+    >>> both.n_channels, both[0].units
+    (7, array([0, 6, 1], dtype=int32))
+    """
+    _check_kind(sets, "join_channels")
+    first = sets[0]
+    for field in ("n_trials", "labels", "class_names", "frame", "lengths"):
+        values = [
+            len(trials) if field == "n_trials" else getattr(trials, field, None) for trials in sets
+        ]
+        if not all(np.array_equal(value, values[0]) for value in values):
+            raise ValueError(
+                message(
+                    f"the sets differ in {field}.",
+                    "join_channels",
+                    "Trial k of the whole is made of the trials k of all sets.",
+                    "Select the same trials in the same order, with the same classes.",
+                )
+            )
+    if isinstance(first, FrameTrials):
+        features = np.concatenate([trials.features for trials in sets], axis=1)
+        return dataclasses.replace(first, features=features, name=name or first.name)
+    starts = np.cumsum([0, *(trials.n_channels for trials in sets)])
+    trial = np.concatenate([np.repeat(np.arange(len(t)), np.diff(t.offsets)) for t in sets])
+    times = np.concatenate([np.asarray(trials.times, float) for trials in sets])
+    units = np.concatenate([t.units + start for t, start in zip(sets, starts, strict=False)])
+    order = np.lexsort((times, trial))
+    return dataclasses.replace(
+        first,
+        times=times[order],
+        units=units[order],
+        offsets=np.searchsorted(trial[order], np.arange(len(first) + 1)),
+        n_channels=int(starts[-1]),
+        duration=max(float(trials.duration) for trials in sets) * second,
+        durations=np.max([trials.durations for trials in sets], axis=0),
+        name=name or first.name,
     )
 
 

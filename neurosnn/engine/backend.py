@@ -300,15 +300,26 @@ class Engine:
 
     def _by_synapse(self, connection: Any) -> bool:
         """Whether the synapses of a connection are visited one by one."""
-        real_valued = connection.source == "input" and self.net.input.real_valued
+        real_valued = connection.source in self.net.inputs and self.net.input.real_valued
         few = connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
         each = connection.synaptic or connection.name in self._changing
         return bool(connection.sparse and not real_valued and (few or each))
 
     def _batch_fields(self) -> list[tuple[str, str]]:
         return batch_fields(
-            self._layers, self._connections, self._drives, self._losses, self.backward
+            self._layers,
+            self._connections,
+            self._drives,
+            self._losses,
+            self.backward,
+            self._inputs.values(),
         )
+
+    @property
+    def _inputs(self) -> dict[str, str]:
+        """What the generated code calls the events of each input."""
+        names = list(self.net.inputs)
+        return {name: f"input_{name}" if len(names) > 1 else "input" for name in names}
 
     def _source(self) -> str:
         return network_source(
@@ -321,6 +332,7 @@ class Engine:
             learns_delays=self._learns_delays,
             real=REAL[self.dtype.name],
             real_input=self.net.input.real_valued,
+            inputs=list(self._inputs.values()),
         )
 
     def _compile(self, source: str) -> Any:
@@ -365,15 +377,17 @@ class Engine:
                     )
                 )
             gradient = self.backward is not None
+            learn = tuple(connection.learned_synapse) if gradient else ()
             if gradient:
-                check_sum(connection.synapse, self.parts[connection.target].model)
+                check_sum(connection.synapse, self.parts[connection.target].model, learn)
             codes[name] = synapse_code(
                 index,
                 connection.synapse,
                 gradient=gradient,
                 through_states=self.backward is not None
                 and self.backward.through_synapses
-                and connection.source != "input",
+                and connection.source not in self.net.inputs,
+                learn=learn,
             )
         return codes
 
@@ -390,6 +404,7 @@ class Engine:
                 "delayed": delayed(connection),
                 "sparse": self._sparse[name],
                 "synaptic": connection.synaptic,
+                "learned": connection.plastic,
                 "synapse": vars(self._synapses[name]) if name in self._synapses else None,
                 "changing": vars(self._changing[name]) if name in self._changing else None,
             }
@@ -413,6 +428,7 @@ class Engine:
             losses=[[loss.name, loss.cpp, loss.constant_names] for loss in self._losses],
             real=self.dtype.name,
             real_input=self.net.input.real_valued,
+            inputs=list(self._inputs.values()),
         )
 
     @property
@@ -420,10 +436,25 @@ class Engine:
         return self.backward is not None and self.backward.learns_delays
 
     def _derive_layers(self) -> list[LayerCode]:
-        return [
+        layers = [
             self._layer_code(k, name, part.model)
             for k, (name, part) in enumerate(self.parts.items())
         ]
+        needed = self._needed()
+        for code in layers:
+            code.needed = code.name in needed
+        return layers
+
+    def _needed(self) -> set[str]:
+        """The layers through which something that is learned acts."""
+        connections = list(self.net.connections.values())
+        needed = {name for name, learned in self.learn.items() if learned}
+        needed |= {c.target for c in connections if c.plastic or c.learned_synapse}
+        grows = self.backward is not None and self.backward.through_neurons
+        while grows:
+            more = {c.target for c in connections if c.source in needed} - needed
+            needed, grows = needed | more, bool(more)
+        return needed
 
     def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
         learn = self.learn.get(name, ())
@@ -438,24 +469,23 @@ class Engine:
         target = self._index[connection.target]
         used = np.unique(connection.channel)
         channels = target.channels if len(used) > 1 else (target.channels[int(used[0])],)
-        real_valued = connection.source == "input" and self.net.input.real_valued
+        entry = connection.source in self.net.inputs
         source = (
-            "input"
-            if connection.source == "input"
+            self._inputs[connection.source]
+            if entry
             else f"{self._index[connection.source].object}.spikes"
         )
         return ConnectionCode(
             name=connection.name,
             source=source,
-            source_layer=""
-            if connection.source == "input"
-            else str(self._index[connection.source].index),
+            source_layer="" if entry else str(self._index[connection.source].index),
             target=target.object,
             channels=channels,
             variables=tuple(map(target.arrives_in, channels)),
             delayed=delayed(connection),
             sparse=self._sparse[connection.name],
-            real_valued=real_valued,
+            real_valued=entry and self.net.input.real_valued,
+            learned=connection.plastic,
             synaptic=connection.synaptic,
             synapse=self._synapses.get(connection.name),
             changing=self._changing.get(connection.name),
@@ -491,6 +521,11 @@ class Engine:
             "key_0": key[0],
             "key_1": key[1],
             "first_trial": draws.first_trial,
+            "n_channels": self.net.input.n,
+            **{
+                f"first_{code}": self.net.channels(name).start
+                for name, code in self._inputs.items()
+            },
             "bias": self.net.parameters.get("readout.b", np.zeros(self.net.readout.n)),
             **self._loss_constants(),
             **batch.arrays,
@@ -539,7 +574,9 @@ class Engine:
                     self._places[name],
                 )
             if name in self._synapses:
-                values |= synapse_values(self._synapses[name], connection.synapse)
+                values |= synapse_values(
+                    self._synapses[name], connection.synapse, connection.learned_synapse
+                )
         return values
 
     def _in_order(self, name: str, array: np.ndarray) -> np.ndarray:
@@ -580,12 +617,16 @@ class Engine:
     def _gradient_buffers(self) -> dict[str, np.ndarray]:
         buffers = {"bias": np.zeros(self.net.readout.n)}
         for name, connection in self.net.connections.items():
-            buffers[name] = np.zeros(
-                connection.n_synapses if self._sparse[name] else connection.shape
-            )
+            if connection.plastic:
+                buffers[name] = np.zeros(
+                    connection.n_synapses if self._sparse[name] else connection.shape
+                )
         for code in self._connections:
             if code.delayed and self._learns_delays:
                 buffers[f"delay_{code.name}"] = np.zeros(len(self.net.connections[code.name].delay))
+        for states in self._synapses.values():
+            for key in states.learned:
+                buffers[f"synapse_{states.index}_{key}"] = np.zeros(())
         for code in self._layers:
             for key in code.learned:
                 buffers[f"{code.index}_{key}"] = np.zeros(self.parts[code.name].n)
@@ -614,6 +655,9 @@ class Engine:
                 array = sums[f"{code.index}_{key}"]
                 shared = key in code.shared
                 gradient[f"{code.name}.{key}"] = np.array(array.sum()) if shared else array
+        for name, states in self._synapses.items():
+            for key in states.learned:
+                gradient[f"{name}.{key}"] = sums[f"synapse_{states.index}_{key}"]
         for code in self._connections:
             if f"delay_{code.name}" in sums:
                 gradient[f"{code.name}.delay"] = sums[f"delay_{code.name}"]

@@ -36,7 +36,7 @@ class Backward(ABC):
         extend each other. ``layer_backward.jinja`` stands inside the struct of each layer and gives
         what the trial calls; ``trial_backward.jinja`` stands inside the struct of a trial and has
         ``void backward(const Batch& b, int64_t trial, Gradients& g)``, which finds the error of each
-        step in ``output``.
+        step in ``output``; ``g.d_<connection>`` is there if the connection is ``learned``.
     numbers : mapping of str to float
         Members of the Batch that the templates read as ``b.<name>``, in SI values.
     parameters : mapping of str to ndarray
@@ -45,6 +45,8 @@ class Backward(ABC):
         Whether it fills ``g.delay_<connection>``.
     follows_synapses : bool
         Whether its gradient of weights is that of synapses that have states.
+    through_neurons : bool
+        Whether it follows the spikes of a neuron to other neurons.
     through_synapses : bool
         Whether it also goes through what spikes leave in them, so that their states are kept.
     threaded : bool
@@ -54,6 +56,7 @@ class Backward(ABC):
 
     learns_delays: ClassVar[bool] = False
     follows_synapses: ClassVar[bool] = False
+    through_neurons: ClassVar[bool] = True
     through_synapses: ClassVar[bool] = False
     threaded: ClassVar[bool] = False
     numbers: Mapping[str, float]

@@ -23,6 +23,7 @@ class LayerCode:
 
     Lists of pairs hold (name, expression); ``stored_...`` are the names of coefficients that vary
     and are kept for every step and neuron. With ``keeps_worth`` what an input is worth is kept as well.
+    Without ``needed`` nothing that is learned acts through the layer.
     ``draws`` and ``reset_draws`` hold (name, whether it is normal, number) of what is random.
     """
 
@@ -63,6 +64,7 @@ class LayerCode:
     stored_after: list = field(default_factory=list)
     stored_arrival: list = field(default_factory=list)
     # backward pass
+    needed: bool = True
     gradient_states: tuple[str, ...] = ()
     keeps_worth: bool = False
     adjoint: list = field(default_factory=list)
@@ -134,6 +136,8 @@ class ConnectionCode:
     delayed: bool
     sparse: bool
     real_valued: bool
+    #: Whether its weights get a gradient.
+    learned: bool = True
     #: Whether each synapse has a delay of its own: what arrives are the synapses of one neuron with one
     #: delay, which stand for a presynaptic neuron.
     synaptic: bool = False
@@ -215,6 +219,7 @@ def network_source(
     learns_delays: bool,
     real: str,
     real_input: bool,
+    inputs: Sequence[str],
     template: str = "trial.cpp.jinja",
     **more: Any,
 ) -> str:
@@ -240,6 +245,8 @@ def network_source(
         "float" or "double".
     real_input : bool
         Whether the input is real-valued.
+    inputs : list of str
+        Names of the events of each input, in the order of their channels.
     template : str
         The whole file.
     **more
@@ -263,6 +270,7 @@ def network_source(
         learns_delays=learns_delays,
         real=real,
         real_input=real_input,
+        inputs=inputs,
         **more,
     )
 

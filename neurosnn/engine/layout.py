@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def batch_fields(
     drives: list[DriveCode],
     losses: Sequence[type[Loss]],
     backward: Backward | None,
+    inputs: Iterable[str],
 ) -> list[tuple[str, str]]:
     """Names and C++ types of the members of the structure handed to C++."""
     pointer = "const real*"
@@ -46,6 +47,8 @@ def batch_fields(
             "key_0",
             "key_1",
             "first_trial",
+            "n_channels",
+            *(f"first_{name}" for name in inputs),
         )
     ]
     fields.append(("dt", "double"))
@@ -94,6 +97,7 @@ def batch_fields(
             states = connection.synapse
             keys = (*states.constants, *states.states)
             fields += [(f"synapse_{states.index}_{key}", "double") for key in keys]
+            fields += [(f"d_synapse_{states.index}_{key}", "double*") for key in states.learned]
         if connection.changing is not None:
             moving = connection.changing
             fields += [(f"synapse_{moving.index}_{key}", "double") for key in moving.constants]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus.presynaptic import presynaptic_code, presynaptic_slopes
+from neurosnn.calculus.presynaptic import (
+    catch_up_between,
+    presynaptic_code,
+    presynaptic_slopes,
+)
 from neurosnn.calculus.step import model_code
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import evaluate, statements
-from neurosnn.engine.cpp import FUNCTIONS, OWN, c_type, render
+from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type, render
 from neurosnn.model import NeuronModel, PlasticityRule
 
 __all__ = [
@@ -33,7 +36,11 @@ class SynapseCode:
 
     ``constants`` and ``states`` are fields of the Batch as ``synapse_<index>_<name>``; ``units`` are pairs of
     a name and a number, and derivatives are expressions by names. Entries of `flow` that never change are
-    computed once, as ``fixed_flow``. `through_states` says that the states of all steps are kept.
+    computed once, as ``fixed_flow``. `through_states` says that the states are kept for the way back: of
+    all steps, or of all arrivals alone if nothing but an arrival changes them otherwise than exactly. For
+    these `recall` brings the states of the last arrival to a step, with what depends on the number of steps
+    between them from the tables `gaps`. `learned` are constants that get a gradient, `through_spikes` says
+    that spikes are worth something by what they leave in the states.
     """
 
     index: int
@@ -56,10 +63,34 @@ class SynapseCode:
     jump: dict = field(default_factory=dict)
     arrival: dict = field(default_factory=dict)
     flow: dict = field(default_factory=dict)
+    through_spikes: bool = False
+    gaps: list = field(default_factory=list)
+    recall: list = field(default_factory=list)
+    learned: tuple[str, ...] = ()
+    sent_by: dict = field(default_factory=dict)
+    arrival_by: dict = field(default_factory=dict)
+    flow_by: dict = field(default_factory=dict)
+    caught_up_by: dict = field(default_factory=dict)
+
+    @property
+    def kept_at_arrivals(self) -> bool:
+        """Whether the way back finds the states of a step from those after the last arrival."""
+        return self.through_states and not (self.advance or self.summed)
+
+    @property
+    def steady(self) -> bool:
+        """Whether the adjoint between arrivals takes the same linear step for all neurons."""
+        same = set(self.flow.values()) <= {name for name, _ in self.fixed_flow}
+        return same and not self.summed and (self.kept_at_arrivals or not self.learned)
 
 
 def synapse_code(
-    index: int, rule: PlasticityRule, *, gradient: bool, through_states: bool
+    index: int,
+    rule: PlasticityRule,
+    *,
+    gradient: bool,
+    through_states: bool,
+    learn: tuple[str, ...] = (),
 ) -> SynapseCode:
     """Translate the strings of a synapse.
 
@@ -72,7 +103,9 @@ def synapse_code(
     gradient : bool
         Whether derivatives are wanted.
     through_states : bool
-        Whether they go backwards in time through the states.
+        Whether they go backwards in time through the states to the spikes.
+    learn : tuple of str, optional
+        Parameters of the synapse that get a gradient.
 
     Returns
     -------
@@ -85,8 +118,6 @@ def synapse_code(
         If a function has no C++ form or no derivative.
     """
     code = presynaptic_code(rule)
-    # Brian2 brings event-driven states up to date in this way
-    catch_up = re.sub(r"\bdt\b", "(t - lastupdate)", code.catch_up)
     text = " ".join([code.catch_up, code.advance, code.before, code.sent, code.after])
     known = {*code.states, *code.fixed, *rule.constants, *FUNCTIONS}
     known |= {f"{name}_pre" for name in code.read}
@@ -99,15 +130,27 @@ def synapse_code(
         read=code.read,
         units=units_and_constants(get_identifiers(text) - known),
         advance=statement_lines(code.advance, code.states),
-        catch_up=statement_lines(catch_up, code.states),
+        catch_up=statement_lines(catch_up_between(code), code.states),
         before=statement_lines(code.before, code.states),
         sent=_expression(code.sent),
         after=statement_lines(code.after, code.states, code.before),
     )
     if gradient:
-        slopes = presynaptic_slopes(rule)
+        slopes = presynaptic_slopes(rule, learn)
         made.amplitude = _expression(slopes.amplitude)
-        made.through_states = through_states
+        made.through_spikes, made.learned = through_states, learn
+        made.through_states = through_states or bool(learn)
+        if made.kept_at_arrivals:
+            hoister = Hoister({*made.constants, "dt"}, set(), lambda name: True)
+            made.recall = statement_lines(code.catch_up, code.states, expression=hoister.expression)
+            made.gaps = hoister.definitions()[0]
+        made.sent_by = _expressions(slopes.sent_by)
+        for by in ("arrival_by", "flow_by", "caught_up_by"):
+            setattr(
+                made,
+                by,
+                _expressions({" ".join(pair): x for pair, x in getattr(slopes, by).items()}),
+            )
         made.amplitude_by = _expressions(slopes.amplitude_by)
         made.jump = _expressions(slopes.jump)
         # JSON and templates know strings only: "row column"
@@ -122,7 +165,7 @@ def synapse_code(
     return made
 
 
-def check_sum(rule: PlasticityRule, target: NeuronModel) -> None:
+def check_sum(rule: PlasticityRule, target: NeuronModel, learn: tuple[str, ...] = ()) -> None:
     """Refuse a sum over the synapses whose gradient the backward pass would miss a part of.
 
     Parameters
@@ -131,6 +174,8 @@ def check_sum(rule: PlasticityRule, target: NeuronModel) -> None:
         The synapse.
     target : NeuronModel
         The postsynaptic neuron.
+    learn : tuple of str, optional
+        Parameters of the synapse that get a gradient.
 
     Raises
     ------
@@ -152,7 +197,9 @@ def check_sum(rule: PlasticityRule, target: NeuronModel) -> None:
         )
     values = dict.fromkeys((*code.states, *code.fixed), 0.0) | {"t": 0.0}
     values |= {name: float(value) for name, value in {**rule.constants, **rule.initial}.items()}
-    if evaluate(presynaptic_slopes(rule).amplitude, {k: np.asarray(x) for k, x in values.items()}):
+    slopes = presynaptic_slopes(rule, learn)
+    start = {k: np.asarray(x) for k, x in values.items()}
+    if any(evaluate(text, start) for text in (slopes.amplitude, *slopes.sent_by.values())):
         raise ValueError(
             message(
                 f"the sum '{code.target}' is not zero when a trial begins.",
@@ -163,10 +210,13 @@ def check_sum(rule: PlasticityRule, target: NeuronModel) -> None:
         )
 
 
-def synapse_values(code: SynapseCode, rule: PlasticityRule) -> dict[str, float]:
+def synapse_values(
+    code: SynapseCode, rule: PlasticityRule, learned: Mapping[str, np.ndarray]
+) -> dict[str, float]:
     """Values of the fields that belong to the synapses of one connection, in SI units."""
     values = dict.fromkeys((*code.constants, *code.states), 0.0)
-    values |= {name: float(value) for name, value in {**rule.constants, **rule.initial}.items()}
+    given = {**rule.constants, **rule.initial, **learned}
+    values |= {name: float(value) for name, value in given.items()}
     return {f"synapse_{code.index}_{name}": value for name, value in values.items()}
 
 
@@ -188,8 +238,15 @@ def units_and_constants(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(name, repr(value).replace("inf", "INFINITY")) for name, value in numbers]
 
 
-def statement_lines(code: str, states: tuple[str, ...], earlier: str = "") -> list[str]:
+def statement_lines(
+    code: str,
+    states: tuple[str, ...],
+    earlier: str = "",
+    *,
+    expression: Callable[[str], str] | None = None,
+) -> list[str]:
     """Statements as C++; what is no state is a variable of the block, declared where it is new."""
+    expression = expression or _expression
     declared = {name for name, _ in statements(earlier)}
     lines = []
     for name, text in statements(code):
@@ -197,5 +254,5 @@ def statement_lines(code: str, states: tuple[str, ...], earlier: str = "") -> li
         if name not in states and name not in declared:
             kind = f"{c_type(ast.parse(text.strip(), mode='eval').body)} "
             declared.add(name)
-        lines.append(f"{kind}{OWN}{name} = {_expression(text)};")
+        lines.append(f"{kind}{OWN}{name} = {expression(text)};")
     return lines

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.core.texts import check_identifier
 from neurosnn.model import PlasticityRule
@@ -96,7 +97,9 @@ class Connection:
     synaptic : bool
         Whether each synapse of a sparse connection has a delay of its own.
     synapse : PlasticityRule or None
-        The states of the synapses and what a spike sends, if it is more than the weight.
+        The states of the synapses and what a spike sends, if it is more than the weight; as it was given.
+    learned_synapse : mapping of str to ndarray
+        Its parameters that are learned, in SI values: the arrays of ``net.parameters`` themselves.
 
     Raises
     ------
@@ -131,6 +134,7 @@ class Connection:
     plastic: bool = True
     synaptic: bool = False
     synapse: PlasticityRule | None = None
+    learned_synapse: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for field in ("name", "source", "target"):
@@ -143,6 +147,23 @@ class Connection:
         if self.learned_delay is None:
             return self.fixed_delay
         return np.rint(self.learned_delay / self.dt).astype(np.int32)
+
+    @property
+    def synapse_now(self) -> PlasticityRule | None:
+        """`synapse` with what is learned of it."""
+        rule = self.synapse
+        if rule is None or not self.learned_synapse:
+            return rule
+        values = {
+            name: Quantity(value.copy(), dim=rule.brian_equations[name].dim)
+            for name, value in self.learned_synapse.items()
+        }
+        of_synapses = {name: x for name, x in values.items() if name not in rule.parameters}
+        return dataclasses.replace(
+            rule,
+            parameters={name: values.get(name, x) for name, x in rule.parameters.items()},
+            initial={**rule.initial, **of_synapses},
+        )
 
     @property
     def sparse(self) -> bool:

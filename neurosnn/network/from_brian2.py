@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from brian2.core.base import BrianObject
+from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.core.namespace import DEFAULT_UNITS
 from brian2.core.network import Network
 from brian2.core.spikesource import SpikeSource
 from brian2.equations.equations import SUBEXPRESSION
@@ -37,7 +39,7 @@ from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
 from neurosnn.network.poisson_drive import PoissonDrive
-from neurosnn.network.projection import Projection
+from neurosnn.network.projection import Projection, constants_of_synapse
 from neurosnn.network.synapse_states import (
     changes,
     has_states,
@@ -62,8 +64,8 @@ class Graph(NamedTuple):
         By the names of the groups.
     projections : list of Projection or PoissonDrive
         In Brian2's order.
-    input : Input
-        The channels of all sources of spikes, one after the other.
+    inputs : dict of str to Input
+        The sources of spikes by name, whose channels come one after the other; one is called "input".
     readout : Readout
         The given one, or the group of that name.
     dt : Quantity
@@ -72,7 +74,7 @@ class Graph(NamedTuple):
 
     populations: dict[str, Population]
     projections: list[Projection | PoissonDrive]
-    input: Input
+    inputs: dict[str, Input]
     readout: Readout
     dt: Quantity
 
@@ -160,13 +162,13 @@ def read_graph(
         model = dataclasses.replace(models[output.name], dt=None)
         readout = Readout(output.N, model=model, bias=False)
     assert isinstance(readout, Readout)
-    first = {}
-    n_channels = 0
-    for source in sources:
-        first[source.name] = n_channels
-        ends[source.name] = "input"
-        n_channels += source.N
+    entries = {source.name: Input(source.N) for source in sources}
+    ends |= {name: name for name in entries}
+    if len(sources) < 2:  # as in a stack
+        ends |= dict.fromkeys(entries, "input")
+        entries = {"input": next(iter(entries.values()), Input(1))}
     learned = _learned(learn, synapses)
+    unused = {(name, key) for name, keys in learned.items() for key in keys}
     # a sum without a pathway may come anywhere: it is at the beginning of a step
     arriving: list[tuple[tuple[float, str], Any, Any]] = [
         ((0, one.name) if pathway is None else (pathway.order, pathway.name), one, pathway)
@@ -180,8 +182,14 @@ def read_graph(
         if isinstance(one, PoissonInput):
             projections.append(_drive(one, namespace, ends))
         else:
-            projections += _projections(one, pathway, namespace, ends, first, learned, dt)
-    return Graph(populations, projections, Input(max(n_channels, 1)), readout, dt)
+            projections += _projections(one, pathway, namespace, ends, learned, unused, dt)
+    for name, key in sorted(unused):
+        raise _cannot(
+            f"'{key}' of '{name}' changes in time, or no synapse has it.",
+            "What is learned of synapses is constant: a weight, a constant of their strings, the delay.",
+            "Leave it out of learn.",
+        )
+    return Graph(populations, projections, entries, readout, dt)
 
 
 def _cannot(what: str, why: str, fix: str, where: str = "") -> ValueError:
@@ -372,14 +380,27 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[st
         own, codes = names[name].equations.names, [path.code for path in names[name]._pathways]
         codes += [one.expression for one in sums(names[name])]
         sent = [other for other in own if any(other in get_identifiers(code) for code in codes)]
-        if variable not in (*sent, "delay"):
+        constants = _constants_of_states(names[name])
+        if variable not in (*sent, *constants, "delay"):
             raise _cannot(
                 f"'{name}' has no variable '{variable}' that a spike adds.",
-                "Such a variable can be learned, and the delay.",
-                did_you_mean(variable, [*sent, "delay"]),
+                "Such a variable can be learned, constants of synapses that have states, and the delay.",
+                did_you_mean(variable, [*sent, *constants, "delay"]),
             )
         learned.setdefault(name, set()).add(variable)
     return learned
+
+
+def _constants_of_states(synapses: Synapses) -> set[str]:
+    """What the strings of synapses with states read besides what moves; also names of the script."""
+    if not has_states(synapses):
+        return set()
+    equations = [*synapses.equations.values(), *(synapses.event_driven or {}).values()]
+    read = {name for eq in equations if eq.expr is not None for name in eq.identifiers}
+    read |= {name for path in synapses._pathways for name in get_identifiers(path.code)}
+    of_neurons = set(synapses.variables) - own_names(synapses)
+    moving = {eq.varname for eq in equations if eq.expr is not None}
+    return read - moving - of_neurons - set(DEFAULT_UNITS) - set(DEFAULT_FUNCTIONS) - {"t", "dt"}
 
 
 def _projections(
@@ -387,8 +408,8 @@ def _projections(
     pathway: SynapticPathway | None,
     namespace: Mapping[str, Any],
     ends: Mapping[str, str],
-    first: Mapping[str, int],
     learned: Mapping[str, set[str]],
+    unused: set[tuple[str, str]],
     dt: Quantity,
 ) -> Iterator[Projection]:
     """The projections of one pathway: one for each variable that its spikes or the synapses add to."""
@@ -407,7 +428,7 @@ def _projections(
     if not len(pre):
         return
     if changes(synapses):
-        yield from _changing(synapses, namespace, ends, first, learned, dt)
+        yield from _changing(synapses, namespace, ends, learned, dt)
         return
     code = "" if pathway is None else pathway.code
     steps = _steps_late(pathway, len(pre), dt)
@@ -423,6 +444,10 @@ def _projections(
         chosen = learned.get(synapses.name, set())
         learn = ("w",) if chosen & get_identifiers(weight.expression) else ()
         learn += ("delay",) if "delay" in chosen else ()
+        if synapse is not None:
+            kept = constants_of_synapse(synapse)
+            learn += tuple(key for key in kept if key in chosen and key not in learn)
+        unused -= {(synapses.name, key) for key in (*learn, *get_identifiers(weight.expression))}
         base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
         if pathway is not None and pathway.name != f"{synapses.name}_pre":
             base += f"_{pathway.objname}"
@@ -451,7 +476,7 @@ def _projections(
                 ends[target.name],
                 name=base if not occurrence else f"{base}_{occurrence + 1}",
                 input=variable,
-                connectivity=(pre[k] + first.get(source.name, 0), post[k]),
+                connectivity=(pre[k], post[k]),
                 weight=Quantity(amount[k], dim=unit),
                 synapse=synapse,
                 delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
@@ -472,7 +497,6 @@ def _changing(
     synapses: Synapses,
     namespace: Mapping[str, Any],
     ends: Mapping[str, str],
-    first: Mapping[str, int],
     learned: Mapping[str, set[str]],
     dt: Quantity,
 ) -> Iterator[Projection]:
@@ -500,7 +524,7 @@ def _changing(
             ends[source.name],
             ends[target.name],
             name=synapses.name if not occurrence else f"{synapses.name}_{occurrence + 1}",
-            connectivity=(pre[k] + first.get(source.name, 0), post[k]),
+            connectivity=(pre[k], post[k]),
             weight=Quantity(weight[k], dim=rule.weight_dimensions),
             synapse=dataclasses.replace(rule, initial=own),
             delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,

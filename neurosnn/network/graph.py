@@ -12,7 +12,7 @@ from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
 from neurosnn.core.messages import did_you_mean, message, shortened
 from neurosnn.core.texts import check_identifier
-from neurosnn.network.parts import Layer, Population
+from neurosnn.network.parts import Input, Layer, Population
 from neurosnn.network.poisson_drive import PoissonDrive
 from neurosnn.network.projection import Projection
 from neurosnn.network.wiring import to_readout
@@ -66,6 +66,42 @@ def named_populations(populations: Any) -> tuple[Population, ...]:
     return tuple(named)
 
 
+def named_inputs(given: Any) -> dict[str, Input]:
+    """The inputs by name: one is called "input"."""
+    if not isinstance(given, Mapping):
+        return {"input": check_part(given, Input)}
+    if not given:
+        raise TypeError(
+            message(
+                "input is an empty mapping.",
+                WHERE,
+                "The trials enter somewhere.",
+                "Write input=Input(40), or {'ears': Input(40), 'eyes': Input(20)}.",
+            )
+        )
+    for name, one in given.items():
+        check_identifier(name, field="the name of an input", where=WHERE)
+        check_part(one, Input)
+    if len({bool(one.real_valued) for one in given.values()}) > 1:
+        raise ValueError(
+            message(
+                "some inputs are real-valued, and some have spikes.",
+                WHERE,
+                "A set of trials holds one or the other.",
+                "Encode the real values as spikes, or the other way round.",
+            )
+        )
+    return dict(given)
+
+
+def all_channels(inputs: Mapping[str, Input]) -> Input:
+    """The channels of the trials, which are those of the inputs one after the other."""
+    if len(inputs) == 1:
+        return next(iter(inputs.values()))
+    real_valued = any(one.real_valued for one in inputs.values())
+    return Input(sum(one.n for one in inputs.values()), real_valued=real_valued)
+
+
 def checked_projections(
     net: SpikingNetwork, projections: Iterable[Projection | PoissonDrive]
 ) -> tuple[tuple[Projection, ...], list[tuple[PoissonDrive, int]]]:
@@ -79,7 +115,7 @@ def checked_projections(
             given.append(check_part(one, Projection))
     names = [str(population.name) for population in net.layers]
     for projection in given:
-        for field, known in (("source", ["input", *names]), ("target", [*names, "readout"])):
+        for field, known in (("source", [*net.inputs, *names]), ("target", [*names, "readout"])):
             name = getattr(projection, field)
             if name not in known:
                 raise ValueError(
@@ -90,7 +126,7 @@ def checked_projections(
                         did_you_mean(name, known),
                     )
                 )
-        _check_readout(projection)
+        _check_readout(net, projection)
     _check_input(net, given)
     _check_sums(given, [drive for drive, _ in drives])
     wanted = net.readout.of or tuple(names)
@@ -117,14 +153,14 @@ def checked_projections(
     return tuple(given), drives
 
 
-def _check_readout(projection: Projection) -> None:
+def _check_readout(net: SpikingNetwork, projection: Projection) -> None:
     """The readout gets the spikes of populations, at once."""
     if projection.target != "readout":
         return
-    if projection.source == "input":
+    if projection.source in net.inputs:
         raise ValueError(
             message(
-                "the input goes to the readout.",
+                f"'{projection.source}' goes to the readout.",
                 projection.where,
                 "A learning rule gives the error of the readout to neurons that spike.",
                 "Put a population between them.",
@@ -166,17 +202,18 @@ def _check_sums(projections: list[Projection], drives: list[PoissonDrive]) -> No
 
 def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:
     """Delays are a matter of projections here, and real values have none."""
-    if net.input.learn or np.any(np.asarray(net.input.delay) > 0):
-        raise ValueError(
-            message(
-                "the input has delays.",
-                WHERE,
-                "In a graph a delay belongs to a projection.",
-                "Write Projection('input', ..., delay=...).",
+    for name, one in net.inputs.items():
+        if one.learn or np.any(np.asarray(one.delay) > 0):
+            raise ValueError(
+                message(
+                    f"'{name}' has delays.",
+                    WHERE,
+                    "In a graph a delay belongs to a projection.",
+                    f"Write Projection('{name}', ..., delay=...).",
+                )
             )
-        )
     for projection in projections:
-        if projection.source != "input" or not net.input.real_valued:
+        if projection.source not in net.inputs or not net.input.real_valued:
             continue
         if projection.delayed:
             raise ValueError(

@@ -19,7 +19,13 @@ from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.network.connection import Connection
-from neurosnn.network.graph import check_part, checked_projections, named_populations
+from neurosnn.network.graph import (
+    all_channels,
+    check_part,
+    checked_projections,
+    named_inputs,
+    named_populations,
+)
 from neurosnn.network.parts import Input, Layer, Population, Readout
 from neurosnn.network.poisson_drive import PlacedDrive, PoissonDrive, check_drives
 from neurosnn.network.projection import Projection
@@ -79,7 +85,10 @@ class SpikingNetwork:
     Attributes
     ----------
     input, layers, readout : Input, tuple of Layer or of Population, Readout
-        The parts; every layer has its name.
+        The parts; every layer has its name. `input` is that of the trials: all channels.
+    inputs : mapping of str to Input
+        The sources of projections that it consists of, one after the other; "input" alone unless a graph
+        names several.
     projections : tuple of Projection
         What the connections are drawn from, in their order.
     drives : tuple of PlacedDrive
@@ -127,6 +136,7 @@ class SpikingNetwork:
         connections: Mapping[str, Connection] | None = None,
     ):
         self.input, self.layers, self.readout = _sort_parts(parts)
+        self.inputs: Mapping[str, Input] = MappingProxyType({"input": self.input})
         check_settings(self.layers, self.readout)
         self.projections = tuple(stack(self.input, self.layers, self.readout))
         self._assemble(dt, seed, connections)
@@ -176,7 +186,7 @@ class SpikingNetwork:
         projections: Iterable[Projection | PoissonDrive],
         readout: Readout,
         *,
-        input: Input,
+        input: Input | Mapping[str, Input],
         dt: Quantity = 1 * msecond,
         seed: int = 0,
     ) -> SpikingNetwork:
@@ -188,13 +198,15 @@ class SpikingNetwork:
             Neurons by name. Within a time step all of them update their states and test their
             thresholds in this order, as Brian2 does.
         projections : iterable of Projection or PoissonDrive
-            Synapses between any two populations, from "input", or to "readout", and Poisson spikes from
+            Synapses between any two populations, from an input, or to "readout", and Poisson spikes from
             outside, in the order in which their spikes arrive within a step.
         readout : Readout
             Reads the populations that it names in ``of``, or all of them, with weights that are drawn as
             its own settings say; for other weights make projections to "readout".
-        input : Input
-            Where the trials enter.
+        input : Input or mapping of str to Input
+            Where the trials enter: the source "input", or several by name, ``{"ears": Input(40), "eyes":
+            Input(20)}``. The channels of the trials are those of the first, then of the second
+            (``data.join_channels`` puts sets of trials side by side so).
         dt, seed : optional
             As for a stack.
 
@@ -206,10 +218,10 @@ class SpikingNetwork:
         Raises
         ------
         ValueError
-            For names that do not exist or are used twice, delays that are no multiple of dt, and
-            settings without effect.
+            For names that do not exist or are used twice, delays that are no multiple of dt, inputs of
+            which some are real-valued, and settings without effect.
         TypeError
-            For what is not a population or a projection.
+            For what is not a population, a projection or an input.
 
         Examples
         --------
@@ -229,7 +241,8 @@ class SpikingNetwork:
         ['E_to_I.w', 'E_to_readout.w', 'input_to_E.w', 'readout.b']
         """
         net = cls.__new__(cls)
-        net.input, net.readout = check_part(input, Input), check_part(readout, Readout)
+        net.inputs = MappingProxyType(named_inputs(input))
+        net.input, net.readout = all_channels(net.inputs), check_part(readout, Readout)
         net.layers = named_populations(populations)
         net.projections, drives = checked_projections(net, projections)
         net._assemble(dt, seed, drives=drives)
@@ -261,12 +274,14 @@ class SpikingNetwork:
         readout : Readout or str
             The readout, whose weights are drawn; or the name of a group without threshold that is one.
         inputs : sequence of str, optional
-            Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup), whose neurons become
-            the channels of the trials, one source after the other; all of them, by name, if None. A
-            PoissonGroup that is not among them becomes a population that draws its spikes.
+            Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup) that become the inputs of
+            these names, or "input" if it is one; their neurons are the channels of the trials, one source
+            after the other. All of them, sorted by name, if None. A PoissonGroup that is not among them
+            becomes a population that draws its spikes.
         learn : sequence of str, optional
             What is learned besides the readout's weights: "synapses.w" what the Synapses of that name
-            add where they read their variable w, "synapses.delay" their delays. All else stays as it is.
+            add where they read their variable w, "synapses.delay" their delays, "synapses.U" a constant of
+            synapses with states. All else stays as it is.
         surrogate : str or mapping of str to str, optional
             Pseudo-derivative of the spike, of all groups or by the name of a group, which EProp and BPTT
             need: an expression of the variables of the neurons.
@@ -321,7 +336,7 @@ class SpikingNetwork:
             graph.populations,
             graph.projections,
             graph.readout,
-            input=graph.input,
+            input=graph.inputs,
             dt=graph.dt,
             seed=seed,
         )
@@ -357,6 +372,32 @@ class SpikingNetwork:
     def is_stack(self) -> bool:
         """Whether it is a stack of layers, and no other graph."""
         return all(isinstance(layer, Layer) for layer in self.layers)
+
+    def channels(self, name: str) -> slice:
+        """Which channels of the trials are those of an input.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`inputs`.
+
+        Returns
+        -------
+        slice
+            ``trials`` have them in these places.
+        """
+        if name not in self.inputs:
+            raise KeyError(
+                message(
+                    f"there is no input '{name}'.",
+                    "SpikingNetwork",
+                    "",
+                    did_you_mean(name, list(self.inputs)),
+                )
+            )
+        before = list(self.inputs).index(name)
+        first = sum(one.n for one in list(self.inputs.values())[:before])
+        return slice(first, first + self.inputs[name].n)
 
     def model(self, name: str) -> NeuronModel:
         """The model of a layer with its learned parameters."""
@@ -460,7 +501,7 @@ class SpikingNetwork:
         Returns
         -------
         brian2.Network
-            Reachable by name: the groups "input", the layers and "readout"; Synapses
+            Reachable by name: the groups "input" (or the named inputs), the layers and "readout"; Synapses
             ("recurrent", ..., "input_synapses", "readout_synapses"); SpikeMonitors
             "<layer>_spikes" and StateMonitors "<group>_states", read at the end of a step.
 

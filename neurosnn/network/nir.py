@@ -75,6 +75,13 @@ def to_nir(net: SpikingNetwork) -> Any:
         why="NIR has no node for random spikes.",
         fix="Let the trials have its spikes, through an input.",
     )
+    if list(net.inputs) != ["input"]:
+        raise _refuse(
+            f"the input '{next(iter(net.inputs))}' has a name.",
+            "to_nir",
+            "What is written has one input.",
+            "Use input=Input(n) in the graph.",
+        )
     nodes: dict[str, Any] = {"input": nir.Input(np.array([net.input.n]))}
     edges: list[tuple[str, str]] = []
     for layer in net.layers:

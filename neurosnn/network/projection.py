@@ -24,7 +24,7 @@ from neurosnn.network.parts import Population
 
 __all__ = ["Projection"]
 
-#: What a projection can learn.
+#: What a projection can learn besides the parameters of its synapses.
 LEARNED = ("w", "delay")
 #: Pairs of neurons that are looked at together: a bound on the memory for a condition.
 PAIRS = 2**20
@@ -79,7 +79,9 @@ class Projection:
         that follow postsynaptic spikes or change the weight, as ``equations.PairSTDP()``, have states of each
         synapse, and the weight moves within a trial; they need ``learn=()``. None: a spike sends the weight.
     learn : tuple of str, optional
-        "w", "delay", both or none: what is not learned stays as it is.
+        "w", "delay" and parameters of `synapse` such as "U", or none: what is not learned stays as it is.
+        ``net.parameters`` holds the parameters as "<name>.U" in SI units, one value for all synapses of the
+        projection.
 
     Raises
     ------
@@ -135,12 +137,17 @@ class Projection:
         learn = (self.learn,) if isinstance(self.learn, str) else tuple(self.learn)
         object.__setattr__(self, "learn", learn)
         for entry in learn:
-            if entry not in LEARNED:
+            if entry not in LEARNED and entry not in constants_of_synapse(self.synapse):
                 raise ValueError(
                     message(
                         f"learn names {described(entry)}.",
                         where,
-                        "Weights and delays of a projection can be learned.",
+                        "Weights, delays and constants of the synapse of a projection can be learned"
+                        + (
+                            f": {', '.join(known)}."
+                            if (known := constants_of_synapse(self.synapse))
+                            else "."
+                        ),
                         "Pass for example learn=('w', 'delay'), or () for fixed synapses.",
                     )
                 )
@@ -238,6 +245,14 @@ class Projection:
         return code.target
 
     @property
+    def learned_of_synapse(self) -> dict[str, Any]:
+        """Parameters of the synapse that are learned, with the values that they start from."""
+        if self.synapse is None:
+            return {}
+        values = {**self.synapse.initial, **self.synapse.parameters}
+        return {name: values.get(name, 0.0) for name in self.learn if name not in LEARNED}
+
+    @property
     def where(self) -> str:
         """What a message about it says it is about."""
         return f"Projection {self.name}"
@@ -265,6 +280,13 @@ class Projection:
             and not isinstance(self.connectivity, str | tuple | list)
             and (self.connectivity == 1)
         )
+
+
+def constants_of_synapse(synapse: PlasticityRule | None) -> tuple[str, ...]:
+    """What can be learned of a synapse besides its weight: parameters, and variables that never change."""
+    if synapse is None:
+        return ()
+    return (*synapse.parameters, *presynaptic_code(synapse).fixed)
 
 
 def synapses_of(

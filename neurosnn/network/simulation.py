@@ -212,10 +212,10 @@ def _build(
         name: set(model.dimensions) - set(model.parameters) for name, (model, _) in models.items()
     }
     if net.input.real_valued:
-        own["input"] = {"x"}
+        own |= {name: {"x"} for name in net.inputs}
     _check_record(record, own)
     dt = own_dt(net)
-    groups = {"input": input_group(net, given, dt, dtype)}
+    groups = input_groups(net, given, dt, dtype)
     for index, (name, (model, n)) in enumerate(models.items()):
         several = len(trial_times.n_steps) > 1
         driven = _with_weights_of_drives(net, name, model)
@@ -248,10 +248,28 @@ def own_dt(net: SpikingNetwork) -> Quantity | None:
     return None if shared else net.dt
 
 
-def input_group(net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype: Any):
-    n = net.input.n
+def input_groups(
+    net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype: Any
+) -> dict[str, Any]:
+    """What sends the trials, by the names of the inputs."""
+    groups = {}
+    for name in net.inputs:
+        places = net.channels(name)
+        if given.values is None:
+            own = (given.channel >= places.start) & (given.channel < places.stop)
+            part = given._replace(step=given.step[own], channel=given.channel[own] - places.start)
+        else:
+            part = given._replace(values=given.values[:, places])
+        groups[name] = _input_group(net, name, part, dt, dtype)
+    return groups
+
+
+def _input_group(
+    net: SpikingNetwork, name: str, given: Inputs, dt: Quantity | None, dtype: Any
+) -> SpikeGeneratorGroup | NeuronGroup:
+    n = net.inputs[name].n
     if given.values is None:
-        return SpikeGeneratorGroup(n, given.channel, given.step * net.dt, dt=dt, name="input")
+        return SpikeGeneratorGroup(n, given.channel, given.step * net.dt, dt=dt, name=name)
     # A value that is not zero is sent like a spike, so that it arrives in the same slot.
     group = NeuronGroup(
         n,
@@ -260,10 +278,10 @@ def input_group(net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype: 
         reset="",
         dt=dt,
         dtype=dtype,
-        name="input",
-        namespace={"input_values": TimedArray(given.values, dt=net.dt, name="input_values")},
+        name=name,
+        namespace={f"{name}_values": TimedArray(given.values, dt=net.dt, name=f"{name}_values")},
     )
-    group.run_regularly("x = input_values(t, i)", when="start", name="input_step")
+    group.run_regularly(f"x = {name}_values(t, i)", when="start", name=f"{name}_step")
     return group
 
 
@@ -382,9 +400,9 @@ def _synapses(
     # a model may have a variable called w itself, as the AdEx neuron does
     taken = {*source.variables, *target.variables}
     weight = FreeNames(taken)("w")
-    real_valued = connection.source == "input" and net.input.real_valued
+    real_valued = connection.source in net.inputs and net.input.real_valued
     sent = f"{weight}*x_pre" if real_valued else weight
-    if connection.source not in ("input", "readout"):
+    if connection.source not in net.inputs:
         graded = net.layer(connection.source).model.transmits
         sent = f"{weight}*{graded}_pre" if graded else weight
     if connection.synapse is not None and changes_itself(connection.synapse):
@@ -396,7 +414,8 @@ def _synapses(
         second = channel and (net.drawn or made)
         name = connection.synapses_name + ("_inhibitory" if second else "")
         same = np.ptp(connection.delay) == 0
-        rule = connection.synapse and renamed(connection.synapse, weight, taken)
+        rule = connection.synapse_now
+        rule = rule and renamed(rule, weight, taken)
         equations, code = f"{weight} : {si_unit(connection.dimensions)}", ""
         if rule is not None:
             equations, sent = rule.brian_equations, rule.transmitted

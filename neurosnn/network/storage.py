@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["load_network", "save_network", "versions"]
 
 #: A stack has version 1, so that earlier programs read it; a graph has version 2, with synapses that
-#: have states version 3, and with Poisson spikes from outside version 4.
-FORMAT, STACK, GRAPH, STATES, DRIVES = "neurosnn network", 1, 2, 3, 4
+#: have states version 3, and with named inputs or Poisson spikes from outside version 4.
+FORMAT, STACK, GRAPH, STATES, OUTSIDE = "neurosnn network", 1, 2, 3, 4
 MAX_BYTES = 8 * 2**30
 #: Largest number of neurons or channels of a part: a file of a few bytes can claim any.
 MAX_NEURONS = 2**24
@@ -58,7 +58,8 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
             parts["delay_steps"] = connection.fixed_delay
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
     states = any(projection.synapse is not None for projection in net.projections)
-    version = STACK if net.is_stack else DRIVES if net.drives else STATES if states else GRAPH
+    version = STACK if net.is_stack else STATES if states else GRAPH
+    version = OUTSIDE if net.drives or _named(net) else version
     information = {
         "format": FORMAT,
         "version": version,
@@ -79,6 +80,11 @@ def network_description(net: SpikingNetwork) -> dict:
             "delay": to_plain(net.input.delay),
             "learn": list(net.input.learn),
         },
+        **(
+            {"inputs": [[name, int(one.n)] for name, one in net.inputs.items()]}
+            if _named(net)
+            else {}
+        ),
         "layers": [_population(layer) for layer in net.layers],
         **({} if net.is_stack else {"projections": [_projection(net, p) for p in net.projections]}),
         **({"drives": [_drive(placed) for placed in net.drives]} if net.drives else {}),
@@ -100,6 +106,11 @@ def network_description(net: SpikingNetwork) -> dict:
         },
         **({"class_names": list(net.class_names)} if net.class_names else {}),
     }
+
+
+def _named(net: SpikingNetwork) -> bool:
+    """Whether the input has other names than "input"."""
+    return list(net.inputs) != ["input"]
 
 
 def _population(population: Population) -> dict:
@@ -194,17 +205,17 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
         raise _Refused(path, str(error).removeprefix("it ")) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _Refused(path, f"is not in the format {FORMAT!r}")
-    if data["version"] not in (STACK, GRAPH, STATES, DRIVES):
-        known = f"{STACK}, {GRAPH}, {STATES} and {DRIVES}"
+    if data["version"] not in (STACK, GRAPH, STATES, OUTSIDE):
+        known = f"{STACK} to {OUTSIDE}"
         raise _Refused(path, f"has format version {data['version']!r}, this program reads {known}")
     if (data["version"] != STACK) != ("projections" in data):
         raise _Refused(path, "disagrees with itself about whether it is a graph")
     states = any("synapse" in projection for projection in data.get("projections", ()))
-    if (data["version"] == DRIVES) != bool(data.get("drives")):
+    if (data["version"] == OUTSIDE) != bool(data.get("drives") or "inputs" in data):
         raise _Refused(
-            path, "disagrees with itself about whether it has Poisson spikes from outside"
+            path, "disagrees with itself about named inputs or Poisson spikes from outside"
         )
-    if data["version"] != DRIVES and (data["version"] == STATES) != states:
+    if data["version"] != OUTSIDE and (data["version"] == STATES) != states:
         raise _Refused(path, "disagrees with itself about whether its synapses have states")
     wanted = _wanted(path, data)
     strange = sorted(set(entries) - {f"{name}.npy" for name in wanted} - {INFORMATION})
@@ -225,6 +236,8 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
 def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
     """Type and shape of each array that belongs to the network, and whether it may be missing."""
     n_in, n_out = _count(path, data["input"]["n"]), _count(path, data["readout"]["n"])
+    if "inputs" in data and sum(_count(path, n) for _, n in data["inputs"]) != n_in:
+        raise _Refused(path, "disagrees with itself about the channels of its inputs")
     sizes = [_count(path, layer["n"]) for layer in data["layers"]]
     graph = "projections" in data
     shapes, sparse, connectivity = (_shapes_of_graph if graph else _shapes_of_stack)(
@@ -252,6 +265,9 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
         size = (data["synapses"][name],) if projection["synaptic"] else shapes[name][:1]
         if projection["synaptic"]:
             wanted[f"{name}.delay_steps"] = (np.int32, size, False)
+        for key in projection["learn"]:
+            if key not in ("w", "delay"):
+                wanted[f"{name}.{key}"] = (np.float64, (), False)
         if "delay" in projection["learn"]:
             wanted[f"{name}.delay"] = (np.float64, size, False)
     for layer, n in zip(data["layers"], sizes, strict=True):
@@ -282,7 +298,7 @@ def _shapes_of_stack(data: dict, n_in: int, sizes: list[int], n_out: int) -> tup
 
 def _shapes_of_graph(data: dict, n_in: int, sizes: list[int], n_out: int) -> tuple:
     """The same of a graph, in which nothing is drawn."""
-    number = {"input": n_in, "readout": n_out}
+    number = {"readout": n_out, **dict(data.get("inputs", [["input", n_in]]))}
     number |= {layer["name"]: n for layer, n in zip(data["layers"], sizes, strict=True)}
     shapes = {p["name"]: (number[p["source"]], number[p["target"]]) for p in data["projections"]}
     return shapes, {p["name"]: bool(p["sparse"]) for p in data["projections"]}, {}
@@ -310,7 +326,9 @@ def _build(
     entry = dict(data["input"])
     if "delay" in entry:  # earlier files have no delays of the input
         entry["delay"] = from_plain(entry["delay"])
-    source = Input(**entry)
+    source: Any = Input(**entry)
+    if "inputs" in data:
+        source = {name: Input(n, real_valued=source.real_valued) for name, n in data["inputs"]}
     fields = dict(data["readout"])
     fields["model"] = NeuronModel.from_dict(fields["model"])
     readout = Readout(fields.pop("n"), **fields)

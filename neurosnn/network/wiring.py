@@ -96,10 +96,10 @@ def to_readout(source: str, readout: Readout, name: str | None = None) -> Projec
 
 def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator) -> Connection:
     source, target = (
-        None if name in ("input", "readout") else net.layer(name)
+        None if name in net.inputs or name == "readout" else net.layer(name)
         for name in (projection.source, projection.target)
     )
-    n_pre = net.input.n if source is None else source.n
+    n_pre = net.inputs[projection.source].n if source is None else source.n
     receiver = net.readout if target is None else target
     n_post = receiver.n
     channel, sign, dimensions = _polarity(projection, receiver.model, n_pre)
@@ -141,6 +141,9 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
         plastic="w" in projection.learn,
         synaptic=projection.synaptic,
         synapse=_in_order(projection.synapse, order),
+        learned_synapse={
+            key: net.learned[f"{projection.name}.{key}"] for key in projection.learned_of_synapse
+        },
     )
     if sign is not None:
         if projection.weight is None:
@@ -216,12 +219,15 @@ def learned_values(net: SpikingNetwork) -> dict[str, np.ndarray]:
             else:
                 value = np.asarray(part.model.parameters[key], dtype=float)
             values[f"{name}.{key}"] = np.array(value)
+    for projection in net.projections:
+        for key, value in projection.learned_of_synapse.items():
+            values[f"{projection.name}.{key}"] = np.array(value, dtype=float)
     return values
 
 
 def parts_by_name(net: SpikingNetwork) -> dict[str, Any]:
-    """The input and the populations."""
-    return {"input": net.input, **{str(layer.name): layer for layer in net.layers}}
+    """The inputs and the populations."""
+    return {**net.inputs, **{str(layer.name): layer for layer in net.layers}}
 
 
 def range_of(net: SpikingNetwork, name: str) -> Range:
@@ -229,6 +235,11 @@ def range_of(net: SpikingNetwork, name: str) -> Range:
     part, key = name.rsplit(".", 1)
     if key == "delay":
         return Range(0 * second, includes_low=True)
+    rules = {projection.name: projection.synapse for projection in net.projections}
+    rule = rules.get(part)
+    if rule is not None:
+        unit = rule.brian_equations[key].dim
+        return rule.ranges.get(key) or Range(Quantity(-np.inf, dim=unit))
     model = parts_by_name(net)[part].model
     return model.ranges.get(key) or Range(Quantity(-np.inf, dim=model.dimensions[key]))
 
@@ -441,9 +452,9 @@ def _delays(
 
 
 def _check_names(net: SpikingNetwork) -> None:
-    used = {"input": "the input", "readout": "the readout"}
+    used: dict[str, str] = {}
     for projection in net.projections:
-        if projection.name in used and projection.name not in ("input", "readout"):
+        if projection.name in used:
             raise ValueError(
                 message(
                     f"two projections are called '{projection.name}'.",
@@ -452,7 +463,20 @@ def _check_names(net: SpikingNetwork) -> None:
                     "Pass name= to one of them.",
                 )
             )
-        used.setdefault(projection.name, f"the connection '{projection.name}'")
+        used[projection.name] = f"the connection '{projection.name}'"
+    used["readout"] = "the readout"
+    for name in net.inputs:
+        # Brian2's Synapses of connections "input" have another name than the connection
+        if name in used and name != "input":
+            raise ValueError(
+                message(
+                    f"the name '{name}' of an input is that of {used[name]}.",
+                    "SpikingNetwork",
+                    "Every part must be found by its name.",
+                    "Choose another name.",
+                )
+            )
+        used[name] = "an input" if len(net.inputs) > 1 else "the input"
     for placed in net.drives:
         if placed.drive.name in used:
             raise ValueError(
@@ -613,7 +637,7 @@ def table(net: SpikingNetwork) -> str:
     kind = "real-valued channels" if net.input.real_valued else "channels of spikes"
     rows = [
         f"SpikingNetwork: {net.n_parameters:,} parameters, dt = {dt:g} ms, seed = {net.seed}",
-        f"  {'input':<12} {net.input.n:>6}  {kind}",
+        *(f"  {name:<12} {one.n:>6}  {kind}" for name, one in net.inputs.items()),
         *(f"  {layer.name:<12} {layer.n:>6}  {layer.model.name}" for layer in net.layers),
         f"  {'readout':<12} {net.readout.n:>6}  {net.readout.model.name}"
         + (" + bias" if net.readout.bias else ""),
@@ -645,7 +669,7 @@ def network_html(net: SpikingNetwork) -> str:
     """A small diagram of the network, and a table of its connections."""
     channels = "real values" if net.input.real_valued else "spikes"
     back = {c.target for c in net.connections.values() if c.source == c.target}
-    boxes = [("input", f"{net.input.n} channels, {channels}", False)]
+    boxes = [(name, f"{one.n} channels, {channels}", False) for name, one in net.inputs.items()]
     boxes += [
         (str(layer.name), f"{layer.n} x {layer.model.name}", layer.name in back)
         for layer in net.layers

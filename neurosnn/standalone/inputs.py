@@ -142,7 +142,8 @@ def _manifest(project: Path) -> dict[str, Any]:
             if not RESULT.fullmatch(entry["file"]):
                 raise ValueError(f"{entry['file']!r} is not a file of inputs")
         times, network = manifest["trials"], network_like(manifest["network"])
-        numbers = (times["period"], times["longest"], network.input.n, network.readout.n)
+        numbers = [times["period"], times["longest"], network.input.n, network.readout.n]
+        numbers += [part.n for part in network.inputs.values()]
         if not isinstance(network.input.real_valued, bool):
             raise ValueError("it does not say what its input is")
         if any(type(number) is not int or number < 0 for number in numbers):

@@ -97,7 +97,7 @@ class Source:
 def network_source(net: Any, inputs: Any, trial_times: TrialTimes) -> Source:
     """A network that runs trials and does not learn."""
     network = build(net, inputs, record=("spikes", "output"))
-    groups = {name: network[name] for name in ("input", *(layer.name for layer in net.layers))}
+    groups = {name: network[name] for name in (*net.inputs, *(layer.name for layer in net.layers))}
     groups["readout"] = network["readout"]
     outputs = []
     for layer in net.layers:
@@ -132,7 +132,7 @@ def network_source(net: Any, inputs: Any, trial_times: TrialTimes) -> Source:
         outputs=outputs,
         trials=trials,
         arrays=weight_arrays(net),
-        generators=[g for g in (groups["input"],) if isinstance(g, SpikeGeneratorGroup)],
+        generators=_generators(net, groups),
     )
 
 
@@ -170,7 +170,6 @@ def learning_source(net: Any, inputs: Any, learning: Learning, targets: Any) -> 
     outputs += [
         Output(readout, "b", "readout.b", "biases at the end"),
     ]
-    generators = [g for g in (training.groups["input"],) if isinstance(g, SpikeGeneratorGroup)]
     return Source(
         network=training.network,
         duration=training.duration,
@@ -185,8 +184,13 @@ def learning_source(net: Any, inputs: Any, learning: Learning, targets: Any) -> 
             "several": several,
         },
         arrays=weight_arrays(net),
-        generators=generators,
+        generators=_generators(net, training.groups),
     )
+
+
+def _generators(net: Any, groups: Mapping[str, Any]) -> list[SpikeGeneratorGroup]:
+    """What sends the spikes of the trials."""
+    return [groups[name] for name in net.inputs if isinstance(groups[name], SpikeGeneratorGroup)]
 
 
 def weight_arrays(net: Any) -> dict[str, np.ndarray]:
@@ -212,14 +216,22 @@ def data_arrays(
     if trial_inputs.values is None:
         place = trial_inputs.trial_times.locate(trial_inputs.step)
         step = place.trial * trial_times.period + place.step
-        arrays["input.i"] = np.asarray(trial_inputs.channel, dtype="<i4")
-        arrays["input.t"] = np.asarray(step * net.dt / second, dtype="<f8")
+        first = 0
+        for name, part in net.inputs.items():
+            channel = trial_inputs.channel - first
+            own = (channel >= 0) & (channel < part.n)
+            arrays[f"{name}.i"] = np.asarray(channel[own], dtype="<i4")
+            arrays[f"{name}.t"] = np.asarray(step[own] * net.dt / second, dtype="<f8")
+            first += part.n
     else:
         values = np.zeros((len(n_steps) * trial_times.period + 1, net.input.n))
         for k, n in enumerate(n_steps):
             values_of_trial = trial_inputs.values[k * trial_inputs.trial_times.period :][:n]
             values[k * trial_times.period :][:n] = values_of_trial
-        arrays["input_values"] = values
+        first = 0
+        for name, part in net.inputs.items():
+            arrays[f"{name}_values"] = values[:, first : first + part.n]
+            first += part.n
     if learning is None:
         return arrays
     batch = read_batch(net, inputs, learning.loss, targets)
@@ -233,18 +245,21 @@ def data_arrays(
 def for_duration(arrays: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
     """The arrays of one trial that is simulated for this number of steps."""
     arrays = {**arrays, "trials": np.array([steps], dtype="<i8")}
-    if "input_values" in arrays:
-        values = np.zeros((steps + 1, arrays["input_values"].shape[1]))
-        present = arrays["input_values"][:steps]
+    for name in (name for name in arrays if name.endswith("_values")):
+        present = arrays[name][:steps]
+        values = np.zeros((steps + 1, present.shape[1]))
         values[: len(present)] = present
-        arrays["input_values"] = values
+        arrays[name] = values
     return arrays
 
 
 def network_like(network: Mapping[str, Any]) -> SimpleNamespace:
     """The sizes of a network as :func:`data_arrays` needs them, from a manifest."""
+    whole = SimpleNamespace(**network["input"])
+    named = dict(network.get("inputs", [["input", whole.n]]))
     return SimpleNamespace(
-        input=SimpleNamespace(**network["input"]),
+        input=whole,
+        inputs={name: SimpleNamespace(n=n) for name, n in named.items()},
         readout=SimpleNamespace(n=network["readout"]["n"]),
         dt=network["dt"]["value"] * second,
         max_delay=0,

@@ -227,6 +227,8 @@ class GraphBuilder:
         learn = self.pick(("w",), ("w",), ())
         if self.seldom():
             learn = (*learn, "delay")
+        if synapse is not None and synapse.parameters and self.yes():
+            learn = (*learn, self.pick(*synapse.parameters))
         return Link(
             source,
             target,
@@ -284,7 +286,7 @@ def graphs(draw, *, without=(), dt=0.5):
                     synapse=strings,
                 )
             )
-        into = [-1] if k == 0 or builder.yes() else []
+        into = [builder.pick(-1, -1, -2)] if k == 0 or builder.yes() else []
         if k and not (into and builder.yes()):
             into.append(builder.draw(st.integers(0, k - 1)))
         if builder.yes():

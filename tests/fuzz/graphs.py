@@ -28,6 +28,8 @@ from neurosnn.study import Uniform
 
 __all__ = ["Drive", "GraphCase", "Link", "SynapseStrings", "trials_of"]
 
+#: Channels of a second input.
+N_SECOND = 3
 #: Steps of the two trials, of different length.
 N_STEPS = (80, 60)
 
@@ -60,7 +62,7 @@ class SynapseStrings:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """A projection from population to population, by their places; -1 is the input."""
+    """A projection from population to population, by their places; -1 is the input, -2 a second one."""
 
     source: int
     target: int
@@ -105,11 +107,24 @@ class GraphCase:
     dt: float = 0.5
     drives: tuple[Drive, ...] = ()
 
+    @property
+    def two_inputs(self) -> bool:
+        """Whether the channels are those of two inputs."""
+        return any(link.source == -2 for link in self.links)
+
+    def source(self, link: Link) -> tuple[str, int]:
+        """Name and size of the source of a projection."""
+        if link.source >= 0:
+            return f"m{link.source}", N
+        if not self.two_inputs:
+            return "input", N_IN
+        return ("first", N_IN - N_SECOND) if link.source == -1 else ("second", N_SECOND)
+
     def projection(self, k: int) -> Projection:
         """Projection k, with arrays that follow from the seed."""
         link = self.links[k]
         rng = np.random.default_rng([self.seed, k])
-        n_pre = N_IN if link.source < 0 else N
+        source, n_pre = self.source(link)
         target = self.populations[link.target]
         which = target.inputs[link.input or 0]
         dim = Equations(target.equations)[which].dim
@@ -165,7 +180,7 @@ class GraphCase:
         if link.input is not None:
             settings["input"] = which
         return Projection(
-            "input" if link.source < 0 else f"m{link.source}",
+            source,
             f"m{link.target}",
             name=f"c{k}",
             learn=link.learn,
@@ -202,7 +217,9 @@ class GraphCase:
             {f"m{k}": Population(case.model, N) for k, case in enumerate(self.populations)},
             arriving,
             Readout(N_OUT, tau=15 * ms),
-            input=Input(N_IN),
+            input={"first": Input(N_IN - N_SECOND), "second": Input(N_SECOND)}
+            if self.two_inputs
+            else Input(N_IN),
             dt=self.dt * ms,
             seed=self.seed,
         )

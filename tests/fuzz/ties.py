@@ -17,8 +17,8 @@ from fuzz.cases import Case
 __all__ = ["NUDGES", "nudged"]
 
 NUDGES = (1 + 1e-12, 1 - 1e-12, 1 + 1e-14, 1 - 1e-14)
-#: Decimals, and whole numbers that stand before a unit.
-_NUMBER = re.compile(r"(?<![\w.])(?:\d+\.\d+|\d+(?=\*(?:ms|mV|nA|nS)\b))")
+#: Decimals that are no exponents, which decide about a unit; and whole numbers that stand before a unit.
+_NUMBER = re.compile(r"(?<![\w.])(?<!\*\*)(?<!\*\*-)(?:\d+\.\d+|\d+(?=\*(?:ms|mV|nA|nS)\b))")
 
 
 def nudged(case: Case, factor: float) -> Case:

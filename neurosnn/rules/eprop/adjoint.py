@@ -28,6 +28,7 @@ class EPropBackward(SurrogateBackward):
     """
 
     follows_synapses = True
+    through_neurons = False
     threaded = True
 
     def __init__(

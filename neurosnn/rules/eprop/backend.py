@@ -166,12 +166,13 @@ class OnlineBackend:
     def _gradient(self, learning: LearningNetwork, n_trials: int) -> dict[str, np.ndarray]:
         gradient = {}
         for name, connection in self.net.connections.items():
+            if not connection.plastic:
+                continue
             array = np.zeros(connection.w.shape)
             pairs = zip(learning.synapses[name], connection.by_channel(), strict=True)
             for synapses, (_, _, _, where) in pairs:
                 array[where] = synapses.variables[learning.names(GRADIENT)].get_value()
-            if connection.plastic:
-                gradient[f"{name}.w"] = array / n_trials
+            gradient[f"{name}.w"] = array / n_trials
             if (
                 connection.target == "readout"
                 and f"feedback.{connection.source}" in self.parameters

@@ -25,7 +25,7 @@ from neurosnn.network.poisson_drive import refuse_drives
 from neurosnn.network.simulation import (
     Inputs,
     TrialTimes,
-    input_group,
+    input_groups,
     own_dt,
     restarting,
     with_output,
@@ -168,7 +168,7 @@ class LearningNetwork:
             name: TimedArray(values, dt=steps[name], name=f"{name}*")
             for name, values in times_of_trials(self.trial_times).items()
         }
-        self.groups: dict[str, Any] = {"input": input_group(net, inputs, self.dt, dtype)}
+        self.groups: dict[str, Any] = input_groups(net, inputs, self.dt, dtype)
         for layer in net.layers:
             group = self._group(layer.model, layer.n, layer.name)
             threshold, known = group.events["spike"], group.variables
@@ -189,6 +189,8 @@ class LearningNetwork:
         for order, (name, connection) in enumerate(net.connections.items()):
             make = self._readout if connection.target == "readout" else self._hidden
             self.synapses[name] = make(connection, order, (equations or {}).get(name, ""))
+            for synapses in self.synapses[name]:
+                synapses.pre.order = order  # that of Synapses is not that of its pathway
             objects += self.synapses[name]
         read = {c.source for c in net.connections.values() if c.target == "readout"}
         objects += [self._feedback(name, B) for name, B in feedback.items() if name not in read]
@@ -307,12 +309,13 @@ class LearningNetwork:
         )
         updater = synapses.summed_updaters[f"{names(LEARNING_SIGNAL)}_pre"]
         updater.when, updater.order = "end", SIGNAL
-        synapses.run_regularly(
-            names.code(f"{GRADIENT} += {_number('err_post*zbar_pre', unit)}"),
-            when="end",
-            order=OUTPUT_GRADIENT,
-            name=f"{synapses.name}_gradient",
-        )
+        if connection.plastic:
+            synapses.run_regularly(
+                names.code(f"{GRADIENT} += {_number('err_post*zbar_pre', unit)}"),
+                when="end",
+                order=OUTPUT_GRADIENT,
+                name=f"{synapses.name}_gradient",
+            )
         ((_, i, j, where),) = connection.by_channel()
         synapses.connect(i=i, j=j)
         setattr(synapses, names("w"), Quantity(connection.w[where], dim=connection.dimensions))
@@ -341,10 +344,13 @@ class LearningNetwork:
     def _hidden(self, connection: Any, order: int, equations: str) -> list[Synapses]:
         """Weights with eligibility traces, one Synapses for each input variable that is used."""
         net, model, names = self.net, self.net.layer(connection.target).model, self.names
-        real_valued = connection.source == "input" and net.input.real_valued
+        real_valued = connection.source in net.inputs and net.input.real_valued
         same = np.ptp(connection.delay) == 0
         made = []
         for channel, i, j, where in connection.by_channel():
+            if not connection.plastic:
+                made.append(self._fixed(connection, order, (channel, i, j, where), real_valued))
+                continue
             synapses = eprop_synapses(
                 self.rule,
                 self.groups[connection.source],
@@ -378,6 +384,33 @@ class LearningNetwork:
                 self.at_trials(synapses, finish, FINISH, "rate")
             made.append(synapses)
         return made
+
+    def _fixed(
+        self, connection: Any, order: int, synapses_of_channel: tuple, real_valued: bool
+    ) -> Synapses:
+        """Weights that stay, without traces."""
+        channel, i, j, where = synapses_of_channel
+        net, names = self.net, self.names
+        target = net.layer(connection.target).model.inputs[channel]
+        same = np.ptp(connection.delay) == 0
+        w = names("w")
+        synapses = Synapses(
+            self.groups[connection.source],
+            self.groups[connection.target],
+            f"{w} : {unit_text(connection.dimensions)}",
+            on_pre=f"{target}_post += {w}{'*x_pre' if real_valued else ''}",
+            delay=int(connection.delay[0]) * net.dt if same else None,
+            clock=self.groups[connection.target].clock,
+            order=order,
+            namespace={},
+            name=connection.synapses_name + ("_inhibitory" if channel else ""),
+            dtype=self.dtype,
+        )
+        synapses.connect(i=i, j=j)
+        setattr(synapses, w, Quantity(connection.w[where], dim=connection.dimensions))
+        if not same:
+            synapses.delay = connection.delay_of(where, i) * net.dt
+        return synapses
 
 
 def times_of_trials(trial_times: TrialTimes) -> dict[str, np.ndarray]:
