@@ -20,7 +20,12 @@ from neurosnn.data.readers.librispeech import read_librispeech
 from neurosnn.data.readers.nmnist import read_nmnist
 from neurosnn.data.readers.shd import read_shd, read_ssc
 from neurosnn.data.readers.slices import slice_by_number
+from neurosnn.data.readers.speech_commands import (
+    read_speech_commands,
+    read_speech_commands_waves,
+)
 from neurosnn.data.readers.timit import read_timit
+from neurosnn.data.speech.cached import encode_cached
 from neurosnn.data.speech.cochlea import encode_cochlea
 from neurosnn.data.speech.endpoints import trim_quiet
 from neurosnn.data.speech.equalize import equalize_bands
@@ -45,6 +50,7 @@ __all__ = [
     "delay_line",
     "digits_8x8",
     "drop_spikes",
+    "encode_cached",
     "encode_cochlea",
     "encode_current",
     "encode_latency",
@@ -68,6 +74,8 @@ __all__ = [
     "read_mnist",
     "read_nmnist",
     "read_shd",
+    "read_speech_commands",
+    "read_speech_commands_waves",
     "read_ssc",
     "read_timit",
     "read_trials",
