@@ -1,6 +1,12 @@
 """Data: containers, embedded sets, readers of the field's file formats, spike encoders."""
 
-from neurosnn.data.augment import blend_trials, drop_spikes, jitter_times, shift_channels
+from neurosnn.data.augment import (
+    blend_trials,
+    drop_spikes,
+    jitter_times,
+    shift_channels,
+    shift_times,
+)
 from neurosnn.data.delay_line import delay_line, jitter_channels
 from neurosnn.data.encoders import (
     encode_current,
@@ -80,6 +86,7 @@ __all__ = [
     "read_timit",
     "read_trials",
     "shift_channels",
+    "shift_times",
     "slice_by_number",
     "spike_trains",
     "spoken_digit_frames",
