@@ -200,8 +200,10 @@ def read_speech_commands(
 
     Parameters
     ----------
-    root, words
-        As `read_speech_commands_waves`.
+    root : str, path-like or None
+        As for `read_speech_commands_waves`.
+    words : sequence of str or None
+        Which words, in the order of their classes; None: all.
     cache : str, path-like or None
         As ``folder`` of `encode_cached`: each part is encoded once.
     **settings : Any

@@ -54,8 +54,16 @@ def encode_cached(
     folder : str, path-like or None
         Where encodings are kept; None: ``encoded`` in the folder of the environment variable
         NEUROSNN_CACHE, or in the cache folder of the user's account. Files may be deleted at any time.
-    labels, class_names, speaker, speaker_names, name
-        As for `encode_cochlea`.
+    labels : array_like of int (n_trials,) or None
+        Class of each recording. None: all 0.
+    class_names : sequence of str
+        One name a class.
+    speaker : array_like of int (n_trials,) or None
+        Who spoke.
+    speaker_names : sequence of str
+        Name of each speaker number.
+    name : str
+        Name of the data, used in messages.
     **settings : Any
         Further settings of `encode_cochlea` and `log_mel`.
 
