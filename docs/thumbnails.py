@@ -1,7 +1,7 @@
 """Draw the pictures of those examples anew that the manual does not run itself, in docs/images/gallery.
 
 Most run for minutes with their own settings, so that these are shorter; the page of an example says which
-were used. The examples of neurosnn.torch need PyTorch.
+were used. The examples of neurosnn.torch need PyTorch, speech_commands the recordings (NEUROSNN_DATA).
 
     python docs/thumbnails.py                         # all: some minutes of a processor
     python docs/thumbnails.py traub_2020              # one
@@ -42,6 +42,7 @@ PICTURES = {
     "meszaros_2025_delays": ("meszaros_2025_delays.png", "--seeds 1"),
     "nowotny_2022_eventprop": ("nowotny_2022_losses_digits.png", "--epochs 3"),
     "ponghiran_2022_recurrence": ("ponghiran_2022_digits.png", "--seeds 1 --epochs 3"),
+    "speech_commands": ("speech_commands_bptt.png", "--split official"),
     "spoken_digits": (
         "spoken_digits_eprop_official.png",
         "--seeds 1 2 --epochs 4 --neurons 64",
