@@ -9,8 +9,7 @@ itself is a recursion.
 
 The split is the official one, so that nobody who is heard in the test part was heard before. All settings
 were chosen by the validation part; the test part is used once a seed. While the network learns, words begin
-up to 100 ms earlier or later and a fifth of the spikes is left out: without this it learns its
-recordings by heart.
+up to 100 ms earlier or later and a fifth of the spikes is left out.
 
 The recordings are not part of the package and are never downloaded: unpack speech_commands_v0.02.tar.gz
 (download.tensorflow.org/data, 2.3 GB), and pass the folder. They are encoded once; the spikes are kept in
