@@ -2,7 +2,7 @@
 
 Most run for minutes with their own settings, so that these are shorter, by options or by other values of
 the constants at their top; the page of an example says which were used. The examples of neurosnn.torch need
-PyTorch.
+PyTorch, speech_commands the recordings (NEUROSNN_DATA).
 
     python docs/thumbnails.py                         # all: some minutes of a processor
     python docs/thumbnails.py traub_2020              # one
@@ -45,6 +45,7 @@ PICTURES = {
     "meszaros_2025_delays": ("meszaros_2025_delays.png", "SEEDS = [1]"),
     "nowotny_2022_eventprop": ("nowotny_2022_losses_digits.png", "--epochs 3"),
     "ponghiran_2022_recurrence": ("ponghiran_2022_digits.png", "--seeds 1 --epochs 3"),
+    "speech_commands": ("speech_commands_bptt.png", "--split official"),
     "spoken_digits": (
         "spoken_digits_eprop_official.png",
         "--seeds 1 2 --epochs 4 --neurons 64",

@@ -444,10 +444,16 @@ def recorded(model, states, n=4, n_steps=200, scale=1.0):
     return drive, {name: getattr(monitor, name).T for name in states}, z
 
 
-def test_se_adlif_is_the_published_recursion():
-    model = equations.SE_adLIF()
+@pytest.mark.parametrize("values", [(15.0, 180.0, 0.5, 1.0), "from the published ranges"])
+def test_se_adlif_is_the_published_recursion(values):
+    """With one value for all neurons, and with the values of each drawn as the published code does."""
+    if isinstance(values, str):
+        draw = np.random.default_rng(8).uniform
+        values = draw(5, 25, 4), draw(60, 300, 4), draw(0, 1, 4), draw(0, 2, 4)
+    tau_u, tau_w, a, b = values
+    model = equations.SE_adLIF(tau_u=tau_u * ms, tau_w=tau_w * ms, a=a, b=b)
     drive, found, spiked = recorded(model, ["u", "w"], scale=20.0)
-    alpha, beta = np.exp(-1 / 15), np.exp(-1 / 180)
+    alpha, beta = np.exp(-1 / tau_u), np.exp(-1 / tau_w)
     u, w = np.zeros(4), np.zeros(4)
     for t in range(len(drive)):
         arriving = drive[t - 1] if t else 0
@@ -458,7 +464,7 @@ def test_se_adlif_is_the_published_recursion():
         np.testing.assert_allclose(found["u"][t], u, atol=1e-12)
         np.testing.assert_array_equal(spiked[t], z)
         u = u * (1 - z)
-        w = beta * w + (1 - beta) * 120 * (0.5 * u + 1.0 * z)
+        w = beta * w + (1 - beta) * 120 * (a * u + b * z)
 
 
 def test_balanced_resonate_and_fire_is_the_published_recursion():

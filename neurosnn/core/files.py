@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import platformdirs
 
 from neurosnn.core.messages import message
 
@@ -37,6 +38,7 @@ __all__ = [
     "read_member",
     "read_npy",
     "read_npy_file",
+    "user_cache_folder",
     "write_arrays",
 ]
 
@@ -53,6 +55,11 @@ UNREADABLE = (
     *(OverflowError, RecursionError, MemoryError, RuntimeError, IndexError, AttributeError),
     *(struct.error, SyntaxError, tokenize.TokenError, zlib.error),
 )
+
+
+def user_cache_folder(name: str) -> Path:
+    """A folder for what can be made again: in $NEUROSNN_CACHE, or the platform's cache folder."""
+    return Path(os.environ.get("NEUROSNN_CACHE") or platformdirs.user_cache_dir("neurosnn")) / name
 
 
 @contextlib.contextmanager

@@ -1,6 +1,12 @@
 """Data: containers, embedded sets, readers of the field's file formats, spike encoders."""
 
-from neurosnn.data.augment import blend_trials, drop_spikes, jitter_times, shift_channels
+from neurosnn.data.augment import (
+    blend_trials,
+    drop_spikes,
+    jitter_times,
+    shift_channels,
+    shift_times,
+)
 from neurosnn.data.delay_line import delay_line, jitter_channels
 from neurosnn.data.encoders import (
     encode_current,
@@ -20,7 +26,12 @@ from neurosnn.data.readers.librispeech import read_librispeech
 from neurosnn.data.readers.nmnist import read_nmnist
 from neurosnn.data.readers.shd import read_shd, read_ssc
 from neurosnn.data.readers.slices import slice_by_number
+from neurosnn.data.readers.speech_commands import (
+    read_speech_commands,
+    read_speech_commands_waves,
+)
 from neurosnn.data.readers.timit import read_timit
+from neurosnn.data.speech.cached import encode_cached
 from neurosnn.data.speech.cochlea import encode_cochlea
 from neurosnn.data.speech.endpoints import trim_quiet
 from neurosnn.data.speech.equalize import equalize_bands
@@ -45,6 +56,7 @@ __all__ = [
     "delay_line",
     "digits_8x8",
     "drop_spikes",
+    "encode_cached",
     "encode_cochlea",
     "encode_current",
     "encode_latency",
@@ -69,10 +81,13 @@ __all__ = [
     "read_mnist",
     "read_nmnist",
     "read_shd",
+    "read_speech_commands",
+    "read_speech_commands_waves",
     "read_ssc",
     "read_timit",
     "read_trials",
     "shift_channels",
+    "shift_times",
     "slice_by_number",
     "spike_trains",
     "spoken_digit_frames",

@@ -183,6 +183,60 @@ def jitter_times(
     return _like(spikes, offsets, moved, channel)
 
 
+def shift_times(trials: SpikeTrials, max_shift: Quantity, *, seed: Seed) -> SpikeTrials:
+    """Move all spikes of a trial by one random time: the word begins earlier or later.
+
+    The shift of each trial is drawn evenly from ``-max_shift`` to ``max_shift``; spikes moved before the
+    beginning or past the end of the trial are lost.
+
+    Parameters
+    ----------
+    trials : SpikeTrials
+        What to change; it is not changed itself.
+    max_shift : Quantity [s]
+        Largest shift (100 ms in Warden 2018, for recordings of 1 s).
+    seed : int or numpy.random.Generator
+        The same seed gives the same result.
+
+    Returns
+    -------
+    SpikeTrials
+
+    Raises
+    ------
+    TypeError
+        ``trials`` is no SpikeTrials.
+    ValueError
+        ``max_shift`` in other units or negative, or no seed.
+
+    References
+    ----------
+    Warden, arXiv:1804.03209 (2018): the training of its example model.
+
+    Examples
+    --------
+    >>> from brian2.units import ms
+    >>> from neurosnn.data import shift_times, spoken_digits
+    >>> trials = spoken_digits(n_bands=16, n_thresholds=1)[1]
+    >>> shifted = shift_times(trials, 50*ms, seed=0)
+    >>> len(shifted) == len(trials)
+    True
+    """
+    where = "shift_times"
+    if not isinstance(trials, SpikeTrials):
+        raise TypeError(
+            f"{where}: trials is a {type(trials).__name__}. Shifts are times. Pass a SpikeTrials."
+        )
+    width = seconds(max_shift, "max_shift", where=where, zero_ok=True)
+    rng = generator(seed, where=where)
+    counts = np.diff(trials.offsets)
+    times = trials.times + np.repeat(rng.uniform(-width, width, len(trials)), counts)
+    times = times.astype(trials.times.dtype)
+    end = np.repeat(trials.durations.astype(times.dtype), counts)
+    keep = (times >= 0) & (times < end)
+    return _like(trials, *_keep(trials.offsets, times, trials.units, keep))
+
+
 def blend_trials(trials: SpikeTrials, *, seed: Seed, probability: float = 0.5) -> SpikeTrials:
     """Mix each trial with another of its class.
 

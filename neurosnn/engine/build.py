@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import platformdirs
-
+from neurosnn.core.files import user_cache_folder
 from neurosnn.core.messages import message
 
 __all__ = ["cache_folder", "compiler", "load_library"]
@@ -47,8 +46,7 @@ def compiler() -> str | None:
 
 def cache_folder() -> Path:
     """Folder of compiled engines: $NEUROSNN_CACHE or the platform's cache folder."""
-    folder = os.environ.get("NEUROSNN_CACHE") or platformdirs.user_cache_dir("neurosnn")
-    return Path(folder) / "engine"
+    return user_cache_folder("engine")
 
 
 def more_flags() -> list[str]:

@@ -10,6 +10,7 @@ from neurosnn.data import (
     drop_spikes,
     jitter_times,
     shift_channels,
+    shift_times,
 )
 
 
@@ -34,6 +35,7 @@ def check(trials, like):
         lambda t, seed: drop_spikes(t, 0.3, seed=seed),
         lambda t, seed: shift_channels(t, 4, seed=seed),
         lambda t, seed: jitter_times(t, 3 * ms, seed=seed),
+        lambda t, seed: shift_times(t, 20 * ms, seed=seed),
         lambda t, seed: blend_trials(t, seed=seed),
     ],
 )
@@ -105,6 +107,37 @@ def test_jitter_has_the_wanted_width():
     # Rounding to whole steps adds a variance of 1/12.
     assert steps.step.std() == pytest.approx(np.sqrt(16 + 1 / 12), rel=0.03)
     assert np.all(np.diff(steps.step) >= 0)
+
+
+def test_a_trial_begins_earlier_or_later(trials):
+    """All spikes of a trial by one time of its own; those that leave it are lost."""
+    trials = trials.with_spikes(trials.times.astype(np.float64), trials.units, trials.offsets)
+    shifted, shifts = shift_times(trials, 20 * ms, seed=0), []
+    lost = 0
+    for before, after in zip(trials, shifted, strict=True):
+        if not len(after.times):
+            continue
+        # what comes first or last may be lost: some run of the spikes is the whole of what is left
+        n, m = len(before.times), len(after.times)
+        runs = [
+            np.asarray(after.times - before.times[k : k + m])
+            for k in range(n - m + 1)
+            if np.array_equal(before.units[k : k + m], after.units)
+        ]
+        moves = [run.mean() for run in runs if np.ptp(run) < 1e-12]
+        assert len(moves) == 1
+        inside = (before.times / ms + 1e3 * moves[0] >= 0) & (
+            before.times / ms + 1e3 * moves[0] < 50
+        )
+        assert inside.sum() == m
+        shifts += moves
+        lost += n - m
+    assert lost > 20
+    assert len(shifts) >= 9
+    assert np.all(np.abs(shifts) <= 0.02)
+    assert min(shifts) < -0.005
+    assert max(shifts) > 0.005
+    np.testing.assert_array_equal(shift_times(trials, 0 * ms, seed=0).times, trials.times)
 
 
 def test_steps_give_steps(trials):
@@ -202,6 +235,8 @@ def test_blend_stays_in_its_class(trials):
         (lambda t: jitter_times(t.steps(1 * ms), 1 * ms, seed=0, n_steps=9), ValueError, "steps"),
         (lambda t: jitter_times(t.steps(1 * ms), -1, seed=0, n_steps=9), ValueError, "sigma must"),
         (lambda t: jitter_times(t.steps(1 * ms), 1.0, seed=0), ValueError, "n_steps must be"),
+        (lambda t: shift_times(t, 0.1, seed=0), ValueError, "max_shift must be a time"),
+        (lambda t: shift_times(t.steps(1 * ms), 9 * ms, seed=0), TypeError, "trials is a Steps"),
         (lambda t: blend_trials(t.steps(1 * ms), seed=0), TypeError, "trials is a Steps"),
         (lambda t: blend_trials(t, seed=0, probability=2), ValueError, "probability must be"),
     ],

@@ -223,6 +223,29 @@ def test_synthetic_layout_in_a_zip(tmp_path):
     assert "click" in read_timit(archive, phones=61)[0].class_names
 
 
+def test_whole_speakers_are_held_out(tmp_path):
+    """The phones of the CMU dictionary, with h# and pau, as speech for language learners is labelled."""
+    pytest.importorskip("librosa")
+    labels = b"0 800 h#\n800 1600 ao\n1600 2000 zh\n2000 2400 pau\n2400 3200 h#\n"
+    for part, n in (("TRAIN", 5), ("TEST", 2)):
+        for speaker in range(n):
+            folder = tmp_path / part / f"{part}{speaker}"
+            folder.mkdir(parents=True)
+            for k in range(3):
+                (folder / f"{k}.WAV").write_bytes(wav(noise(k + speaker, 3200), 16000))
+                (folder / f"{k}.PHN").write_bytes(labels)
+    splits = [read_timit(tmp_path, validation_speakers=0.4, seed=seed) for seed in (0, 0, 1)]
+    for train, valid, test in splits:
+        assert (len(train), len(valid), len(test)) == (9, 6, 6)
+        assert not {*train.speaker} & {*valid.speaker}
+        assert {test.speaker_names[s] for s in test.speaker} == {"test0", "test1"}
+        np.testing.assert_allclose(train.features.mean(axis=0), 0, atol=1e-4)
+    held = [{*valid.speaker} for _, valid, _ in splits]
+    assert held[0] == held[1] != held[2]
+    sil, aa, sh = (PHONES_39.index(p) for p in ("sil", "aa", "sh"))
+    assert splits[0][0][0].labels.tolist() == [sil] * 5 + [aa] * 5 + [sh] * 3 + [sil] * 8
+
+
 def test_damaged_timit(tmp_path, monkeypatch):
     pytest.importorskip("librosa")
     write_timit(tmp_path)
@@ -230,6 +253,8 @@ def test_damaged_timit(tmp_path, monkeypatch):
         read_timit(tmp_path / "TRAIN")
     with pytest.raises(ValueError, match="phones=48 is not known"):
         read_timit(tmp_path, phones=48)
+    with pytest.raises(ValueError, match=r"validation_speakers=0.1 for TIMIT.*50 speakers"):
+        read_timit(tmp_path, validation_speakers=0.1)
     label = tmp_path / "TEST/DR1/MDAB0/SI1.PHN"
     label.rename(tmp_path / "away")
     with pytest.raises(FileNotFoundError, match=r"SI1.WAV has no .PHN file beside it"):

@@ -313,6 +313,75 @@ RULKOV = PublishedNeuron(
     numbers="ours",
 )
 
+#: The adaptation reads the potential of the same step; see equations.SE_adLIF.
+SE_ADLIF = PublishedNeuron(
+    reference="Baronig et al. 2025, SE-adLIF",
+    equations="""
+    u : 1
+    w : 1
+    I : 1
+    """,
+    threshold="u > theta",
+    step="""
+    w = exp(-dt/tau_w)*w + (1 - exp(-dt/tau_w))*rho*a*u
+    u = exp(-dt/tau_u)*u + (1 - exp(-dt/tau_u))*(I - w)
+    I = 0
+    """,
+    reset="u = 0; w += (exp(dt/tau_w) - 1)*rho*b",
+    inputs=("I",),
+    weight=60.0,
+    constants={"tau_u": 15 * ms, "tau_w": 180 * ms, "a": 0.5, "b": 1.0, "rho": 120.0, "theta": 1.0},
+    surrogate=psi("u - theta", "1"),
+    spike_gradient=("w",),
+    numbers="middles of the paper's ranges",
+)
+
+#: The flow that SE-adLIF steps through, with an adaptation that reads the potential and jumps at a spike.
+ADLIF = PublishedNeuron(
+    reference="Bittar & Garner 2022, adLIF",
+    equations="""
+    du/dt = (-u + I - w)/tau_u : 1
+    dw/dt = (a*u - w)/tau_w : 1
+    dI/dt = -I/(5*ms) : 1
+    """,
+    threshold="u > theta",
+    reset="u -= theta; w += b",
+    method="euler",  # Brian2 takes minutes for the exact step of the coupled pair
+    inputs=("I",),
+    weight=3.0,
+    constants={"tau_u": 15 * ms, "tau_w": 75 * ms, "a": 0.5, "b": 1.0, "theta": 1.0},
+    surrogate=psi("u - theta", "1"),
+    spike_gradient=("w",),
+    numbers="time constants of the paper",
+)
+
+#: q is damping and threshold at once; see equations.BalancedResonateAndFire.
+BALANCED = PublishedNeuron(
+    reference="Higuchi et al. 2024, balanced resonate-and-fire",
+    equations="""
+    x : 1
+    y : 1
+    q : 1
+    I : 1
+    """,
+    threshold="x > theta + q",
+    step="""
+    q = gamma*q
+    b = (-1 + sqrt(1 - (delta*omega)**2))/delta - b_offset - q
+    step_of_x = delta*(b*x - omega*y + I)
+    step_of_y = delta*(omega*x + b*y)
+    x += step_of_x
+    y += step_of_y
+    I = 0
+    """,
+    reset="q += 1/gamma",
+    inputs=("I",),
+    weight=20.0,
+    constants={"omega": 10.0, "b_offset": 1.0, "delta": 0.01, "theta": 1.0, "gamma": 0.9},
+    surrogate=psi("x - theta - q", "1"),
+    spike_gradient=("q",),
+)
+
 NEURONS = {f"adex_{pattern}": adex(pattern) for pattern in NAUD} | {
     "clopath_adex": CLOPATH,
     "izhikevich_2003": IZHIKEVICH,
@@ -324,4 +393,7 @@ NEURONS = {f"adex_{pattern}": adex(pattern) for pattern in NAUD} | {
     "benda_herz": BENDA,
     "platkiewicz_brette": PLATKIEWICZ,
     "rulkov": RULKOV,
+    "adlif": ADLIF,
+    "se_adlif": SE_ADLIF,
+    "balanced_resonate_and_fire": BALANCED,
 }

@@ -40,6 +40,8 @@ REFUSED = {
     ("brunel_hakim", "eventprop"): "noise",
     ("brunel_hakim", "window"): "noise",
     ("rulkov", "eventprop"): "the model has step code",
+    ("se_adlif", "eventprop"): "the model has step code",
+    ("balanced_resonate_and_fire", "eventprop"): "the model has step code",
     ("diehl_cook", "eventprop"): "is not one comparison",
     ("integrate_fire_or_burst", "eventprop"): "the flow of 'V' jumps, by V > V_h",
     ("thalamic_relay", "eventprop"): "the flow of 'q' jumps, by v/mV < -80",

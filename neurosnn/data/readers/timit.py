@@ -6,6 +6,7 @@ from os import PathLike
 import numpy as np
 from brian2.units import Quantity, ms
 
+from neurosnn.core.messages import message
 from neurosnn.data.checks import choice, seconds
 from neurosnn.data.frame_trials import FrameTrials, standardize
 from neurosnn.data.locations import Folder, bad_file, find_root, read_wave
@@ -31,6 +32,8 @@ def read_timit(
     window: Quantity = 25 * ms,
     hop: Quantity = 10 * ms,
     n_mfcc: int = 13,
+    validation_speakers: float | None = None,
+    seed: int = 0,
 ) -> tuple[FrameTrials, FrameTrials, FrameTrials]:
     """TIMIT as frames of MFCC features with one phone a frame.
 
@@ -48,14 +51,19 @@ def read_timit(
         Length of a frame, and from frame to frame.
     n_mfcc : int
         Coefficients a frame; with both derivatives there are ``3 * n_mfcc`` channels.
+    validation_speakers : float in (0, 1) or None
+        For layouts other than TIMIT's own: the share of the speakers of TRAIN, drawn at random, whose
+        sentences become the validation part. None: a tenth of the sentences, whoever speaks them.
+    seed : int
+        Of that draw.
 
     Returns
     -------
     train, valid, test : FrameTrials
         TIMIT: 3696, 400 and 192 sentences, without the SA sentences (the same two are read by
         everyone); the test part is the core test set, the validation part the 50 speakers of
-        Kaldi's recipe. Other layouts: TEST is the test part, and a tenth of TRAIN, drawn with seed
-        0, the validation part. All features are z-scored with the training statistics.
+        Kaldi's recipe. Other layouts: TEST is the test part, and a part of TRAIN, drawn with
+        `seed`, the validation part. All features are z-scored with the training statistics.
 
     Raises
     ------
@@ -64,7 +72,8 @@ def read_timit(
     ImportError
         librosa, or soundfile for SPHERE files, is not installed.
     ValueError
-        A recording is empty or damaged, labels do not fit, or a phone is not known.
+        A recording is empty or damaged, labels do not fit, a phone is not known, or
+        `validation_speakers` is given for TIMIT, whose validation part is standard.
 
     Notes
     -----
@@ -83,6 +92,15 @@ def read_timit(
                 f"read from these names. {_HOW}"
             )
         is_timit = any(dialect for _, dialect, *_ in sentences)
+        if is_timit and validation_speakers is not None:
+            raise ValueError(
+                message(
+                    f"validation_speakers={validation_speakers!r} for TIMIT.",
+                    f"{where}, {path}",
+                    "Its validation part is the 50 speakers that everyone uses.",
+                    "Leave it out.",
+                )
+            )
         if is_timit:
             sentences = [s for s in sentences if not s[3].startswith("sa")]
         read = [_read_one(folder, s, window, hop, n_mfcc, where) for s in sentences]
@@ -116,7 +134,13 @@ def read_timit(
         for part, rows in groups.items()
     }
     if not is_timit:
-        sets["train"], sets["valid"] = sets["train"].split(0.1, seed=0)
+        train = sets["train"]
+        by_speaker = validation_speakers is not None
+        sets["train"], sets["valid"] = train.split(
+            validation_speakers if by_speaker else 0.1,
+            seed=seed,
+            groups=train.speaker if by_speaker else None,
+        )
     return standardize(sets["train"], sets["valid"], sets["test"])
 
 
