@@ -327,6 +327,8 @@ def test_cuda_needs_brian2cuda_and_an_architecture(tmp_path):
     ):
         cuda.settings("A100")
     if find_spec("brian2cuda") is None:
-        with pytest.raises(ImportError, match=r"needs the package brian2cuda.*neurosnn\[cuda\]"):
+        with pytest.raises(
+            ImportError, match=r"the package brian2cuda is not installed.*neurosnn\[cuda\]"
+        ):
             export(small(), tmp_path / "net", duration=5 * ms, device="cuda_standalone")
         assert not os.listdir(tmp_path)

@@ -1772,7 +1772,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "drives: a draw that reaches a probability does not count",
-        ENGINE + "trial.jinja",
+        ENGINE + "drives.jinja",
         "target[j] += number*real(weight[j]);",
         "target[j] += (number + 1)*real(weight[j]);",
         ("test_poisson_drive.py::test_spikes_equal_brian2_with_the_same_draws",),

@@ -140,6 +140,8 @@ class Connection:
         for field in ("name", "source", "target"):
             name = getattr(self, field)
             check_identifier(name, field=f"the {field}", where="Connection", longest=LONGEST)
+        for name in self.learned_synapse:
+            check_identifier(name, field="a learned constant", where="Connection", longest=LONGEST)
 
     @property
     def delay(self) -> np.ndarray:
