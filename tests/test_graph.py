@@ -737,6 +737,18 @@ def test_delays_of_synapses_are_learned_kept_and_saved(tmp_path):
     np.testing.assert_array_equal(one.output, two.output)
 
 
+def test_connections_with_delays_of_synapses_have_any_name():
+    """Names of the generated code begin with words and end with the name of a connection or an input."""
+    net = graph(
+        Projection("input", "A", name="input", delay=np.ones((4, 3)) * ms, weight=0.6),
+        Projection("A", "A", name="trial", delay=2 * np.ones((3, 3)) * ms, weight=0.1),
+        populations={"A": Population(equations.CurrentLIF(), 3)},
+    )
+    result = Engine(net, EventProp(), CrossEntropy()).run(trials(n=4, rate=0.3), gradient=True)
+    assert sum(result.spikes.values()) > 0
+    assert np.abs(result.gradient["input.w"]).max() > 0
+
+
 def test_listed_synapses_have_listed_delays():
     net, connection = drawn(connectivity=([2, 0, 1], [1, 1, 0]), delay=[1, 2, 3] * ms)
     order = list(zip(connection.pre, connection.post, connection.delay, strict=True))

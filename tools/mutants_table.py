@@ -1452,14 +1452,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "graph: the channels of the second input are turned round",
         ENGINE + "trial.jinja",
-        "push_back(channel{% if not loop.last %} - int32_t(b.first_{{ name }}){% endif %});",
+        "push_back(channel{% if not loop.last %} - int32_t(b.begin_{{ name }}){% endif %});",
         "push_back({% if not loop.last %}int32_t(b.n_channels) - 1 - {% endif %}channel);",
         (INPUTS + "::test_two_inputs_are_the_channels_of_one",),
     ),
     Mutant(
         "graph: real values of the second input are those of the first",
         ENGINE + "trial.jinja",
-        "*b.n_channels + b.first_{{ c.source }};",
+        "*b.n_channels + b.begin_{{ c.source }};",
         "*b.n_channels;",
         (INPUTS + "::test_real_values_enter_through_several_inputs",),
     ),
@@ -1583,7 +1583,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "noise: number of the trial",
         ENGINE + "layer.jinja",
-        "uint32_t(b.first_trial + trial)",
+        "uint32_t(b.trials_before + trial)",
         "uint32_t(trial)",
         (DRAWN,),
     ),

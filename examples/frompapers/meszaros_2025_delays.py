@@ -1,10 +1,10 @@
-"""Learned axonal delays after Meszaros, Knight & Nowotny (2025), on a task that needs them.
+"""Learned delays after Meszaros, Knight & Nowotny (2025), on a task that needs them.
 
 Two groups of ten channels fire once, the second at one of five lags after (or before) the first, at a
 time that says nothing. The class is the lag, up to 24 ms; the hidden neurons forget within a few ms. So
-the spikes of the two groups must be brought together by delays. Three networks of equal size are
-compared: delays zero and fixed; drawn at random and fixed; drawn at random and learned with the weights
-by EventProp.
+the spikes of the two groups must be brought together by delays. Five networks of equal size are
+compared: delays zero and fixed; drawn at random and fixed, one for each channel (of its axon) or one for
+each synapse; drawn at random and learned with the weights by EventProp, of axons or of synapses.
 
 Nat. Commun. (2025), doi:10.1038/s41467-025-65394-8: delays are real numbers that the optimizer moves,
 rounded to steps in the simulation and never negative; initial delays are drawn evenly; the learning
@@ -17,10 +17,10 @@ delays did worse here than fixed ones.
 What rounding does: the loss is a staircase of the delays, and EventProp gives the slope of the smooth
 loss of which it is a sample. Steps of half a step or less do nothing by themselves, their sum does.
 
-What differs: the paper's tasks are SHD, SSC and Braille; here lags, so that it runs in seconds.
-The delays belong to the channels (axonal), not to single synapses.
+What differs: the paper's tasks are SHD, SSC and Braille; here lags, so that it runs in seconds. The
+paper's delays are those of synapses.
 
-    python examples/frompapers/meszaros_2025_delays.py             # half a minute
+    python examples/frompapers/meszaros_2025_delays.py             # a minute
     python examples/frompapers/meszaros_2025_delays.py --quick     # few trials and epochs: only a test
 """
 
@@ -36,7 +36,8 @@ from neurosnn import (
     CrossEntropy,
     EventProp,
     Input,
-    Layer,
+    Population,
+    Projection,
     Readout,
     SpikingNetwork,
     Trainer,
@@ -87,26 +88,33 @@ def lags(n, seed):
 train, test = lags(N_TRAIN, 0), lags(1000, 1)
 
 # %%
-# Three networks
-# --------------
-# With ``learn=("delay",)`` the delays of the input are learned like weights, in steps that are ten times as
-# large.
+# The networks
+# ------------
+# A delay for each presynaptic neuron is that of its axon; a matrix has one for each synapse. With
+# ``learn=("w", "delay")`` delays are learned like weights, in steps that are ten times as large.
 
 
 def make_trainer(kind, seed):
     """A network with delays of one kind, and its trainer."""
     rng = np.random.default_rng(seed)
-    delay = np.zeros(N_IN) if kind == "zero" else np.rint(rng.uniform(0, LONGEST, N_IN))
-    learned = kind == "learned"
-    net = SpikingNetwork(
-        Input(N_IN, delay=delay * ms, learn=("delay",) if learned else ()),
-        Layer(
-            equations.CurrentLIF(tau_m=4 * ms, tau_s=2 * ms),
-            N_HIDDEN,
-            weight_scale=6.0,
-            weight_mean=0.5,
-        ),
+    shape = (N_IN, N_HIDDEN) if "synapses" in kind else N_IN
+    delay = np.zeros(shape) if kind == "zero" else np.rint(rng.uniform(0, LONGEST, shape))
+    learned = kind.startswith("learned")
+    net = SpikingNetwork.from_graph(
+        {"hidden": Population(equations.CurrentLIF(tau_m=4 * ms, tau_s=2 * ms), N_HIDDEN)},
+        [
+            Projection(
+                "input",
+                "hidden",
+                name="input",
+                delay=delay * ms,
+                weight_scale=6.0,
+                weight_mean=0.5,
+                learn=("w", "delay") if learned else ("w",),
+            )
+        ],
         Readout(len(LAGS), model=equations.CurrentReadout(), weight_scale=2.0),
+        input=Input(N_IN),
         dt=1 * ms,
         seed=seed,
     )
@@ -125,27 +133,37 @@ def make_trainer(kind, seed):
 # What each can learn
 # -------------------
 
+KINDS = {
+    "zero": "0.6",
+    "random, of axons": COLORS[4],
+    "random, of synapses": COLORS[2],
+    "learned, of axons": COLORS[0],
+    "learned, of synapses": COLORS[1],
+}
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-for kind, color in (("zero", "0.6"), ("random", COLORS[4]), ("learned", COLORS[0])):
+before, after = {}, {}
+for kind, color in KINDS.items():
     accuracies = []
     for seed in SEEDS:
         trainer = make_trainer(kind, seed)
-        start = trainer.net.connections["input"].delay.copy()
+        before[kind] = trainer.net.connections["input"].delay.copy()
         history = trainer.fit(train, epochs=EPOCHS, batch_size=128, progress=False)
         accuracies.append(trainer.evaluate(test)["accuracy"])
+        after[kind] = trainer.net.connections["input"].delay
         label = kind if seed == SEEDS[0] else None
         left.plot(100 * np.asarray(history["accuracy"]), color=color, label=label)
     print(
-        f"delays {kind:8s} {100 * np.mean(accuracies):5.1f} % of {len(test)} (standard deviation "
+        f"delays {kind:20s} {100 * np.mean(accuracies):5.1f} % of {len(test)} (standard deviation "
         f"{100 * np.std(accuracies):.1f}, {len(SEEDS)} seeds, {N_HIDDEN} hidden neurons)"
     )
-left.set(xlabel="epoch", ylabel="accuracy on training trials (%)")
-left.legend(title="delays")
+left.set(xlabel="epoch", ylabel="accuracy on training trials (%)", ylim=(0, 103))
+left.legend(title="delays", fontsize="small", ncols=2, loc="lower right")
 
 # %%
 # The delays before and after the last training.
 
-right.plot([0, 2 * LONGEST], [0, 2 * LONGEST], color="gray", lw=0.8)
-right.plot(start, trainer.net.connections["input"].delay, "o", color=COLORS[0], markersize=4)
+right.plot([0, LONGEST], [0, LONGEST], color="gray", lw=0.8)
+for kind, size in (("learned, of synapses", 2), ("learned, of axons", 4)):
+    right.plot(before[kind], after[kind], "o", color=KINDS[kind], markersize=size)
 right.set(xlabel="delay before (ms)", ylabel="delay learned (ms)")
 figure.savefig(output / "meszaros_2025_delays.png", dpi=120)

@@ -520,10 +520,10 @@ class Engine:
             "max_delay": self.net.max_delay,
             "key_0": key[0],
             "key_1": key[1],
-            "first_trial": draws.first_trial,
+            "trials_before": draws.first_trial,
             "n_channels": self.net.input.n,
             **{
-                f"first_{code}": self.net.channels(name).start
+                f"begin_{code}": self.net.channels(name).start
                 for name, code in self._inputs.items()
             },
             "bias": self.net.parameters.get("readout.b", np.zeros(self.net.readout.n)),

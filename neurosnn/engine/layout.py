@@ -46,9 +46,9 @@ def batch_fields(
             "max_delay",
             "key_0",
             "key_1",
-            "first_trial",
+            "trials_before",
             "n_channels",
-            *(f"first_{name}" for name in inputs),
+            *(f"begin_{name}" for name in inputs),
         )
     ]
     fields.append(("dt", "double"))
