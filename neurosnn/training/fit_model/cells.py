@@ -104,8 +104,10 @@ class Cells(NamedTuple):
 
         return evaluate
 
-    def joined(self, places: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-        r"""Where the sum of the cells' quadratic models is smallest.
+    def joined(self, places: np.ndarray, matrices: np.ndarray, errors: np.ndarray) -> np.ndarray:
+        r"""Where the sum of the cells' quadratic models is smallest, each in units of its error.
+
+        So a cell counts by what it knows of a parameter; one that was not found yet counts little.
 
         Parameters
         ----------
@@ -113,6 +115,8 @@ class Cells(NamedTuple):
             Where the search of each cell by itself ended, n times.
         matrices : ndarray (n, n_cells, P, P)
             Its matrices A there.
+        errors : ndarray (n, n_cells)
+            Its losses there.
 
         Returns
         -------
@@ -121,7 +125,9 @@ class Cells(NamedTuple):
         """
         n, size = len(places), len(self.free.names)
         usable = np.isfinite(matrices).all(axis=(2, 3))
-        matrices = np.where(usable[..., None, None], matrices, 0.0)
+        usable &= np.isfinite(errors)
+        weight = np.where(usable, 1 / np.maximum(errors, 1e-30), 0.0)[..., None, None]
+        matrices = weight * np.where(usable[..., None, None], matrices, 0.0)
         whole, pull = np.zeros((n, size, size)), np.zeros((n, size))
         mean, count = np.zeros((n, size)), np.zeros(size)
         for k, columns in enumerate(self.columns):
@@ -174,11 +180,14 @@ def cells_of(cells: Any, shared: Any, free: Free, n_trials: int) -> Cells:
     number = _numbers(cells, n_trials)
     n_cells = int(number.max()) + 1
     is_shared = np.array([name in common for name in free.names])
-    columns, names, parameter, n = np.zeros((n_cells, len(free.names)), int), [], [], 0
+    columns = np.zeros((n_cells, len(free.names)), int)
+    names: list[str] = []
+    parameter: list[int] = []
     for p, name in enumerate(free.names):
         labels = [name] if is_shared[p] else [label_of(name, k) for k in range(n_cells)]
-        columns[:, p] = n + (0 if is_shared[p] else np.arange(n_cells))
-        names, parameter, n = names + labels, parameter + [p] * len(labels), n + len(labels)
+        columns[:, p] = len(names) + (0 if is_shared[p] else np.arange(n_cells))
+        names += labels
+        parameter += [p] * len(labels)
     whole = Free(
         tuple(names),
         tuple(free.parameters[p] for p in parameter),

@@ -331,11 +331,12 @@ class _Searches(NamedTuple):
             rank = np.minimum(np.arange(alive.max())[:, None], alive - 1)
             rows = np.take_along_axis(order, rank, axis=0)
             places = np.take_along_axis(ends, rows[..., None], axis=0)
-            matrices = [
-                evaluate(places[:, k]).curvature.sum(axis=1)
-                for k, evaluate in enumerate(self.evaluates)
-            ]
-            return self.cells.joined(places, np.stack(matrices, axis=1))
+            found = [evaluate(places[:, k]) for k, evaluate in enumerate(self.evaluates)]
+            return self.cells.joined(
+                places,
+                np.stack([squares.curvature.sum(axis=1) for squares in found], axis=1),
+                np.stack([total(squares.error) for squares in found], axis=1),
+            )
 
         return by_gradient(
             self.cells.evaluation(self.evaluates),

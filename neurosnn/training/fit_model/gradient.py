@@ -80,8 +80,8 @@ def by_gradient(
             parts: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
             parts |= {name: int(information[name]) for name in NUMBERS}
             search = Search(**parts)
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(checkpoint.path, error) from error
+        except (KeyError, TypeError, ValueError) as caught:
+            raise damaged(checkpoint.path, caught) from caught
     else:
         search = Search.begin(begin())
     drawn, n_steps = draws_bars(), sum(stage.iterations for stage in stages)

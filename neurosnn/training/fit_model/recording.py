@@ -59,7 +59,9 @@ class Recording:
         check_value("dt", dt, Range(0 * second), where=WHERE)
         check_dt(model, dt, where=WHERE)
         self.dt = float(dt)
-        terms = {type(term): (factor, term) for factor, term in as_terms(loss)}
+        terms: dict[type, tuple[float, Any]] = {
+            type(term): (factor, term) for factor, term in as_terms(loss)
+        }
         self.has_voltage = voltage is not None
         by_name: Mapping[str, Any]
         if voltage is None:
@@ -133,7 +135,7 @@ class Recording:
         part.voltage = self._measured[trials]
         part.currents = {name: array[trials] for name, array in self.currents.items()}
         part.spikes = None if self.spikes is None else self.spikes[trials]
-        terms = dict(self._terms)
+        terms: dict[type, tuple[float, Any]] = dict(self._terms)
         factor, loss = terms.get(VoltageLoss, (0.0, VoltageLoss()))
         if np.ndim(loss.weights) == 2:
             rows = np.asarray(loss.weights)[trials]
