@@ -1588,7 +1588,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "fit: spikes that the equations draw do not guide",
         FIT_MODEL + "recording.py",
-        "guides = weights if model.reset.strip() else everywhere",
+        "guides = weights if self._resets else everywhere",
         "guides = weights",
         (FIT_TESTS + "::test_spikes_without_a_reset_guide_a_fit_too",),
     ),
