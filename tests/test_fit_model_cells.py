@@ -256,13 +256,14 @@ def goes_on(call, path):
 
 def in_a_process(path):
     """A fit with a checkpoint that takes its time, for a process that is killed meanwhile."""
-    write = Checkpoint.write
+    write, together = Checkpoint.write, []
 
     def written(self, *arguments, now=False):
         write(self, *arguments, now=True)
         print(self._search, flush=True)
         if self._search == "3":
-            time.sleep(0.1)
+            together.append(1)
+            time.sleep(0.05 if len(together) < 4 else 60)  # it does not end before it is killed
 
     Checkpoint.write = written
     goes_on(arguments(measured()), path)
@@ -297,22 +298,29 @@ def test_a_fit_that_is_interrupted_in_one_cell_goes_on_with_the_same_bits(
     fit, call, tmp_path, monkeypatch
 ):
     path, step, done = tmp_path / "search.npz", Search._step, []
+
+    def counted(self, *arguments):
+        done.append(1)
+        if len(done) == limit:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Search, "_step", counted)
+    limit = 60
     with monkeypatch.context() as patch:
         patch.setattr("neurosnn.training.fit_model.checkpoint.EVERY", 0.0)
-
-        def interrupted(self, *arguments):
-            done.append(1)
-            if len(done) == 60:
-                raise KeyboardInterrupt
-            return step(self, *arguments)
-
-        patch.setattr(Search, "_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             goes_on(call, path)
     kept = read_arrays(path)[1]["searches"]
     assert "1" in kept
     assert "3" not in kept
+    limit = None
+    done.clear()
     same(goes_on(call, path), fit)
+    resumed = len(done)
+    done.clear()
+    same(goes_on(call, None), fit)
+    assert resumed == len(done) - 59, "what was searched already was searched again"
     with pytest.raises(ValueError, match="this file belongs to another fit"):
         fit_model(MEMBRANE, **call, cells=CELLS, shared=("R",), checkpoint=path)
 
