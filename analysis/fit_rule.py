@@ -297,7 +297,7 @@ def _intervals(
     at_bound = np.minimum(best.x, 1 - best.x) < AT_BOUND
     matrix = best.jac.T @ best.jac
     variance = np.diag(covariance(matrix[None], np.array([scale])))
-    z = np.clip(best.x + np.outer((-1, 1), half_widths(variance, points)), 0.0, 1.0)
+    z = np.clip(best.x + np.outer((-1, 1), half_widths(variance, points - len(variance))), 0.0, 1.0)
     names = np.array(free.names)
     vague = (z[1] - z[0] > VAGUE) & ~at_bound
     warn_undetermined(

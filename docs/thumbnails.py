@@ -29,6 +29,7 @@ PICTURES = {
     "05_compare_rules": ("compare_rules.png", ""),
     "06_fit_a_neuron": ("fit_a_neuron.png", ""),
     "07_real_spike_trains": ("real_spike_trains.png", ""),
+    "08_real_intervals": ("real_intervals.png", ""),
     "bellec_2020_evidence_accumulation": (
         "evidence_accumulation_trial.png",
         "SEEDS = [1]; UPDATES = 100",

@@ -114,7 +114,7 @@ def main():
     parser.add_argument("--puff", type=float, nargs=2, default=(4.49, 4.99), help="seconds")
     parser.add_argument("--duration", type=float, default=10.0, help="seconds")
     parser.add_argument("--quick", action="store_true", help="fewer starts")
-    parser.add_argument("--output", type=Path, default=Path("out"), help="folder of the picture")
+    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
     options = parser.parse_args()
 
     duration = options.duration

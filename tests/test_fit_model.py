@@ -321,7 +321,7 @@ def test_a_killed_fit_goes_on_with_the_same_bits(fit, recorded, tmp_path, monkey
     with pytest.raises(ValueError, match="this file belongs to another fit"):
         fit_model(LIF, **recorded, starts=8, seed=2, threads=1, checkpoint=path)
     arrays, information = read_arrays(path)
-    del arrays["damping"]
+    del arrays["0/damping"]
     write_arrays(path, arrays, information)
     with pytest.raises(ValueError, match="this file cannot be read"):
         fit_model(LIF, **recorded, starts=8, seed=1, threads=1, checkpoint=path)
@@ -353,7 +353,7 @@ def test_a_killed_evolution_goes_on_with_the_same_bits(tmp_path, monkeypatch):
     again = fit_model(MEMBRANE, **call)
     assert again.parameters == whole.parameters
     assert (again.loss, again.simulated) == (whole.loss, whole.simulated)
-    generations = len(read_arrays(call["checkpoint"])[1]["tried"])
+    generations = len(read_arrays(call["checkpoint"])[1]["searches"]["0"]["tried"])
     assert generations > 6
     calls = len(done)
     done.clear()
@@ -362,12 +362,15 @@ def test_a_killed_evolution_goes_on_with_the_same_bits(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="this file belongs to another fit"):
         fit_model(MEMBRANE, **(call | {"method": "gradient"}))
     arrays, information = read_arrays(call["checkpoint"])
-    write_arrays(call["checkpoint"], arrays, information | {"tried": ["x"] * generations})
-    with pytest.raises(ValueError, match="does not go on where its file ends"):
-        fit_model(MEMBRANE, **call)
-    write_arrays(call["checkpoint"], arrays, information | {"sizes": []})
-    with pytest.raises(ValueError, match="this file cannot be read"):
-        fit_model(MEMBRANE, **call)
+    kept = information["searches"]["0"]
+    for altered, complaint in (
+        ({"0": kept | {"tried": ["x"] * generations}}, "does not go on where its file ends"),
+        ({"0": kept | {"sizes": []}}, "this file cannot be read"),
+        (["0"], "it has no searches"),
+    ):
+        write_arrays(call["checkpoint"], arrays, information | {"searches": altered})
+        with pytest.raises(ValueError, match=complaint):
+            fit_model(MEMBRANE, **call)
 
 
 def test_spikes_without_a_reset_guide_a_fit_too():

@@ -1702,7 +1702,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "fit: spikes that the equations draw do not guide",
         FIT_MODEL + "recording.py",
-        "guides = weights if model.reset.strip() else everywhere",
+        "guides = weights if self._resets else everywhere",
         "guides = weights",
         (FIT_TESTS + "::test_spikes_without_a_reset_guide_a_fit_too",),
     ),
@@ -1712,6 +1712,45 @@ MUTANTS: tuple[Mutant, ...] = (
         "elif self.tried[self.generation] != digest:",
         "elif False:",
         (FIT_TESTS + "::test_a_killed_evolution_goes_on_with_the_same_bits",),
+    ),
+    Mutant(
+        "fit: a shared parameter follows the last cell",
+        FIT_MODEL + "cells.py",
+        "whole.slope[..., columns] += squares.slope / self.n_cells",
+        "whole.slope[..., columns] = squares.slope / self.n_cells",
+        ("test_fit_model_cells.py::test_gradient_of_several_cells_equals_differences",),
+    ),
+    Mutant(
+        "fit: a cell counts for what it does not know",
+        FIT_MODEL + "cells.py",
+        "pull[:, columns] += np.einsum(",
+        "pull[:, columns] = np.einsum(",
+        (
+            "test_fit_model_cells.py::test_a_search_of_all_cells_begins_at_the_minimum_of_their_quadratic_models",
+        ),
+    ),
+    Mutant(
+        "fit: a cell has the weights of another",
+        FIT_MODEL + "recording.py",
+        "rows = np.asarray(loss.weights)[trials]",
+        "rows = np.asarray(loss.weights)[: len(trials)]",
+        ("test_fit_model_cells.py::test_cells_that_share_nothing_are_separate_fits",),
+    ),
+    Mutant(
+        "fit: intervals of a shared parameter know one cell",
+        FIT_MODEL + "estimate.py",
+        "matrices[k] = cells.spread(k, squares.curvature[0])",
+        "matrices[0] = cells.spread(k, squares.curvature[0])",
+        ("test_fit_model_cells.py::test_own_and_shared_parameters_are_those_of_least_squares",),
+    ),
+    Mutant(
+        "fit: a search of several cells begins anew after it was killed",
+        FIT_MODEL + "checkpoint.py",
+        "self._kept[search] = own, values",
+        "self._kept[search[:0]] = own, values",
+        (
+            "test_fit_model_cells.py::test_a_fit_that_is_interrupted_in_one_cell_goes_on_with_the_same_bits",
+        ),
     ),
     Mutant(
         "fit: a spike that moves leaves the train of one filter",

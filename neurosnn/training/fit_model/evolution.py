@@ -11,6 +11,7 @@ from neurosnn.core.bars import bar_class, draws_bars
 from neurosnn.core.messages import message
 from neurosnn.training.fit_model.checkpoint import Checkpoint, damaged
 from neurosnn.training.fit_model.free import Free
+from neurosnn.training.fit_model.gradient import Found
 from neurosnn.training.fit_model.program import Squares
 from neurosnn.training.fit_model.search import total
 
@@ -84,8 +85,14 @@ class Losses:
 
 
 def by_evolution(
-    evaluate: Callable[..., Squares], free: Free, starts: int, seed: int, checkpoint: Checkpoint
-) -> tuple[np.ndarray, np.ndarray, int]:
+    evaluate: Callable[..., Squares],
+    free: Free,
+    *,
+    starts: int,
+    seed: int,
+    checkpoint: Checkpoint,
+    label: str | None,
+) -> Found:
     """The best place, its error and the number of simulations; each generation is one call.
 
     Parameters
@@ -100,15 +107,13 @@ def by_evolution(
         Seed of the search.
     checkpoint : Checkpoint
         Where it is kept.
+    label : str or None
+        What the progress bar says.
 
     Returns
     -------
-    ndarray (1, P)
-        The best place.
-    ndarray (1,)
-        Its error, infinite if no simulation stayed within bounds.
-    int
-        Simulated sets of parameters.
+    Found
+        With the best place only; its error is infinite if no simulation stayed within bounds.
 
     Raises
     ------
@@ -121,7 +126,7 @@ def by_evolution(
         lambda z: np.minimum(total(evaluate(free.at(z.T), gradient=False).error), WORST), checkpoint
     )
     drawn = draws_bars()
-    with bar_class(drawn)(unit="generation", disable=not drawn) as bar:
+    with bar_class(drawn)(unit="generation", desc=label, disable=not drawn) as bar:
 
         def shown(_: np.ndarray, convergence: float) -> None:
             bar.set_postfix(convergence=f"{convergence:.2f}", refresh=False)
@@ -144,4 +149,4 @@ def by_evolution(
             raise
     losses.keep(now=True)
     error = np.array([found.fun if found.fun < WORST else np.inf])
-    return free.at(found.x)[None], error, losses.simulations
+    return Found(free.at(found.x)[None], error, losses.simulations)

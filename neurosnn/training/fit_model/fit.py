@@ -5,36 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
-from scipy.special import expit
 
 from neurosnn.core.arguments import explained
-from neurosnn.core.bars import bar_class, draws_bars
 from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import check_whole
 from neurosnn.model import NeuronModel
-from neurosnn.training.fit_model.checkpoint import Checkpoint, damaged
+from neurosnn.training.fit_model.cells import Cells, cells_of
+from neurosnn.training.fit_model.checkpoint import Checkpoint
+from neurosnn.training.fit_model.estimate import estimate
 from neurosnn.training.fit_model.evolution import by_evolution
-from neurosnn.training.fit_model.free import (
-    Free,
-    fitted_model,
-    free_parameters,
-    model_of_sets,
-    with_unit,
-)
-from neurosnn.training.fit_model.intervals import (
-    AT_BOUND,
-    VAGUE,
-    correlated_samples,
-    covariance,
-    half_widths,
-    within_a_stair,
-)
+from neurosnn.training.fit_model.free import Free, free_parameters, model_of_sets
+from neurosnn.training.fit_model.gradient import Found, by_gradient
 from neurosnn.training.fit_model.losses import (
     FitLoss,
     VanRossumLoss,
@@ -42,17 +29,14 @@ from neurosnn.training.fit_model.losses import (
     WeightedLosses,
     as_terms,
 )
-from neurosnn.training.fit_model.program import LOSSES, FitProgram, Squares
+from neurosnn.training.fit_model.program import FitProgram, Squares
 from neurosnn.training.fit_model.recording import Recording
 from neurosnn.training.fit_model.result import ModelFit
-from neurosnn.training.fit_model.search import ALONE, AROUND, FOLLOWED, GUIDED, Search, Stage
-from neurosnn.training.fit_model.shown import warn_undetermined
+from neurosnn.training.fit_model.search import ALONE, AROUND, FOLLOWED, GUIDED, Stage, total
 
 __all__ = ["fit_model"]
 
 METHODS = ("gradient", "differential_evolution")
-#: What a checkpoint keeps of a search.
-ARRAYS, NUMBERS = ("u", "damping", "error", "idle", "alive"), ("stage", "iteration", "simulations")
 
 
 @explained(free='free={"g_L": (1*nS, 100*nS)}')
@@ -65,6 +49,8 @@ def fit_model(
     voltage: Any = None,
     spikes: Any = None,
     loss: FitLoss | WeightedLosses | None = None,
+    cells: Any = None,
+    shared: Iterable[str] = (),
     starts: int = 16,
     method: str = "gradient",
     seed: int = 0,
@@ -100,6 +86,13 @@ def fit_model(
     loss : VoltageLoss, VanRossumLoss or a weighted sum, optional
         ``VoltageLoss() + 0.1*VanRossumLoss()`` if None, without spikes ``VoltageLoss()``, without a voltage
         ``VanRossumLoss()``.
+    cells : sequence of int (n_trials,), optional
+        Of which cell each trial is, counted from 0. Each cell has its own value of every free parameter
+        that is not `shared`; all trials are of one cell if None. The loss is the mean of the cells' losses,
+        each weighted as if it were recorded alone.
+    shared : iterable of str, optional
+        Free parameters of which all cells have the same value. Without any the result is that of a fit
+        for each cell.
     starts : int, default 16
         Random starts between the bounds; of differential evolution the population for each parameter.
     method : {"gradient", "differential_evolution"}
@@ -115,14 +108,16 @@ def fit_model(
     Returns
     -------
     ModelFit
-        Parameters with units and intervals, the fitted model, traces.
+        Parameters with units and intervals, the fitted model, traces. With `cells`, parameters that are not
+        shared are arrays (n_cells,).
 
     Raises
     ------
     ValueError
         For recordings of the wrong unit or of different lengths, samples that are NaN, a name that
-        cannot be fitted, bounds without anything between them, a model without derivatives, a checkpoint of
-        another fit, and where no start can be simulated.
+        cannot be fitted, bounds without anything between them, a model without derivatives, numbers of
+        cells other than one a trial from 0 on, a shared name that is not free, a checkpoint of another
+        fit, and where no start can be simulated.
 
     Warns
     -----
@@ -136,6 +131,10 @@ def fit_model(
     while the simulation is Brian2's, in which spikes fall on steps: the loss has tiny stairs, and a
     refractory period is found to within dt. Intervals are valid if the model can produce the recording; its
     errors may be correlated over time.
+
+    Of several cells each is searched by itself. If they share something, all are then searched together, from
+    where the cells' quadratic models say that their sum is smallest. A step solves for all values
+    of all cells at once: beyond some hundred values that costs more than to simulate.
 
     Examples
     --------
@@ -163,16 +162,64 @@ def fit_model(
             loss = VanRossumLoss()
     recording = Recording(model, current, voltage, spikes, dt, loss)
     parameters = free_parameters(model, free, recording.currents)
+    groups = cells_of(cells, shared, parameters, recording.n_trials)
+    recordings = [recording]
+    if cells is not None:
+        recordings = [recording.of_cell(k, trials) for k, trials in enumerate(groups.trials)]
     program = FitProgram(
         model_of_sets(model, parameters, recording.currents),
         parameters.parameters,
         recording,
         threads=threads,
     )
+    evaluates = [_evaluation(program.of(part), parameters) for part in recordings]
+    key = _key(model, free, recording, loss)
+    if cells is not None:
+        key += json.dumps([np.asarray(cells).tolist(), groups.shared.tolist()])
+    checkpoint_file = Checkpoint(checkpoint, method, key, starts, seed)
+    searches = _Searches(
+        parameters, groups, recordings, evaluates, method, starts, seed, checkpoint_file
+    )
+    ends, losses, simulated = searches.run(bool(model.reset.strip()))
+    best = np.zeros(len(groups.free.names))
+    for k, columns in enumerate(groups.columns):
+        row = int(np.argmin(losses.sum(axis=1) if groups.together else losses[:, k]))
+        if not np.isfinite(losses[row, k]):
+            raise ValueError(
+                message(
+                    "no start could be simulated: all went beyond all bounds.",
+                    "fit_model" if cells is None else f"fit_model, cell {k}",
+                    "The time step is too long for the method, or the bounds allow what no neuron has.",
+                    "Make dt or the bounds smaller, or choose another method of integration.",
+                )
+            )
+        best[columns] = ends[row, k]
+    values = parameters.values(ends)
+    return estimate(
+        model,
+        parameters,
+        groups,
+        recording,
+        recordings,
+        best,
+        evaluates,
+        {
+            "method": method,
+            "seed": seed,
+            "starts": values[:, 0] if cells is None else values,
+            "start_losses": losses[:, 0] if cells is None else losses,
+            "simulated": simulated * recording.dt * second,
+            "dt": dt,
+            "cells": None if cells is None else np.array(cells),
+        },
+    )
+
+
+def _evaluation(program: FitProgram, parameters: Free) -> Callable[..., Squares]:
+    """What gives squares and their derivatives on the scale of the search."""
 
     def evaluate(u: np.ndarray, memory: float | None = None, **settings: Any) -> Squares:
-        """Squares and their derivatives on the scale of the search."""
-        keep = None if memory is None else float(np.exp(-recording.dt / memory))
+        keep = None if memory is None else float(np.exp(-program.recording.dt / memory))
         values = parameters.values(u)
         by_name = dict(zip(parameters.parameters, values.T, strict=True))
         squares = program.run(by_name, keep=keep, **settings)
@@ -184,41 +231,122 @@ def fit_model(
             timing=squares.timing * pairs,
         )
 
-    kept = Checkpoint(checkpoint, method, _key(model, free, recording, loss), starts, seed)
-    if method == "gradient":
-        resets = bool(model.reset.strip())
-        guides: tuple[Stage, ...] = ()
-        if recording.has_voltage and not resets:
-            guides = FOLLOWED
-        elif recording.has_voltage and recording.spikes is not None:
-            guides = GUIDED
-        stages = (*guides, *ALONE, *(AROUND if resets else ()))
-        samples = max(recording.samples.values())
-        u, error, simulations = _by_gradient(
-            evaluate, parameters, stages, samples, starts, seed, kept
-        )
-    else:
-        u, error, simulations = by_evolution(evaluate, parameters, starts, seed, kept)
-    best = int(np.argmin(error))
-    if not np.isfinite(error[best]):
-        raise ValueError(
-            message(
-                "no start could be simulated: all went beyond all bounds.",
-                "fit_model",
-                "The time step is too long for the method, or the bounds allow what no neuron has.",
-                "Make dt or the bounds smaller, or choose another method of integration.",
+    return evaluate
+
+
+class _Searches(NamedTuple):
+    """The searches of a fit: one for each cell, and one for all of them where they share something."""
+
+    parameters: Free
+    cells: Cells
+    recordings: Sequence[Recording]
+    evaluates: Sequence[Callable[..., Squares]]
+    method: str
+    starts: int
+    seed: int
+    checkpoint: Checkpoint
+
+    def run(self, resets: bool) -> tuple[np.ndarray, np.ndarray, int]:
+        """Places (n, n_cells, P), losses (n, n_cells) and the number of simulated steps."""
+        steps = [part.n_trials * part.n_steps for part in self.recordings]
+        around = AROUND if resets else ()
+        together = self.cells.together
+        simulated = 0
+        if self.method == "gradient" or not together:
+            last = () if together else around
+            each = [
+                self._of_cell(k, (*self._guides(k, resets), *ALONE, *last))
+                for k in range(self.cells.n_cells)
+            ]
+            simulated = sum(f.simulations * n for f, n in zip(each, steps, strict=True))
+            ends = np.stack([found.u for found in each], axis=1)
+            losses = np.stack([found.error for found in each], axis=1)
+            if not together:
+                return ends, losses, simulated
+            found = self._together(ends, losses, (*ALONE, *around))
+        else:
+            found = by_evolution(
+                self.cells.evaluation(self.evaluates),
+                self.cells.free,
+                starts=self.starts,
+                seed=self.seed,
+                checkpoint=self.checkpoint,
+                label=None,
             )
+        simulated += found.simulations * sum(steps)
+        ends = found.u[:, self.cells.columns]
+        losses = np.stack(
+            [
+                total(evaluate(ends[:, k], gradient=False).error)
+                for k, evaluate in enumerate(self.evaluates)
+            ],
+            axis=1,
         )
-    duration = recording.n_trials * recording.n_steps * recording.dt * second
-    described_result = {
-        "method": method,
-        "seed": seed,
-        "starts": parameters.values(u),
-        "start_losses": error,
-        "simulated": simulations * duration,
-        "dt": dt,
-    }
-    return _result(model, parameters, recording, u[best], evaluate, described_result)
+        return ends, np.where(np.isfinite(found.error)[:, None], losses, np.inf), simulated
+
+    def _guides(self, cell: int, resets: bool) -> tuple[Stage, ...]:
+        """Stages in which the recording leads the neuron."""
+        recording = self.recordings[cell]
+        if recording.has_voltage and not resets:
+            return FOLLOWED
+        return GUIDED if recording.has_voltage and recording.spikes is not None else ()
+
+    def _of_cell(self, cell: int, stages: tuple[Stage, ...]) -> Found:
+        """One cell by itself."""
+        evaluate, checkpoint = self.evaluates[cell], self.checkpoint.of(cell)
+        label = f"cell {cell}" if self.cells.n_cells > 1 else None
+        if self.method != "gradient":
+            return by_evolution(
+                evaluate,
+                self.parameters,
+                starts=self.starts,
+                seed=self.seed,
+                checkpoint=checkpoint,
+                label=label,
+            )
+
+        def begin() -> np.ndarray:
+            from scipy.stats import qmc
+
+            rng = np.random.default_rng(self.seed)
+            draws = qmc.LatinHypercube(len(self.parameters.names), seed=rng).random(self.starts)
+            return self.parameters.at(draws)
+
+        return by_gradient(
+            evaluate,
+            begin,
+            stages=stages,
+            samples=max(self.recordings[cell].samples.values()),
+            seed=self.seed,
+            checkpoint=checkpoint,
+            label=label,
+        )
+
+    def _together(self, ends: np.ndarray, losses: np.ndarray, stages: tuple[Stage, ...]) -> Found:
+        """All cells, from the best places of each, the second best of each, and so on."""
+
+        def begin() -> np.ndarray:
+            order = np.argsort(losses, axis=0, kind="stable")
+            alive = np.maximum(np.isfinite(losses).sum(axis=0), 1)
+            rank = np.minimum(np.arange(alive.max())[:, None], alive - 1)
+            rows = np.take_along_axis(order, rank, axis=0)
+            places = np.take_along_axis(ends, rows[..., None], axis=0)
+            found = [evaluate(places[:, k]) for k, evaluate in enumerate(self.evaluates)]
+            return self.cells.joined(
+                places,
+                np.stack([squares.curvature.sum(axis=1) for squares in found], axis=1),
+                np.stack([total(squares.error) for squares in found], axis=1),
+            )
+
+        return by_gradient(
+            self.cells.evaluation(self.evaluates),
+            begin,
+            stages=stages,
+            samples=sum(max(part.samples.values()) for part in self.recordings),
+            seed=self.seed,
+            checkpoint=self.checkpoint.of(self.cells.n_cells),
+            label="all cells",
+        )
 
 
 def _check_method(model: Any, method: str) -> None:
@@ -242,43 +370,6 @@ def _check_method(model: Any, method: str) -> None:
         )
 
 
-def _by_gradient(
-    evaluate: Callable[..., Squares],
-    free: Free,
-    stages: tuple[Stage, ...],
-    samples: int,
-    starts: int,
-    seed: int,
-    checkpoint: Checkpoint,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Gauss-Newton from all starts; the error of those that were given up is infinite."""
-    from scipy.stats import qmc
-
-    draws = qmc.LatinHypercube(len(free.names), seed=np.random.default_rng(seed)).random(starts)
-    search = Search.begin(free.at(draws))
-    if (kept := checkpoint.read()) is not None:
-        arrays, information = kept
-        try:
-            parts: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
-            parts |= {name: int(information[name]) for name in NUMBERS}
-            search = Search(**parts)
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(checkpoint.path, error) from error
-    drawn, n_steps = draws_bars(), sum(stage.iterations for stage in stages)
-    with bar_class(drawn)(total=n_steps, unit="step", disable=not drawn) as bar:
-
-        def after(search: Search) -> None:
-            done = sum(s.iterations for s in stages[: search.stage]) + search.iteration
-            bar.set_postfix(loss=f"{search.error[search.alive].min():.4g}", refresh=False)
-            bar.update(done - bar.n)
-            arrays = {name: getattr(search, name) for name in ARRAYS}
-            numbers = {name: getattr(search, name) for name in NUMBERS}
-            checkpoint.write(arrays, numbers, now=search.iteration == 0)
-
-        search.run(evaluate, stages=stages, samples=samples, seed=seed, after=after)
-    return search.u, np.where(search.alive, search.error, np.inf), search.simulations
-
-
 def _key(model: NeuronModel, free: Any, recording: Recording, loss: Any) -> str:
     """What must be the same for a search to go on."""
     found = hashlib.sha256(json.dumps(model.to_dict(), sort_keys=True).encode())
@@ -289,69 +380,3 @@ def _key(model: NeuronModel, free: Any, recording: Recording, loss: Any) -> str:
     for name, array in sorted(recording.arrays().items()):
         found.update(name.encode() + np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
-
-
-def _result(
-    model: NeuronModel,
-    free: Free,
-    recording: Recording,
-    u: np.ndarray,
-    evaluate: Callable[..., Squares],
-    more: dict[str, Any],
-) -> ModelFit:
-    """Values, intervals and traces at the best place."""
-    squares = evaluate(u[None], traces=True)
-    error, matrices, traces = squares.error[0], squares.curvature[0], squares.traces
-    fitted = traces["voltage"][..., 0]
-    residuals = {"voltage": recording.weight * (fitted - recording.voltage)}
-    if "spikes" in recording.samples:
-        residuals["spikes"] = recording.train_weight * (
-            traces["filtered"][..., 0] - recording.train
-        )
-    variances, independent = np.zeros(len(LOSSES)), 0.0
-    for k, name in enumerate(LOSSES):
-        n = recording.samples.get(name, 0)
-        if n > len(u):
-            correlated = correlated_samples(residuals[name])
-            variances[k] = error[k] / (n - len(u)) * correlated
-            independent += n / correlated
-    variance = np.diag(covariance(matrices, variances)).copy()
-    if model.reset.strip():
-        still = evaluate(u[None], shifts=False).curvature[0, 0]
-        number = int(traces["fired"].sum())
-        variance += within_a_stair(squares.timing[0], number, recording.dt, still, variances[0])
-    width = half_widths(variance, independent)
-    values, ends = free.values(u), np.array([free.values(u - width), free.values(u + width)])
-    dims = [model.dimensions[name] for name in free.names]
-    z = expit(np.array([u - width, u, u + width]))
-    at_bound = np.minimum(z[1], 1 - z[1]) < AT_BOUND
-    vague = (z[2] - z[0] > VAGUE) & ~at_bound
-    names = np.array(free.names)
-    warn_undetermined(names[vague], names[at_bound], where="fit_model", data="the recording")
-    spiking = model.spikes
-    steps = [np.flatnonzero(train[:, 0]) for train in traces["fired"]] if spiking else []
-    recorded = (
-        [] if recording.spikes is None or not spiking else map(np.flatnonzero, recording.spikes)
-    )
-    times = [train * recording.dt * second for train in recorded]
-    dim = recording.dim
-    return ModelFit(
-        model=fitted_model(model, free, values),
-        parameters={
-            n: with_unit(float(x), d) for n, x, d in zip(free.names, values, dims, strict=True)
-        },
-        intervals={
-            n: (with_unit(float(low), d), with_unit(float(high), d))
-            for n, low, high, d in zip(free.names, *ends, dims, strict=True)
-        },
-        undetermined=tuple(map(str, names[vague | at_bound])),
-        loss=float(error.sum()),
-        losses={
-            name: float(error[k]) for k, name in enumerate(LOSSES) if recording.samples.get(name)
-        },
-        voltage=with_unit(recording.voltage if recording.has_voltage else np.nan * fitted, dim),
-        fitted_voltage=with_unit(fitted, dim),
-        spikes=times or [[] * second for _ in steps],
-        fitted_spikes=[train * recording.dt * second for train in steps],
-        **more,
-    )

@@ -276,12 +276,11 @@ def _one(value: Any) -> Any:
     return value[0] if np.ndim(value) else value
 
 
-def fitted_model(model: NeuronModel, free: Free, values: np.ndarray) -> NeuronModel:
-    """The model with the values that were found."""
+def fitted_model(model: NeuronModel, values: Mapping[str, Any]) -> NeuronModel:
+    """The model with the values that were found, of parameters and of states at the beginning."""
     parameters, initial = dict(model.parameters), dict(model.initial)
-    for name, value in zip(free.names, values, strict=True):
-        quantity = with_unit(float(value), model.dimensions[name])
-        (parameters if name in model.parameters else initial)[name] = quantity
+    for name, value in values.items():
+        (parameters if name in model.parameters else initial)[name] = value
     return dataclasses.replace(model, parameters=parameters, initial=initial)
 
 

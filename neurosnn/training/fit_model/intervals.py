@@ -26,6 +26,8 @@ intervals are up to :math:`\sqrt 2` too wide.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = ["AT_BOUND", "VAGUE", "correlated_samples", "covariance", "half_widths", "within_a_stair"]
@@ -40,15 +42,15 @@ AT_BOUND = 1e-3
 MIXED = 1e-3
 
 
-def half_widths(variance: np.ndarray, samples: float, *, level: float = 0.95) -> np.ndarray:
+def half_widths(variance: np.ndarray, freedom: Any, *, level: float = 0.95) -> np.ndarray:
     """Half of the width of each parameter's interval.
 
     Parameters
     ----------
     variance : ndarray (P,)
         Of the estimates.
-    samples : float
-        How many independent samples there are, for Student's distribution.
+    freedom : float or ndarray (P,)
+        Degrees of freedom of Student's distribution: independent samples less parameters; at least 1 is used.
     level : float, optional
         How often the interval should hold the parameter.
 
@@ -59,8 +61,8 @@ def half_widths(variance: np.ndarray, samples: float, *, level: float = 0.95) ->
     """
     from scipy.stats import t as student
 
-    freedom = max(samples - len(variance), 1.0)
-    return np.asarray(student.ppf(0.5 + level / 2, freedom) * np.sqrt(variance))
+    quantile = student.ppf(0.5 + level / 2, np.maximum(freedom, 1.0))
+    return np.asarray(quantile * np.sqrt(variance))
 
 
 def covariance(matrices: np.ndarray, variances: np.ndarray) -> np.ndarray:
@@ -87,33 +89,25 @@ def covariance(matrices: np.ndarray, variances: np.ndarray) -> np.ndarray:
     return result
 
 
-def within_a_stair(
-    timing: np.ndarray, spikes: int, dt: float, matrix: np.ndarray, variance: float
-) -> np.ndarray:
+def within_a_stair(timing: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Variance of what leaves all spikes in their steps.
 
     Parameters
     ----------
     timing : ndarray (P, P)
-        Sum of sigma*sigma' over all spikes.
-    spikes : int
-        Their number.
-    dt : float
-        The time step.
+        12/(N dt^2) times the sum of sigma*sigma' over all N spikes; of several cells the sum.
     matrix : ndarray (P, P)
-        Sum of J*J', with derivatives that leave spikes where they are.
-    variance : float
-        Of a residual.
+        Sum of J*J', with derivatives that leave spikes where they are, over the variance of a residual; of
+        several cells the sum.
 
     Returns
     -------
     ndarray (P,)
         Zero if no spike moves.
     """
-    if not spikes or not timing.any():
+    if not timing.any():
         return np.zeros(len(timing))
-    whole = timing * 12 / (spikes * dt**2) + matrix / max(variance, 1e-300)
-    inside = np.diag(_inverse(whole))
+    inside = np.diag(_inverse(timing + matrix))
     return np.where(np.diag(timing) > 0, inside, 0.0)
 
 

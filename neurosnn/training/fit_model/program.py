@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -99,6 +100,22 @@ class FitProgram:
         self.threads = threads or os.cpu_count() or 1
         self._layer, source = self._source()
         self._program = Program(source, self._fields, np.dtype("float64"))
+
+    def of(self, recording: Recording) -> FitProgram:
+        """The same program with trials of another recording of the same variables.
+
+        Parameters
+        ----------
+        recording : Recording
+            The other recording.
+
+        Returns
+        -------
+        FitProgram
+        """
+        other = copy.copy(self)
+        other.recording = recording
+        return other
 
     def run(
         self,

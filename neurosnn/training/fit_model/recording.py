@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +59,9 @@ class Recording:
         check_value("dt", dt, Range(0 * second), where=WHERE)
         check_dt(model, dt, where=WHERE)
         self.dt = float(dt)
-        terms = {type(term): (factor, term) for factor, term in as_terms(loss)}
+        terms: dict[type, tuple[float, Any]] = {
+            type(term): (factor, term) for factor, term in as_terms(loss)
+        }
         self.has_voltage = voltage is not None
         by_name: Mapping[str, Any]
         if voltage is None:
@@ -104,7 +108,40 @@ class Recording:
                 if model.spikes
                 else "Give the model a threshold, or use VoltageLoss().",
             )
-        self._weigh(model, terms)
+        self._terms, self._resets = terms, bool(model.reset.strip())
+        self._measured = self.voltage
+        self._weigh(terms, WHERE)
+
+    def of_cell(self, number: int, trials: np.ndarray) -> Recording:
+        """Some of the trials, weighted as a recording of their own.
+
+        Parameters
+        ----------
+        number : int
+            Which cell they are of, for messages.
+        trials : ndarray of int
+            The trials.
+
+        Returns
+        -------
+        Recording
+
+        Raises
+        ------
+        ValueError
+            If nothing of them can be compared.
+        """
+        part = copy.copy(self)
+        part.voltage = self._measured[trials]
+        part.currents = {name: array[trials] for name, array in self.currents.items()}
+        part.spikes = None if self.spikes is None else self.spikes[trials]
+        terms: dict[type, tuple[float, Any]] = dict(self._terms)
+        factor, loss = terms.get(VoltageLoss, (0.0, VoltageLoss()))
+        if np.ndim(loss.weights) == 2:
+            rows = np.asarray(loss.weights)[trials]
+            terms[VoltageLoss] = (factor, dataclasses.replace(loss, weights=rows))
+        part._weigh(terms, f"{WHERE} of cell {number}")
+        return part
 
     @property
     def n_trials(self) -> int:
@@ -162,7 +199,7 @@ class Recording:
             steps[trial, np.minimum(number.astype(int), self.n_steps - 1)] = 1
         return steps
 
-    def _weigh(self, model: NeuronModel, terms: dict[type, tuple[float, Any]]) -> None:
+    def _weigh(self, terms: dict[type, tuple[float, Any]], where: str) -> None:
         """The factors of all residuals, so that the loss is a sum of squares."""
         factor, loss = terms.get(VoltageLoss, (0.0, VoltageLoss()))
         weights = np.full(self.voltage.shape, float(self.has_voltage))
@@ -173,6 +210,7 @@ class Recording:
                     f"VoltageLoss has weights of shape {asked.shape}.",
                     f"The voltage has shape {self.voltage.shape}.",
                     "Pass one weight for each sample.",
+                    where,
                 )
             weights = weights * asked
         everywhere = weights
@@ -182,6 +220,7 @@ class Recording:
                 f"{int(missing.sum())} samples of the voltage are NaN.",
                 "The distance from a sample that does not exist is no number.",
                 "Give them the weight 0: VoltageLoss(weights=~np.isnan(voltage)).",
+                where,
             )
         if self.spikes is not None:
             reach = round(float(loss.spike_window) / self.dt)
@@ -196,6 +235,7 @@ class Recording:
                 "no sample of the voltage has a weight.",
                 "All are masked, or nearer to a spike than spike_window.",
                 "Mask less, or fit the spikes alone with VanRossumLoss().",
+                where,
             )
         spread = 0.0 if used.size and np.ptp(used) == 0 else np.std(used) if used.size else 1.0
         scale = float(spread if loss.scale is None else loss.scale)
@@ -208,13 +248,14 @@ class Recording:
                 "all samples of the voltage are equal.",
                 "The loss is a fraction of the recording's variance, which is zero.",
                 "Pass VoltageLoss(scale=1*mV).",
+                where,
             )
         # the voltage guides the forced phase even where only spikes count
         self.voltage = _carried_on(self.voltage)
         each = (factor or 1e-9) / (total or 1.0)
         self.weight = np.sqrt(each * weights) / scale
         # spikes that the equations draw themselves are followed as well, since they are no resets
-        guides = weights if model.reset.strip() else everywhere
+        guides = weights if self._resets else everywhere
         self.guide = np.sqrt(each * guides) / scale
         self.samples = {"voltage": int((weights > 0).sum()) if factor else 0}
         self.threshold_weight = 0.0
@@ -237,8 +278,8 @@ class Recording:
             self.samples["spikes"] = self.voltage.size
 
 
-def _error(what: str, why: str, fix: str) -> ValueError:
-    return ValueError(message(what, WHERE, why, fix))
+def _error(what: str, why: str, fix: str, where: str = WHERE) -> ValueError:
+    return ValueError(message(what, where, why, fix))
 
 
 def _constants(model: NeuronModel) -> list[str]:

@@ -17,7 +17,8 @@ from neurosnn.core.messages import drawable, message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import check_whole
 from neurosnn.model import NeuronModel
-from neurosnn.training.fit_model.shown import FittedParameters
+from neurosnn.training.fit_model.free import fitted_model
+from neurosnn.training.fit_model.shown import FittedParameters, labels_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,21 +35,22 @@ class ModelFit(FittedParameters):
     Parameters
     ----------
     model : NeuronModel
-        The model with the fitted parameters; a fitted state has its initial value.
+        The model with the fitted parameters; a fitted state has its initial value. Of several cells it
+        is that of a group with a neuron for each; `models` has one for each cell.
     parameters : dict of str to Quantity
-        The fitted values.
+        The fitted values; of several cells an array (n_cells,), or one value if it is shared.
     intervals : dict of str to (Quantity, Quantity)
-        95 % intervals from the curvature of the loss, inside the bounds.
+        95 % intervals from the curvature of the loss, inside the bounds, in the shape of the values.
     undetermined : tuple of str
         Parameters that the recording does not determine: the interval is more than half of the range
-        that was searched, or ends at a bound.
+        that was searched, or ends at a bound. "g_L[2]" is that of cell 2.
     loss : float
-        What was made small.
+        What was made small: of several cells the mean of their losses.
     losses : dict of str to float
         Its parts, "voltage" and "spikes".
-    starts : ndarray (n_starts, P)
+    starts : ndarray (n_starts, P), of several cells (n_starts, n_cells, P)
         Where each start ended, in SI units, in the order of `parameters`.
-    start_losses : ndarray (n_starts,)
+    start_losses : ndarray (n_starts,), of several cells (n_starts, n_cells)
         The loss there; infinite for a start that was given up on the way.
     method : str
         "gradient" or "differential_evolution".
@@ -62,6 +64,8 @@ class ModelFit(FittedParameters):
         Times of recorded spikes and of those of the fitted model, a train a trial; empty without.
     dt : Quantity (second)
         The time step.
+    cells : ndarray (n_trials,) of int, optional
+        Of which cell each trial is; None if all are of one.
     """
 
     model: NeuronModel
@@ -80,16 +84,39 @@ class ModelFit(FittedParameters):
     spikes: list[Quantity]
     fitted_spikes: list[Quantity]
     dt: Quantity
+    cells: np.ndarray | None = None
 
     _format = "neurosnn model fit 1"
 
+    @property
+    def models(self) -> tuple[NeuronModel, ...]:
+        """The model of each cell, with one value of each parameter."""
+        if self.cells is None:
+            return (self.model,)
+        return tuple(
+            fitted_model(
+                self.model,
+                {name: x[k] if np.ndim(x) else x for name, x in self.parameters.items()},
+            )
+            for k in range(self._n_cells)
+        )
+
+    @property
+    def _n_cells(self) -> int:
+        return 1 if self.cells is None else int(self.cells.max()) + 1
+
+    @property
+    def _title(self) -> str:
+        if self.cells is None:
+            return f"Fit of {self.model.name}"
+        cells = "cell" if self._n_cells == 1 else "cells"
+        return f"Fit of {self.model.name} to {self._n_cells} {cells}"
+
     def __repr__(self) -> str:
-        return "\n".join([f"Fit of {self.model.name}: loss {self.loss:.4g}", *self._lines()])
+        return "\n".join([f"{self._title}: loss {self.loss:.4g}", *self._lines()])
 
     def _repr_html_(self) -> str:
-        return self._html(
-            f"Fit of {self.model.name}", f"loss {self.loss:.4g}, {len(self.start_losses)} starts"
-        )
+        return self._html(self._title, f"loss {self.loss:.4g}, {len(self.start_losses)} starts")
 
     def plot(self, *, trial: int = 0, ax: Axes | None = None) -> Axes:
         """Draw the recorded and the fitted voltage, and the spikes above them.
@@ -137,7 +164,8 @@ class ModelFit(FittedParameters):
                 times = np.asarray(trains[trial]) / float(ms)
                 ax.plot(times, np.full(len(times), top + (2 - row) * height), "|", color=color)
         ax.set(xlabel="time (ms)", ylabel="voltage" if plain else f"voltage ({unit})")
-        ax.set_title(drawable(self.model.name))
+        cell = "" if self.cells is None else f", cell {self.cells[trial]}"
+        ax.set_title(drawable(f"{self.model.name}{cell}"))
         ax.legend(loc="upper right", fontsize="small")
         return ax
 
@@ -214,6 +242,7 @@ class ModelFit(FittedParameters):
             "dt": float(self.dt),
             "unit": to_plain(Quantity(1.0, dim=get_dimensions(self.voltage))),
             "n_trains": len(self.spikes),
+            "cells": None if self.cells is None else self.cells.tolist(),
         }
         write_arrays(path, arrays, information)
 
@@ -221,16 +250,23 @@ class ModelFit(FittedParameters):
     def _from_file(cls, arrays: dict[str, np.ndarray], information: dict[str, Any]) -> ModelFit:
         unit = from_plain(information["unit"])
         model = NeuronModel.from_dict(information["model"])
-        names = {*model.parameters, *model.states}
-        if not names >= {*information["parameters"], *information["undetermined"]}:
+        parameters = {name: from_plain(x) for name, x in information["parameters"].items()}
+        labels = {label for name, x in parameters.items() for label in labels_of(name, x)}
+        known = {*model.parameters, *model.states} >= {*parameters}
+        if not known or not labels >= {*information["undetermined"]}:
             raise Damaged("it has a parameter that its model has not")
+        cells = information.get("cells")  # files of older versions are of one
+        if cells is not None:
+            cells = np.array(cells, dtype=np.int64)
+            if cells.shape != arrays["voltage"].shape[:1] or cells.min() < 0:
+                raise Damaged("its cells are not those of its trials")
 
         def trains(name: str) -> list[Quantity]:
             return [arrays[f"{name}/{k}"] * second for k in range(information["n_trains"])]
 
         return cls(
             model=model,
-            parameters={name: from_plain(x) for name, x in information["parameters"].items()},
+            parameters=parameters,
             intervals={
                 name: (from_plain(low), from_plain(high))
                 for name, (low, high) in information["intervals"].items()
@@ -248,4 +284,5 @@ class ModelFit(FittedParameters):
             spikes=trains("spikes"),
             fitted_spikes=trains("fitted_spikes"),
             dt=information["dt"] * second,
+            cells=cells,
         )

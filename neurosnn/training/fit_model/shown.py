@@ -14,7 +14,7 @@ from neurosnn.core.files import UNREADABLE, read_arrays
 from neurosnn.core.messages import message, warn
 from neurosnn.core.optional import import_optional
 
-__all__ = ["FittedParameters", "warn_undetermined"]
+__all__ = ["FittedParameters", "label_of", "labels_of", "warn_undetermined"]
 
 
 class FittedParameters:
@@ -97,16 +97,20 @@ class FittedParameters:
         return rows
 
     def _numbers(self) -> dict[str, tuple[float, float, float, str]]:
-        """Value, ends of the interval, and the unit that suits the value."""
+        """Value, ends of the interval, and the unit that suits the value; of several values each."""
         numbers = {}
         for name, value in self.parameters.items():
             unit = value.get_best_unit() if isinstance(value, Quantity) else 1.0
-            value, low, high = (float(x) / float(unit) for x in (value, *self.intervals[name]))
-            numbers[name] = (value, low, high, str(unit) if isinstance(unit, Quantity) else "")
+            text = str(unit) if isinstance(unit, Quantity) else ""
+            rows = np.array([np.asarray(x) / float(unit) for x in (value, *self.intervals[name])])
+            for label, row in zip(labels_of(name, value), rows.reshape(3, -1).T, strict=True):
+                numbers[label] = (float(row[0]), float(row[1]), float(row[2]), text)
         return numbers
 
     def to_dataframe(self) -> Any:
         """Parameters as a ``pandas.DataFrame``: value, ends of the interval, unit, whether determined.
+
+        A parameter with a value for each cell has a row for each, "g_L[0]", "g_L[1]" and so on.
 
         Returns
         -------
@@ -133,6 +137,16 @@ class FittedParameters:
             for name, (value, low, high, unit) in self._numbers().items()
         }
         return pandas.DataFrame.from_dict(rows, orient="index")
+
+
+def label_of(name: str, cell: int) -> str:
+    """What a parameter of one of several cells is called."""
+    return f"{name}[{cell}]"
+
+
+def labels_of(name: str, value: Any) -> list[str]:
+    """What the values of a parameter are called: one by its name, several by their numbers too."""
+    return [label_of(name, k) for k in range(len(value))] if np.ndim(value) else [name]
 
 
 def warn_undetermined(
