@@ -778,8 +778,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "graph: a graded synapse has a delay in Brian2",
         "neurosnn/network/simulation.py",
-        "if same and code else None",
-        "if same else None",
+        "if one_delay and code else None",
+        "if one_delay else None",
         (MANY_TRIALS,),
     ),
     Mutant(
@@ -1466,8 +1466,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "graph: Brian2 gets all spikes in the first input",
         "neurosnn/network/simulation.py",
-        "channel=given.channel[own] - places.start",
-        "channel=given.channel[own]",
+        "channel=inputs.channel[of_input] - places.start",
+        "channel=inputs.channel[of_input]",
         (INPUTS + "::test_brian2_and_online_e_prop_have_a_group_for_each_input",),
     ),
     Mutant(
@@ -1780,8 +1780,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "drives: all at the beginning of the slot",
         "neurosnn/network/graph.py",
-        "drives.append((one, len(given)))",
-        "drives.append((one, 0))",
+        "drives.append((entry, len(checked)))",
+        "drives.append((entry, 0))",
         ("test_poisson_drive.py::test_a_file_keeps_them_in_their_places",),
     ),
     Mutant(
