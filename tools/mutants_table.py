@@ -1241,7 +1241,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "from synapses: a variable with dynamics is taken for the weight",
         "neurosnn/model/from_synapses.py",
-        "learned = numbers & changed - set(own.diff_eq_names)",
+        "learned = numbers & changed - set(equations.diff_eq_names)",
         "learned = numbers & changed",
         ("test_from_synapses.py::test_the_weight_is_what_is_sent_and_learned",),
     ),
@@ -1256,8 +1256,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "from synapses: one value for all synapses",
         "neurosnn/model/from_group.py",
-        "found: Any = values[0] if (values == values[0]).all() else values.copy()",
-        "found: Any = values[0]",
+        "value: Any = values[0] if (values == values[0]).all() else values.copy()",
+        "value: Any = values[0]",
         ("test_from_synapses.py::test_rarer_things_do_what_the_script_does",),
     ),
     Mutant(
