@@ -459,8 +459,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "calculus: sign of the jump of a state at a spike",
         "neurosnn/calculus/step.py",
-        "carried(after_reset[middle] - here[middle]",
-        "carried(here[middle] - after_reset[middle]",
+        "carried(after_reset[middle] - symbols[middle]",
+        "carried(symbols[middle] - after_reset[middle]",
         (TRACES + "[ALIF]",),
     ),
     Mutant(
@@ -1611,8 +1611,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "noise: order of several noises",
         "neurosnn/calculus/step.py",
-        "[*sorted(noise), *rest]",
-        "[*noise, *rest]",
+        "[*sorted(noise), *others]",
+        "[*noise, *others]",
         (NOISE + "test_noises_are_numbered_by_their_names",),
     ),
     Mutant(
@@ -1808,8 +1808,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "changing synapses: weights in the order of the engine",
         ENGINE + "backend.py",
-        "found[:, self._groups[name][1].order] = array",
-        "found[:] = array",
+        "reordered[:, self._groups[name][1].order] = array",
+        "reordered[:] = array",
         ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
     ),
     Mutant(
