@@ -154,16 +154,22 @@ class RuleProgram:
     def _read_strings(self, dt: Any) -> None:
         """The statements of steps and pathways, with subexpressions written out."""
         rule = self.rule
-        own = {name: eq for name, eq in rule.brian_equations.items() if name not in rule.constants}
-        subexpressions = {n: eq.expr.code for n, eq in own.items() if eq.type == SUBEXPRESSION}
-        plain = {name: f"{name}_post" for name in rule.requires if name not in own}
-        self._check_rule(own, dt)
+        equations = {
+            name: eq for name, eq in rule.brian_equations.items() if name not in rule.constants
+        }
+        subexpressions = {
+            n: eq.expr.code for n, eq in equations.items() if eq.type == SUBEXPRESSION
+        }
+        plain = {name: f"{name}_post" for name in rule.requires if name not in equations}
+        self._check_rule(equations, dt)
 
         def written_out(code: str) -> str:
             return word_substitute(expand(code, subexpressions), plain)
 
         def update(kind: str, method: str) -> str:
-            return word_substitute(state_update(rule, own, kind, method, subexpressions), plain)
+            return word_substitute(
+                state_update(rule, equations, kind, method, subexpressions), plain
+            )
 
         catch_up = update("event-driven", "exact")
         advance = update("clock-driven", rule.method)
@@ -176,7 +182,7 @@ class RuleProgram:
         self.parts = sorted((part for part in parts if part.code.strip()), key=lambda p: p.order)
         self.catch_up = re.sub(r"\bdt\b", "(t - lastupdate)", catch_up)
         self.pathways = [(p, written_out(p.code)) for p in rule.pathways]
-        self.states = tuple(name for name in own if name not in subexpressions)
+        self.states = tuple(name for name in equations if name not in subexpressions)
         in_steps = get_identifiers(" ".join(part.code for part in self.parts))
         at_spikes = get_identifiers(" ".join([catch_up, *(code for _, code in self.pathways)]))
         self._check_names(in_steps | at_spikes)
@@ -194,42 +200,42 @@ class RuleProgram:
                 "Leave the orders out, or choose larger ones.",
             )
 
-    def _check_rule(self, own: Mapping[str, Any], dt: Any) -> None:
+    def _check_rule(self, equations: Mapping[str, Any], dt: Any) -> None:
         rule = self.rule
         if rule.written:
             raise self._refuse(
                 f"the strings write {', '.join(rule.written)}.",
-                "The neurons of a protocol spike when they are told to.",
+                "The neurons of a protocol spike at the times of the protocol.",
                 "Leave that out of the rule for the fit.",
             )
         if rule.step.strip() and rule.step_slot != "groups":
             raise self._refuse(
                 f"step_slot is '{rule.step_slot}'.",
-                "The program runs the step in slot 'groups', where others cannot be told apart.",
+                "The program runs the step in slot 'groups' and knows no other slot.",
                 "Leave step_slot out.",
             )
         if rule.clock_driven and rule.dt is not None and float(rule.dt) != float(dt):
             raise self._refuse(
                 f"the rule has dt = {rule.dt} and the protocol {dt}.",
-                "All is simulated with one time step.",
+                "The rule and the protocol share one time step.",
                 f"Pass dt={rule.dt}.",
             )
-        for name, eq in own.items():
+        for name, eq in equations.items():
             if eq.var_type == "integer" or "constant over dt" in eq.flags:
                 raise self._refuse(
                     f"'{name}' is {'an integer' if eq.var_type == 'integer' else 'constant over dt'}.",
-                    "The variables of the program are real numbers of this moment.",
+                    "The variables of the program are real numbers with their present values.",
                     f"Declare '{name} : 1', without the flag.",
                 )
 
     def _check_names(self, names: set[str]) -> None:
         rule = self.rule
-        known = {*self.states, *rule.constants, *FUNCTIONS, "t", "dt", "lastupdate"}
-        known |= {f"{name}_post" for name in rule.requires}
-        known |= {f"{name}_pre" for name in rule.requires_pre}
-        known |= {name for name, _ in units_and_constants(names)}
+        defined = {*self.states, *rule.constants, *FUNCTIONS, "t", "dt", "lastupdate"}
+        defined |= {f"{name}_post" for name in rule.requires}
+        defined |= {f"{name}_pre" for name in rule.requires_pre}
+        defined |= {name for name, _ in units_and_constants(names)}
         codes = [self.catch_up, *(p.code for p in self.parts), *(code for _, code in self.pathways)]
-        unknown = sorted(names - known - assigned("\n".join(codes)))
+        unknown = sorted(names - defined - assigned("\n".join(codes)))
         if unknown:
             raise self._refuse(
                 f"the strings read '{unknown[0]}'.",
@@ -258,17 +264,17 @@ class RuleProgram:
                 protocol.pre, protocol.post, np.asarray(protocol.rate), strict=True
             ):
                 sides = [spike_steps(times, dt, where) for times in (pre, post)]
-                used, period = np.concatenate(sides), round(1 / (float(rate) * self.dt))
-                if np.ptp(used) >= period:
+                placed, period = np.concatenate(sides), round(1 / (float(rate) * self.dt))
+                if np.ptp(placed) >= period:
                     raise ValueError(
                         message(
-                            f"a pattern takes {np.ptp(used)} steps and comes every {period}.",
+                            f"a pattern takes {np.ptp(placed)} steps and comes every {period}.",
                             where,
                             "Patterns would overlap and change.",
                             "Choose a lower rate or shorter patterns.",
                         )
                     )
-                starts = 2 + settle - used.min() + period * np.arange(protocol.n_repeats)
+                starts = 2 + settle - placed.min() + period * np.arange(protocol.n_repeats)
                 pre_steps, post_steps = ((starts[:, None] + side).ravel() for side in sides)
                 patterns.append((pre_steps, post_steps))
         self.patterns, self.n_patterns = patterns, len(patterns)
@@ -297,14 +303,14 @@ class RuleProgram:
         self, model: NeuronModel | None, background: float, learn: PlasticityLearner, dt: Any
     ) -> dict[str, np.ndarray]:
         """What the rule reads of the neurons: they do not depend on the rule, so that once is enough."""
-        result: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.ndarray] = {}
         for side, spikes in enumerate(zip(*self.patterns, strict=True)):
             suffix = "_post" if side else "_pre"
-            wanted = {
+            names_by_field = {
                 field: [name for name in names if name.endswith(suffix)]
                 for field, names in (("step", self.read_in_steps), ("spike", self.read_at_spikes))
             }
-            if not any(wanted.values()):
+            if not any(names_by_field.values()):
                 continue
             number = [len(steps) for steps in spikes]
             train = Train(np.repeat(np.arange(self.n_patterns), number), np.concatenate(spikes))
@@ -316,8 +322,8 @@ class RuleProgram:
                     ("step", "groups", AFTER_KICK),
                     ("spike", self.rule.spike_slot, BEFORE_PATHWAYS),
                 ):
-                    if wanted[field]:
-                        plain = [name.removesuffix(suffix) for name in wanted[field]]
+                    if names_by_field[field]:
+                        plain = [name.removesuffix(suffix) for name in names_by_field[field]]
                         monitors[field] = StateMonitor(
                             group, plain, record=True, when=slot, order=order, dt=dt
                         )
@@ -325,10 +331,10 @@ class RuleProgram:
                 network.run(self.n_steps * self.dt * second, namespace={})
                 check_fired(fired, train, self.dt, model)
                 for field, monitor in monitors.items():
-                    for name in wanted[field]:
+                    for name in names_by_field[field]:
                         values = getattr(monitor, name.removesuffix(suffix))
-                        result[f"{field}_{name}"] = np.ascontiguousarray(values, dtype=float)
-        return result
+                        arrays[f"{field}_{name}"] = np.ascontiguousarray(values, dtype=float)
+        return arrays
 
     # -- the C++ ----------------------------------------------------------------------------
 

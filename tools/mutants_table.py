@@ -459,8 +459,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "calculus: sign of the jump of a state at a spike",
         "neurosnn/calculus/step.py",
-        "carried(after_reset[middle] - here[middle]",
-        "carried(here[middle] - after_reset[middle]",
+        "carried(after_reset[middle] - symbols[middle]",
+        "carried(symbols[middle] - after_reset[middle]",
         (TRACES + "[ALIF]",),
     ),
     Mutant(
@@ -778,8 +778,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "graph: a graded synapse has a delay in Brian2",
         "neurosnn/network/simulation.py",
-        "if same and code else None",
-        "if same else None",
+        "if one_delay and code else None",
+        "if one_delay else None",
         (MANY_TRIALS,),
     ),
     Mutant(
@@ -1241,7 +1241,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "from synapses: a variable with dynamics is taken for the weight",
         "neurosnn/model/from_synapses.py",
-        "learned = numbers & changed - set(own.diff_eq_names)",
+        "learned = numbers & changed - set(equations.diff_eq_names)",
         "learned = numbers & changed",
         ("test_from_synapses.py::test_the_weight_is_what_is_sent_and_learned",),
     ),
@@ -1256,8 +1256,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "from synapses: one value for all synapses",
         "neurosnn/model/from_group.py",
-        "found: Any = values[0] if (values == values[0]).all() else values.copy()",
-        "found: Any = values[0]",
+        "value: Any = values[0] if (values == values[0]).all() else values.copy()",
+        "value: Any = values[0]",
         ("test_from_synapses.py::test_rarer_things_do_what_the_script_does",),
     ),
     Mutant(
@@ -1466,8 +1466,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "graph: Brian2 gets all spikes in the first input",
         "neurosnn/network/simulation.py",
-        "channel=given.channel[own] - places.start",
-        "channel=given.channel[own]",
+        "channel=inputs.channel[of_input] - places.start",
+        "channel=inputs.channel[of_input]",
         (INPUTS + "::test_brian2_and_online_e_prop_have_a_group_for_each_input",),
     ),
     Mutant(
@@ -1611,8 +1611,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "noise: order of several noises",
         "neurosnn/calculus/step.py",
-        "[*sorted(noise), *rest]",
-        "[*noise, *rest]",
+        "[*sorted(noise), *others]",
+        "[*noise, *others]",
         (NOISE + "test_noises_are_numbered_by_their_names",),
     ),
     Mutant(
@@ -1819,8 +1819,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "drives: all at the beginning of the slot",
         "neurosnn/network/graph.py",
-        "drives.append((one, len(given)))",
-        "drives.append((one, 0))",
+        "drives.append((entry, len(checked)))",
+        "drives.append((entry, 0))",
         ("test_poisson_drive.py::test_a_file_keeps_them_in_their_places",),
     ),
     Mutant(
@@ -1847,8 +1847,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "changing synapses: weights in the order of the engine",
         ENGINE + "backend.py",
-        "found[:, self._groups[name][1].order] = array",
-        "found[:] = array",
+        "reordered[:, self._groups[name][1].order] = array",
+        "reordered[:] = array",
         ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
     ),
     Mutant(

@@ -31,7 +31,7 @@ from neurosnn.core.symbolic import (
     to_symbolic,
 )
 
-__all__ = ["ONLY_FOR_ITSELF", "Chain", "Statements", "simplify"]
+__all__ = ["ONLY_FOR_ITSELF", "Chain", "Statements", "nonzero_strings", "simplify"]
 
 #: Operations above which an intermediate value, one that is linear in the state, or a derivative of one is a
 #: value of its own.
@@ -78,7 +78,7 @@ class Chain:
                 new = self._free * new + (1 - self._free) * self.values[variable]
             elif variable in self._only:  # with the flag 0 the unused value may be 0/0
                 new = self._where_free(new)
-            if self._is_long(new) and _read(variable, lines[at + 1 :]):
+            if self._is_long(new) and _calculates_with(variable, lines[at + 1 :]):
                 new = self._keep(f"{VALUE}{variable.strip('_')}", new)
                 self._defined.add(str(new))
             self.values[variable] = new
@@ -110,17 +110,17 @@ class Chain:
 
     def statements_for(self, *groups: Mapping[Any, str]) -> Statements:
         """The named values that Brian2 expressions need, in the order of their computation."""
-        wanted = {
+        needed = {
             str(s)
             for group in groups
             for text in group.values()
             for s in to_symbolic(text).free_symbols
         }
         for name in reversed(self._named):
-            if name in wanted:
-                wanted |= {str(s) for s in self._named[name].free_symbols}
+            if name in needed:
+                needed |= {str(s) for s in self._named[name].free_symbols}
         return tuple(
-            (name, to_string(value)) for name, value in self._named.items() if name in wanted
+            (name, to_string(value)) for name, value in self._named.items() if name in needed
         )
 
     def _is_long(self, value: sympy.Expr) -> bool:
@@ -148,7 +148,7 @@ class Chain:
         return symbol(name)
 
 
-def _read(variable: str, lines: list[tuple[str, str]]) -> bool:
+def _calculates_with(variable: str, lines: list[tuple[str, str]]) -> bool:
     """Whether statements calculate with a variable; copying it does not count."""
     for _, text in lines:
         expression = to_symbolic(text)
@@ -173,6 +173,12 @@ def simplify(expression: sympy.Expr) -> sympy.Expr:
     multiplied = sympy.powsimp(sympy.expand_mul(expression))
     forms = [multiplied, sympy.powsimp(expression), sympy.powsimp(sympy.factor(multiplied))]
     return min((form for form in forms if not _grows(form, multiplied)), key=sympy.count_ops)
+
+
+def nonzero_strings(expressions: dict[Any, sympy.Expr]) -> dict[Any, str]:
+    """Simplified expressions as strings; those that are zero are left out."""
+    simplified = {key: simplify(value) for key, value in expressions.items()}
+    return {key: to_string(value) for key, value in simplified.items() if value != 0}
 
 
 def _grows(form: sympy.Expr, multiplied: sympy.Expr) -> bool:

@@ -13,9 +13,14 @@ from functools import lru_cache
 from brian2.equations.equations import SUBEXPRESSION
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus.presynaptic import PLACES, RANDOM, state_update
-from neurosnn.core.messages import message
-from neurosnn.core.statements import Statement, split_statements
+from neurosnn.calculus.presynaptic import (
+    PLACES,
+    RANDOM,
+    expanded_statements,
+    refusal,
+    state_update,
+)
+from neurosnn.core.statements import Statement
 from neurosnn.core.symbolic import expand
 from neurosnn.model import PlasticityRule
 from neurosnn.model.pathways import ORDERS, at_neuron
@@ -54,7 +59,7 @@ class ChangingCode:
 
 def changes_itself(rule: PlasticityRule) -> bool:
     """Whether the synapses follow postsynaptic spikes or change their weight."""
-    return rule.weight in rule.changed or any(one.side == "post" for one in rule.pathways)
+    return rule.weight in rule.changed or any(pathway.side == "post" for pathway in rule.pathways)
 
 
 @lru_cache(maxsize=64)
@@ -78,47 +83,48 @@ def changing_code(rule: PlasticityRule) -> ChangingCode:
         moments, random numbers, variables that are no real numbers, and for statements that write to neurons
         elsewhere than to one variable of the target at a presynaptic spike.
     """
-    own = {name: eq for name, eq in rule.brian_equations.items() if name not in rule.constants}
+    equations = {
+        name: eq for name, eq in rule.brian_equations.items() if name not in rule.constants
+    }
     _check_moments(rule)
-    subexpressions = {name: eq.expr.code for name, eq in own.items() if eq.type == SUBEXPRESSION}
+    subexpressions = {
+        name: eq.expr.code for name, eq in equations.items() if eq.type == SUBEXPRESSION
+    }
     code: dict[str, list[Statement]] = {"pre": [], "post": []}
     for pathway in rule.pathways:
-        code[pathway.side] = [
-            Statement(one.variable, one.operation, expand(one.expression, subexpressions))
-            for one in split_statements(pathway.code)
-        ]
-    written = {one.variable for one in code["pre"] if at_neuron(one.variable)}
-    more = {one.variable for one in code["post"] if at_neuron(one.variable)}
+        code[pathway.side] = expanded_statements(pathway.code, subexpressions)
+    of_neurons = {statement.variable for statement in code["pre"] if at_neuron(statement.variable)}
+    more = {statement.variable for statement in code["post"] if at_neuron(statement.variable)}
     added = [
-        one for one in code["pre"] if one.variable in written and one.operation in ("+=", "-=")
+        statement
+        for statement in code["pre"]
+        if statement.variable in of_neurons and statement.operation in ("+=", "-=")
     ]
-    open_ = bool(rule.transmitted) and not written
-    if more or not (open_ or (len(rule.targets) == len(written) == 1 and added)):
-        raise _refuse(
+    open_ = bool(rule.transmitted) and not of_neurons
+    if more or not (open_ or (len(rule.targets) == len(of_neurons) == 1 and added)):
+        raise refusal(
             rule,
-            f"its spikes write to {', '.join(sorted(written | more)) or 'no neuron'}.",
+            f"its spikes write to {', '.join(sorted(of_neurons | more)) or 'no neuron'}.",
             "A presynaptic spike adds to one variable of the target, and a postsynaptic one to none.",
             "Write one statement such as 'g_post += w' in on_pre.",
         )
-    catch_up = state_update(rule, own, "event-driven", "exact", subexpressions)
+    catch_up = state_update(rule, equations, "event-driven", "exact", subexpressions)
     sent = expand(rule.transmitted, subexpressions) if open_ else ""
-    read = get_identifiers(f"{catch_up} {sent}")
-    for one in (*code["pre"], *code["post"]):
-        read |= get_identifiers(one.expression) | ({one.variable} - written)
-    _check_names(rule, own, read)
+    names_read = get_identifiers(f"{catch_up} {sent}")
+    for statement in (*code["pre"], *code["post"]):
+        names_read |= get_identifiers(statement.expression) | ({statement.variable} - of_neurons)
+    _check_names(rule, equations, names_read)
     return ChangingCode(
         target="" if open_ else rule.targets[0],
         sent=sent,
-        variables=tuple(name for name in own if name not in subexpressions),
-        read=tuple(sorted(name for name in read if at_neuron(name) and name not in rule.constants)),
+        variables=tuple(name for name in equations if name not in subexpressions),
+        read=tuple(
+            sorted(name for name in names_read if at_neuron(name) and name not in rule.constants)
+        ),
         catch_up=catch_up,
         on_pre="\n".join(map(str, code["pre"])),
         on_post="\n".join(map(str, code["post"])),
     )
-
-
-def _refuse(rule: PlasticityRule, what: str, why: str, fix: str) -> ValueError:
-    return ValueError(message(what, f"synapse {rule.name}", why, fix))
 
 
 def _check_moments(rule: PlasticityRule) -> None:
@@ -126,7 +132,7 @@ def _check_moments(rule: PlasticityRule) -> None:
     equations = rule.brian_equations.values()
     flags = {flag for eq in equations for flag in eq.flags}
     sides = [pathway.side for pathway in rule.pathways]
-    found = {
+    deviations = {
         "a sum over the synapses": "summed" in flags,
         "a clock-driven equation": "clock-driven" in flags,
         "code in each step": bool(rule.step.strip()),
@@ -134,35 +140,36 @@ def _check_moments(rule: PlasticityRule) -> None:
         "a pathway in another slot": rule.spike_slot != "synapses",
         "delayed pathways": bool(rule.delays) or rule.delay_placement != "axonal",
         "pathways in another order": any(
-            rule.orders.get(one.name, ORDERS[one.side]) != ORDERS[one.side] for one in rule.pathways
+            rule.orders.get(pathway.name, ORDERS[pathway.side]) != ORDERS[pathway.side]
+            for pathway in rule.pathways
         ),
         "a time step of its own": rule.dt is not None,
         "an initial weight beside that of the projection": rule.weight in rule.initial,
     }
-    for what, there in found.items():
-        if there:
-            raise _refuse(
+    for deviation, is_there in deviations.items():
+        if is_there:
+            raise refusal(
                 rule,
-                f"it changes its weight, and has {what}.",
+                f"it changes its weight, and has {deviation}.",
                 "Such synapses follow the spikes of the two neurons: presynaptic ones when they arrive, "
                 "postsynaptic ones after all arrivals of the step.",
                 "Use event-driven equations, on_pre and on_post, and the delay of the projection.",
             )
 
 
-def _check_names(rule: PlasticityRule, own: dict, read: set[str]) -> None:
+def _check_names(rule: PlasticityRule, equations: dict, names_read: set[str]) -> None:
     places = set(PLACES) - {"lastupdate"}
-    for name in sorted(read - set(rule.constants)):
+    for name in sorted(names_read - set(rule.constants)):
         if name in places or name in RANDOM or name.startswith("xi"):
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"it reads '{name}'.",
                 "Such synapses read their variables, those of the neurons, and the time.",
                 "Declare a variable of the synapses with its values.",
             )
-    for name, eq in own.items():
+    for name, eq in equations.items():
         if eq.var_type != "float" or "constant over dt" in eq.flags:
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"'{name}' is {'constant over dt' if eq.var_type == 'float' else eq.var_type}.",
                 "The variables of such synapses are real numbers that move at spikes.",

@@ -28,14 +28,16 @@ def in_place(
     No statement keeps an old value as ``old = x``: in Brian2's numpy code that is another name of the
     array that ``x = x + y`` then changes in its place.
     """
-    lines, last, left = [], [], dict(expressions)
-    while left:
+    lines, last, remaining = [], [], dict(expressions)
+    while remaining:
         free = [
-            row for row in left if not any(row in depends[other] for other in left if other != row)
+            row
+            for row in remaining
+            if not any(row in depends[other] for other in remaining if other != row)
         ]
-        row = free[0] if free else next(iter(left))
+        row = free[0] if free else next(iter(remaining))
         new = row if free else names(f"new_{row}")
-        lines.append(f"{new} = {left.pop(row)}")
+        lines.append(f"{new} = {remaining.pop(row)}")
         if not free:
             last.append(f"{row} = {new}")
     return "\n".join(lines + last)

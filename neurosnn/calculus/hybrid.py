@@ -209,17 +209,17 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
     if model.refractory is not False:
         equations = add_refractoriness(equations)
     subexpressions = {name: equations[name].expr.code for name in equations.subexpr_names}
-    here = {name: symbol(name) for name in model.states}
+    symbols = {name: symbol(name) for name in model.states}
     # Brian2 sets the time of the last spike before the reset
     after_reset = {
         name: substitute(value, {"lastspike": symbol("t")})
-        for name, value in run_symbolically(code.reset, here).items()
+        for name, value in run_symbolically(code.reset, symbols).items()
     }
     states = tuple(
         name
         for name in model.states
         if name in equations.diff_eq_names
-        or (after_reset[name] != here[name] and equations[name].var_type == "float")
+        or (after_reset[name] != symbols[name] and equations[name].var_type == "float")
     )
     still = [name for name in model.inputs if name not in equations.diff_eq_names]
     if still:
@@ -235,7 +235,7 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
         for name in states
     }
     free = to_symbolic(MOVES)
-    chain = Chain(here, code.conditional)
+    chain = Chain(symbols, code.conditional)
     chain.run(code.update)
     after_update = chain.values
     margin, crossing, g = {}, "", sympy.S.Zero
@@ -258,15 +258,15 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
         moves = names & set(equations.diff_eq_names)
         return bool(moves or ("t" in names and names & {*states, "lastspike", *learn}))
 
-    kept = {f"the flow of '{name}'": value for name, value in flow.items()}
-    kept["the threshold"] = g
+    quantities = {f"the flow of '{name}'": value for name, value in flow.items()}
+    quantities["the threshold"] = g
     if release is not None:
-        kept["the end of the refractory period"] = to_symbolic(release.crossing)
-    for which, value in kept.items():
+        quantities["the end of the refractory period"] = to_symbolic(release.crossing)
+    for quantity, value in quantities.items():
         jump = first_jump(value, crossed)
         if jump:
             refuse(
-                f"{which} jumps, by {shortened(jump, 100)}, where a state crosses a value.",
+                f"{quantity} jumps, by {shortened(jump, 100)}, where a state crosses a value.",
                 "EventProp takes the jumps at spikes and at the ends of refractory periods, not this one: "
                 "its gradient would be wrong.",
                 "Write a smooth function, such as 1/(1 + exp((V_h - V)/(1*mV))) for int(V > V_h), or use "
@@ -386,10 +386,10 @@ def _by_flag(flow: sympy.Expr) -> sympy.Expr:
     flag, free = symbol("not_refractory"), to_symbolic(MOVES)
 
     def split(node: sympy.Expr) -> sympy.Expr:
-        there, not_there = (
+        with_flag, without_flag = (
             settled(node.xreplace({flag: value})) for value in (sympy.true, sympy.false)
         )
-        return free * there + (1 - free) * not_there
+        return free * with_flag + (1 - free) * without_flag
 
     return flow.replace(
         lambda node: isinstance(node, int_) and node != free and node.has(flag), split

@@ -27,7 +27,7 @@ from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION, Equ
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn.calculus.chain import simplify
+from neurosnn.calculus.chain import nonzero_strings, simplify
 from neurosnn.core.messages import message
 from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import (
@@ -45,9 +45,11 @@ from neurosnn.model.pathways import at_neuron, with_parts
 __all__ = [
     "PresynapticCode",
     "PresynapticSlopes",
-    "catch_up_between",
+    "expanded_statements",
     "presynaptic_code",
     "presynaptic_slopes",
+    "refusal",
+    "since_last_update",
     "state_update",
 ]
 
@@ -152,16 +154,18 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
         to it, or need a schedule of their own.
     """
     _check_parts(rule)
-    own = {
+    equations = {
         name: eq
         for name, eq in rule.brian_equations.items()
         if name not in rule.constants and "summed" not in eq.flags
     }
-    subexpressions = {name: eq.expr.code for name, eq in own.items() if eq.type == SUBEXPRESSION}
+    subexpressions = {
+        name: eq.expr.code for name, eq in equations.items() if eq.type == SUBEXPRESSION
+    }
     statements = [
-        Statement(one.variable, one.operation, expand(one.expression, subexpressions))
+        statement
         for pathway in rule.pathways
-        for one in split_statements(pathway.code)
+        for statement in expanded_statements(pathway.code, subexpressions)
     ]
     sums = [eq for eq in rule.brian_equations.values() if "summed" in eq.flags]
     if sums:
@@ -169,9 +173,11 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
         before, after = [], statements
     elif rule.targets:
         (target,) = rule.targets
-        places = [k for k, one in enumerate(statements) if one.variable == f"{target}_post"]
+        places = [
+            k for k, statement in enumerate(statements) if statement.variable == f"{target}_post"
+        ]
         if len(places) > 1 or statements[places[0]].operation not in ("+=", "-="):
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"a spike changes {target}_post in {len(places)} statements, or does not add to it.",
                 "A projection adds one term to one variable of its target.",
@@ -184,35 +190,44 @@ def presynaptic_code(rule: PlasticityRule) -> PresynapticCode:
     else:
         target, sent = "", expand(rule.transmitted, subexpressions)
         before, after = [], statements
-    read = tuple(
+    names_read = tuple(
         name for name in rule.requires_pre if sums and f"{name}_pre" in get_identifiers(sent)
     )
-    _check_names(rule, own, [*before, *after], sent, {f"{name}_pre" for name in read})
-    changed = rule.changed & set(own)
-    variables = [name for name in own if name not in (rule.weight, *subexpressions)]
+    _check_names(rule, equations, [*before, *after], sent, {f"{name}_pre" for name in names_read})
+    changed = rule.changed & set(equations)
+    variables = [name for name in equations if name not in (rule.weight, *subexpressions)]
     return PresynapticCode(
         target=target,
         weight=rule.weight,
         states=tuple(name for name in variables if name in changed),
         fixed=tuple(name for name in variables if name not in changed),
-        catch_up=state_update(rule, own, "event-driven", "exact", subexpressions),
-        advance=state_update(rule, own, "clock-driven", rule.method, subexpressions),
+        catch_up=state_update(rule, equations, "event-driven", "exact", subexpressions),
+        advance=state_update(rule, equations, "clock-driven", rule.method, subexpressions),
         before="\n".join(map(str, before)),
         sent=sent,
         after="\n".join(map(str, after)),
         summed=bool(sums),
-        read=read,
+        read=names_read,
     )
 
 
-def _refuse(rule: PlasticityRule, what: str, why: str, fix: str) -> ValueError:
+def expanded_statements(code: str, subexpressions: dict[str, str]) -> list[Statement]:
+    """The statements of a pathway with the subexpressions written out."""
+    return [
+        Statement(variable, operation, expand(expression, subexpressions))
+        for variable, operation, expression in split_statements(code)
+    ]
+
+
+def refusal(rule: PlasticityRule, what: str, why: str, fix: str) -> ValueError:
+    """The error of strings that a projection's synapses cannot have."""
     return ValueError(message(what, f"synapse {rule.name}", why, fix))
 
 
 def _check_parts(rule: PlasticityRule) -> None:
     """One pathway of presynaptic spikes, which sends something to one variable."""
     if rule.step.strip():
-        raise _refuse(
+        raise refusal(
             rule,
             "'step' runs in a projection.",
             "Its weights are learned from trials, and its other states follow presynaptic spikes.",
@@ -222,7 +237,7 @@ def _check_parts(rule: PlasticityRule) -> None:
     for eq in sums:
         read = eq.identifiers
         if any(f"{name.removesuffix('_post')}_pre" in read for name in read if at_neuron(name)):
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"{eq.varname} is the current of a gap junction.",
                 "It depends on both neurons in each step; a projection sends what the presynaptic side "
@@ -231,7 +246,7 @@ def _check_parts(rule: PlasticityRule) -> None:
             )
     few = len(rule.pathways) == 1 or (sums and not rule.pathways)
     if not few or len(rule.targets) > 1 or not (rule.targets or rule.transmitted):
-        raise _refuse(
+        raise refusal(
             rule,
             f"it has {len(rule.pathways)} pathways and acts on {len(rule.targets)} variables.",
             "A projection adds to one variable of its target when a spike arrives.",
@@ -242,32 +257,34 @@ def _check_parts(rule: PlasticityRule) -> None:
         "delays": (rule.delays, "Give the projection the delay."),
         "orders": (rule.orders, "The order of the projections is that of their spikes."),
         "dt": (rule.dt, "The network has one time step."),
-        "delay_placement": (rule.delay_placement != "axonal", "Delays are axonal here."),
+        "delay_placement": (rule.delay_placement != "axonal", "Delays of a projection are axonal."),
         "spike_slot": (rule.spike_slot != "synapses", "Spikes arrive between threshold and reset."),
         "initial": (rule.weight in rule.initial, "Give the projection the weight."),
     }
-    for field, (there, fix) in elsewhere.items():
-        if there:
-            raise _refuse(rule, f"{field} has no effect.", "The network says it.", fix)
+    for field, (is_there, fix) in elsewhere.items():
+        if is_there:
+            raise refusal(
+                rule, f"{field} has no effect.", "The projection or the network sets it.", fix
+            )
 
 
 def _check_names(
     rule: PlasticityRule,
-    own: Mapping[str, Any],
+    equations: Mapping[str, Any],
     statements: list[Statement],
     sent: str,
     readable: set[str],
 ) -> None:
     """Nothing depends on what differs between the synapses of a presynaptic neuron."""
-    parts = {name: eq for name, eq in own.items() if eq.type == DIFFERENTIAL_EQUATION}
-    read = set().union(*(eq.identifiers for eq in parts.values()), get_identifiers(sent))
-    for one in statements:
-        read |= get_identifiers(one.expression) | {one.variable}
-    read = with_parts(read, own)
-    inside = with_parts(read - get_identifiers(sent), own)
-    for name in sorted(read - set(rule.constants) - (readable - inside)):
+    parts = {name: eq for name, eq in equations.items() if eq.type == DIFFERENTIAL_EQUATION}
+    names_read = set().union(*(eq.identifiers for eq in parts.values()), get_identifiers(sent))
+    for statement in statements:
+        names_read |= get_identifiers(statement.expression) | {statement.variable}
+    names_read = with_parts(names_read, equations)
+    inside = with_parts(names_read - get_identifiers(sent), equations)
+    for name in sorted(names_read - set(rule.constants) - (readable - inside)):
         if at_neuron(name) or name in (*PLACES, *rule.requires, *rule.requires_pre):
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"it reads '{name}'.",
                 "The states of a projection's synapses follow presynaptic spikes alone: they are kept "
@@ -275,46 +292,46 @@ def _check_names(
                 "Put what depends on the neurons into their equations.",
             )
         if name in RANDOM or name.startswith("xi"):
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"it contains '{name}'.",
                 "All synapses of a neuron are in one state, which random numbers would take apart.",
                 "Leave it out, or use the strings in Synapses of your own.",
             )
-    for name, eq in own.items():
+    for name, eq in equations.items():
         if eq.var_type != "float":
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"'{name}' is {eq.var_type}.",
                 "The states of a projection are real numbers.",
                 f"Declare '{name} : 1'.",
             )
         if "constant over dt" in eq.flags:
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"'{name}' is constant over dt.",
                 "Its value would be that of the beginning of the step, and what reads it would see another.",
                 f"Leave the flag of '{name}' out.",
             )
         if np.ndim(rule.initial.get(name, 0.0)):
-            raise _refuse(
+            raise refusal(
                 rule,
                 f"'{name}' has {np.size(rule.initial[name])} initial values.",
                 "All synapses of a neuron are in one state.",
                 "Give one value.",
             )
     elsewhere = set().union(*(eq.identifiers for eq in parts.values()))
-    elsewhere |= set().union(*(get_identifiers(one.expression) for one in statements))
+    elsewhere |= set().union(*(get_identifiers(statement.expression) for statement in statements))
     weight = symbol(rule.weight)
     amount = to_symbolic(sent)
     slope = differentiate(amount, rule.weight)
     if (
-        rule.weight in with_parts(elsewhere, own)
+        rule.weight in with_parts(elsewhere, equations)
         or weight in slope.free_symbols
         or sympy.expand(amount.xreplace({weight: sympy.S.Zero})) != 0
         or slope == 0
     ):
-        raise _refuse(
+        raise refusal(
             rule,
             f"what it sends is not in proportion to the weight '{rule.weight}': {sent!r}.",
             "A weight without a synapse is zero and must send nothing, and one that is learned is read "
@@ -325,7 +342,7 @@ def _check_names(
 
 def state_update(
     rule: PlasticityRule,
-    own: Mapping[str, Any],
+    equations: Mapping[str, Any],
     kind: str,
     method: str,
     subexpressions: Mapping[str, str],
@@ -334,29 +351,31 @@ def state_update(
     event_driven = kind == "event-driven"
     chosen = [
         eq
-        for eq in own.values()
+        for eq in equations.values()
         if eq.type == DIFFERENTIAL_EQUATION and ("event-driven" in eq.flags) == event_driven
     ]
     if not chosen:
         return ""
     variables = dict(rule.namespace.variables)
     del variables["dt"]  # its value is not known yet
-    for eq in own.values():
+    for eq in equations.values():
         if eq.expr is not None:
             names = rule.namespace.resolve(eq.expr.code, field="equations")
             variables |= {name: value for name, value in names.items() if name != "dt"}
-    known = [eq for eq in own.values() if eq.type == SUBEXPRESSION]
+    computed = [eq for eq in equations.values() if eq.type == SUBEXPRESSION]
     try:
-        code = StateUpdateMethod.apply_stateupdater(Equations([*chosen, *known]), variables, method)
+        code = StateUpdateMethod.apply_stateupdater(
+            Equations([*chosen, *computed]), variables, method
+        )
     except UnsupportedEquationsException as error:
-        raise _refuse(
+        raise refusal(
             rule,
             f"the method '{method}' cannot integrate the {kind} equations: {error}",
             "'exact' needs linear equations.",
             "Flag them as (clock-driven), and use method='euler'.",
         ) from error
     if not isinstance(code, str):
-        raise _refuse(
+        raise refusal(
             rule,
             f"the steps of the method '{method}' are taken by the GSL library.",
             "The engine executes the statements of a step, and there are none.",
@@ -365,9 +384,9 @@ def state_update(
     return expand(code, dict(subexpressions))
 
 
-def catch_up_between(code: PresynapticCode) -> str:
-    """The statements of event-driven states over the time since the last arrival, as Brian2 writes them."""
-    return re.sub(r"\bdt\b", "(t - lastupdate)", code.catch_up)
+def since_last_update(catch_up: str) -> str:
+    """The statements of event-driven states over the time since the last update, as Brian2 writes them."""
+    return re.sub(r"\bdt\b", "(t - lastupdate)", catch_up)
 
 
 @lru_cache(maxsize=64)
@@ -393,34 +412,35 @@ def presynaptic_slopes(rule: PlasticityRule, learn: tuple[str, ...] = ()) -> Pre
     """
     code = presynaptic_code(rule)
     if code.read:
-        raise _refuse(
+        raise refusal(
             rule,
             f"what it sends reads '{code.read[0]}' of the presynaptic neurons.",
             "A gradient follows spikes and the states of synapses, not what lies between spikes.",
             "Simulate it without a rule, or let spikes open a gate in the synapses.",
         )
-    here = {name: symbol(name) for name in code.states}
-    before = run_symbolically(code.before, here)
+    symbols = {name: symbol(name) for name in code.states}
+    before = run_symbolically(code.before, symbols)
     # of a sum nothing comes before it: its states are those after the arrivals
     amplitude = differentiate(substitute(to_symbolic(code.sent), before), code.weight)
     after = run_symbolically(code.after, before)
-    flow = run_symbolically(code.catch_up, run_symbolically(code.advance, here))
-    between = run_symbolically(catch_up_between(code), here)
+    flow = run_symbolically(code.catch_up, run_symbolically(code.advance, symbols))
+    between = run_symbolically(since_last_update(code.catch_up), symbols)
     pairs = [(row, column) for row in code.states for column in code.states]
     by = [(row, parameter) for row in code.states for parameter in learn]
     return PresynapticSlopes(
         amplitude=to_string(simplify(amplitude)),
-        amplitude_by=_strings({name: differentiate(amplitude, name) for name in code.states}),
-        jump=_strings({name: after[name] - here[name] for name in code.states}),
-        arrival=_strings({pair: differentiate(after[pair[0]], pair[1]) for pair in pairs}),
-        flow=_strings({pair: differentiate(flow[pair[0]], pair[1]) for pair in pairs}),
-        sent_by=_strings({parameter: differentiate(amplitude, parameter) for parameter in learn}),
-        arrival_by=_strings({pair: differentiate(after[pair[0]], pair[1]) for pair in by}),
-        flow_by=_strings({pair: differentiate(flow[pair[0]], pair[1]) for pair in by}),
-        caught_up_by=_strings({pair: differentiate(between[pair[0]], pair[1]) for pair in by}),
+        amplitude_by=nonzero_strings(
+            {name: differentiate(amplitude, name) for name in code.states}
+        ),
+        jump=nonzero_strings({name: after[name] - symbols[name] for name in code.states}),
+        arrival=nonzero_strings({pair: differentiate(after[pair[0]], pair[1]) for pair in pairs}),
+        flow=nonzero_strings({pair: differentiate(flow[pair[0]], pair[1]) for pair in pairs}),
+        sent_by=nonzero_strings(
+            {parameter: differentiate(amplitude, parameter) for parameter in learn}
+        ),
+        arrival_by=nonzero_strings({pair: differentiate(after[pair[0]], pair[1]) for pair in by}),
+        flow_by=nonzero_strings({pair: differentiate(flow[pair[0]], pair[1]) for pair in by}),
+        caught_up_by=nonzero_strings(
+            {pair: differentiate(between[pair[0]], pair[1]) for pair in by}
+        ),
     )
-
-
-def _strings(expressions: dict) -> dict:
-    simplified = {key: simplify(value) for key, value in expressions.items()}
-    return {key: to_string(value) for key, value in simplified.items() if value != 0}

@@ -43,7 +43,7 @@ from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
-from neurosnn.calculus.chain import Chain, Statements, simplify
+from neurosnn.calculus.chain import Chain, Statements, nonzero_strings
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import split_statements
 from neurosnn.core.symbolic import (
@@ -94,9 +94,13 @@ def with_noise_in_order(code: str) -> str:
     Otherwise it would depend on the process which of two noises gets which numbers.
     """
     lines = split_statements(code)
-    noise = [one for one in lines if one.variable == "xi" or one.variable.startswith("xi_")]
-    rest = [one for one in lines if one not in noise]
-    return "\n".join(map(str, [*sorted(noise), *rest]))
+    noise = [
+        statement
+        for statement in lines
+        if statement.variable == "xi" or statement.variable.startswith("xi_")
+    ]
+    others = [statement for statement in lines if statement not in noise]
+    return "\n".join(map(str, [*sorted(noise), *others]))
 
 
 def name_draws(code: str, draws: list[Draw], *, at_reset: bool = False) -> str:
@@ -219,13 +223,13 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     equations = model.brian_equations
     if model.refractory is not False:
         equations = add_refractoriness(equations)
-    kept = Equations("")
+    constants = Equations("")
     if held:
-        equations, kept = extract_constant_subexpressions(equations)
+        equations, constants = extract_constant_subexpressions(equations)
     subexpressions = {
         eq.varname: eq.expr.code for eq in equations.ordered if eq.type == SUBEXPRESSION
     }
-    start = [f"{eq.varname} = {expand(eq.expr.code, subexpressions)}" for eq in kept.ordered]
+    start = [f"{eq.varname} = {expand(eq.expr.code, subexpressions)}" for eq in constants.ordered]
     # the value of dt is not known yet; Brian2 wants it only for functions of time
     variables = {key: value for key, value in model.namespace.variables.items() if key != "dt"}
     for equation in equations.ordered:
@@ -252,7 +256,7 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
             f"timestep(t - lastspike, dt) >= timestep({float(model.refractory)!r}*second, dt)"
         )
     elif isinstance(model.refractory, str):
-        at_once = {eq.varname: eq.expr.code for eq in kept.ordered}
+        at_once = {eq.varname: eq.expr.code for eq in constants.ordered}
         period = expand(model.refractory, subexpressions | at_once)
         if model.namespace.dimensions_of(period, field="refractory") is second.dim:
             refractory = f"timestep(t - lastspike, dt) >= timestep({period}, dt)"
@@ -498,11 +502,11 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
     code = model_code(model)
     # truth values and integers jump, as a function int() does: no gradient goes through them
     names = tuple(filter(model.is_real, model.states))
-    here = {name: symbol(name) for name in model.states}
+    symbols = {name: symbol(name) for name in model.states}
 
-    after_reset = run_symbolically(code.reset, here)
+    after_reset = run_symbolically(code.reset, symbols)
     gate = {name: symbol(OPEN) if name in code.conditional else sympy.S.One for name in names}
-    at_start = run_symbolically(word_substitute(code.start, {"not_refractory": OPEN}), here)
+    at_start = run_symbolically(word_substitute(code.start, {"not_refractory": OPEN}), symbols)
     chain = Chain(at_start, code.conditional)
     chain.run(code.update)
     chain.run(code.step)
@@ -552,7 +556,7 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
     jump = {
         row: sum(
             update_slope[row, middle]
-            * carried(after_reset[middle] - here[middle], f"jump_{middle}")
+            * carried(after_reset[middle] - symbols[middle], f"jump_{middle}")
             for middle in model.spike_gradient
             if update_slope[row, middle] != 0
         )
@@ -564,7 +568,7 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
         margin_by = to_symbolic(text)
         margin = {name: differentiate(margin_by, name) for name in states}
     effects = {
-        name: _strings(
+        name: nonzero_strings(
             {
                 row: chain.derivative(after_update[row], name)
                 + sum(
@@ -579,14 +583,14 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
         )
         for name in learn
     }
-    entries = [_strings(part) for part in (transition, jump, drive)]
+    entries = [nonzero_strings(part) for part in (transition, jump, drive)]
     return StepMap(
         model=model,
         states=states,
         intermediate=chain.statements_for(*entries, *effects.values()),
         transition=entries[0],
         jump=entries[1],
-        margin=_strings(margin),
+        margin=nonzero_strings(margin),
         drive=entries[2],
         psi=psi,
         at_reset=at_reset,
@@ -595,8 +599,3 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
             for name, effect in effects.items()
         },
     )
-
-
-def _strings(expressions: dict) -> dict:
-    simplified = {key: simplify(value) for key, value in expressions.items()}
-    return {key: to_string(value) for key, value in simplified.items() if value != 0}

@@ -21,21 +21,19 @@ before and after it (saltation). No surrogate is needed: these are the derivativ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import sympy
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.utils.stringtools import word_substitute
 
-from neurosnn.calculus.chain import Chain, Statements, simplify
+from neurosnn.calculus.chain import Chain, Statements, nonzero_strings
 from neurosnn.calculus.step import OPEN, model_code, refuse_gsl, refuse_noise, refuse_unknown
 from neurosnn.core.symbolic import (
     differentiate,
     run_symbolically,
     substitute,
     symbol,
-    to_string,
     to_symbolic,
 )
 from neurosnn.model import NeuronModel
@@ -122,8 +120,8 @@ def tangent_map(
     refuse_unknown(model, names)
     code = model_code(model)
     real = tuple(filter(model.is_real, model.states))
-    here = {name: symbol(name) for name in model.states}
-    at_start = run_symbolically(word_substitute(code.start, {"not_refractory": OPEN}), here)
+    symbols = {name: symbol(name) for name in model.states}
+    at_start = run_symbolically(word_substitute(code.start, {"not_refractory": OPEN}), symbols)
     chain = Chain(at_start, code.conditional)
     chain.run(code.update)
     chain.run(code.step)
@@ -139,12 +137,12 @@ def tangent_map(
         and not any(effect[name, parameter] != 0 for parameter in names if name in real)
     }
     initial_effect = _initial_effect(model, names)
-    reset = run_symbolically(code.reset, here)
+    reset = run_symbolically(code.reset, symbols)
     # what neither a parameter nor the time of a spike can move has no derivative
     moved = {
         row for part in (effect, initial_effect) for (row, _), value in part.items() if value != 0
     }
-    moved |= {name for name in real if reset[name] != here[name] or name in code.conditional}
+    moved |= {name for name in real if reset[name] != symbols[name] or name in code.conditional}
     before = None
     while moved != before:
         before = set(moved)
@@ -153,8 +151,10 @@ def tangent_map(
         }
     states = tuple(name for name in real if name in moved - constant)
     entries = [
-        _strings({(row, by): value for (row, by), value in part.items() if {row, by} <= known})
-        for part, known in ((transition, set(states)), (effect, {*states, *names}))
+        nonzero_strings(
+            {(row, by): value for (row, by), value in part.items() if {row, by} <= allowed}
+        )
+        for part, allowed in ((transition, set(states)), (effect, {*states, *names}))
     ]
     margin = margin_and_gate(code.threshold, states, model.name)[0] if model.threshold else ""
     height = to_symbolic(margin) if margin else sympy.S.Zero
@@ -164,20 +164,20 @@ def tangent_map(
         transition=entries[0],
         effect=entries[1],
         margin=margin,
-        margin_slope=_strings({name: differentiate(height, name) for name in states}),
-        margin_effect=_strings({name: differentiate(height, name) for name in names}),
-        reset_slope=_strings(
+        margin_slope=nonzero_strings({name: differentiate(height, name) for name in states}),
+        margin_effect=nonzero_strings({name: differentiate(height, name) for name in names}),
+        reset_slope=nonzero_strings(
             {
                 (row, column): differentiate(reset[row], column)
                 for row in states
                 for column in states
             }
         ),
-        reset_effect=_strings(
+        reset_effect=nonzero_strings(
             {(row, name): differentiate(reset[row], name) for row in states for name in names}
         ),
         period_effect=_period_effect(model, names),
-        initial_effect=_strings(
+        initial_effect=nonzero_strings(
             {key: value for key, value in initial_effect.items() if key[0] in states}
         ),
     )
@@ -190,7 +190,7 @@ def _period_effect(model: NeuronModel, names: tuple[str, ...]) -> dict[str, str]
     period = to_symbolic(model.refractory)
     if model.namespace.dimensions_of(model.refractory, field="refractory") is not second.dim:
         return {}
-    return _strings({name: differentiate(period, name) for name in names})
+    return nonzero_strings({name: differentiate(period, name) for name in names})
 
 
 def _initial_effect(
@@ -203,8 +203,3 @@ def _initial_effect(
         values[name] = substitute(expression, values)
     real = filter(model.is_real, model.states)
     return {(row, name): differentiate(values[row], name) for row in real for name in names}
-
-
-def _strings(expressions: dict[Any, sympy.Expr]) -> dict[Any, str]:
-    simplified = {key: simplify(value) for key, value in expressions.items()}
-    return {key: to_string(value) for key, value in simplified.items() if value != 0}

@@ -134,11 +134,11 @@ class CudaEngine(Engine):
 
     # -- what this machine does in its own way ----------------------------------------------
 
-    def _read(self, trials: Any, loss: Any, targets: Any) -> BatchInput:
+    def _read_batch(self, trials: Any, loss: Any, targets: Any) -> BatchInput:
         """Those in the machine's memory are there already."""
         if isinstance(trials, ResidentTrials):
             return trials.read(loss, targets)
-        return super()._read(trials, loss, targets)
+        return super()._read_batch(trials, loss, targets)
 
     def _by_synapse(self, connection: Any) -> bool:
         """Full matrices, but with delays of synapses: threads own targets, which would wait for a list."""
@@ -249,10 +249,10 @@ class CudaEngine(Engine):
             return super()._gradient(sums, n_trials)
         return KeptGradient(self, self._kept, n_trials)
 
-    def copy_gradient(self, kept: dict[str, Any], n_trials: int) -> dict[str, np.ndarray]:
+    def copy_gradient(self, on_device: dict[str, Any], n_trials: int) -> dict[str, np.ndarray]:
         """A gradient that has stayed in the machine's memory."""
         sums = super()._gradient_buffers()
-        self.machine.fetch([(kept[name], array) for name, array in sums.items()])
+        self.machine.fetch([(on_device[name], array) for name, array in sums.items()])
         return super()._gradient(sums, n_trials)
 
     def _call(
@@ -263,8 +263,8 @@ class CudaEngine(Engine):
         per_trial: Any = ({}, {}),
         **numbers: Any,
     ) -> None:
-        kept = self._kept if numbers.get("gradient") and self._keeps else {}
-        super()._call(batch, buffers, per_trial=per_trial, kept_gradients=kept, **numbers)
+        gradients = self._kept if numbers.get("gradient") and self._keeps else {}
+        super()._call(batch, buffers, per_trial=per_trial, kept_gradients=gradients, **numbers)
 
     def _weights(self) -> dict[str, np.ndarray]:
         values = super()._weights()

@@ -358,9 +358,9 @@ def _constants(sizes: Mapping[str, int], threads: int, lanes: int) -> str:
 
 def _check(driver: Any, answer: Any) -> Any:
     """The result of a call of the driver, or an error."""
-    status, *rest = answer
+    status, *values = answer
     if int(status) == 0:
-        return rest[0] if rest else None
+        return values[0] if values else None
     if status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
         raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY")
     raise RuntimeError(

@@ -54,38 +54,44 @@ def batch_fields_of_blocks(
 ) -> list[tuple[str, str]]:
     """The members of the engine's Batch, without sizes that are compiled in, and what blocks need besides."""
     constant = {f"n_{layer.index}" for layer in layers}
-    kept = [(name, c_type) for name, c_type in fields if name not in constant]
-    kept += [(name, "int64_t") for name in ("table_steps", "max_events", "workspace_stride")]
-    kept += [("workspace", "char*"), ("sizes", "int64_t*")]
-    kept += [(name, "const int64_t*") for name in ("chosen", "event_begin", "event_end")]
-    kept += [("input_offset", "int64_t*"), ("input_first", "int64_t*"), ("input_when", "int32_t*")]
-    kept += [(f"spikes_{layer.index}", "uint32_t*") for layer in layers if layer.spiking]
+    block_fields = [(name, c_type) for name, c_type in fields if name not in constant]
+    block_fields += [
+        (name, "int64_t") for name in ("table_steps", "max_events", "workspace_stride")
+    ]
+    block_fields += [("workspace", "char*"), ("sizes", "int64_t*")]
+    block_fields += [(name, "const int64_t*") for name in ("chosen", "event_begin", "event_end")]
+    block_fields += [
+        ("input_offset", "int64_t*"),
+        ("input_first", "int64_t*"),
+        ("input_when", "int32_t*"),
+    ]
+    block_fields += [(f"spikes_{layer.index}", "uint32_t*") for layer in layers if layer.spiking]
     if learns:
-        kept += [
+        block_fields += [
             ("update_size", "int64_t"),
             ("update_w", "double*"),
             ("update_mask", "const bool*"),
         ]
-        kept += [("update_gradient", "const double*"), ("update_squares", "double*")]
-        kept += [("update_mean", "double*"), ("update_square", "double*")]
-        kept += [(f"update_{name}", "double") for name in UPDATE_NUMBERS]
+        block_fields += [("update_gradient", "const double*"), ("update_squares", "double*")]
+        block_fields += [("update_mean", "double*"), ("update_square", "double*")]
+        block_fields += [(f"update_{name}", "double") for name in UPDATE_NUMBERS]
     for c in connections:
         if c.synaptic:
-            kept += [
+            block_fields += [
                 (f"rows_{c.name}", "const real*"),
                 (f"lags_{c.name}", "const int32_t*"),
                 (f"group_{c.name}", "const int32_t*"),
             ]
         elif c.delayed and c.source_layer:
-            kept.append((f"order_{c.name}", "const int32_t*"))
+            block_fields.append((f"order_{c.name}", "const int32_t*"))
         elif c.delayed:
-            kept += [
+            block_fields += [
                 (f"arrival_offset_{c.name}", "int64_t*"),
                 (f"arrival_channel_{c.name}", "int32_t*"),
             ]
         if transposed and c.source_layer:
-            kept.append((f"across_{c.name}", "const real*"))
-    return kept
+            block_fields.append((f"across_{c.name}", "const real*"))
+    return block_fields
 
 
 def kernel_names(
@@ -206,7 +212,7 @@ class CudaProgram:
         """
         n, gradient = int(values["n_trials"]), bool(values.get("gradient", 0))
         values = dict(values)
-        table, kept = values.pop("table", None), values.pop("kept_gradients", {})
+        table, kept_gradients = values.pop("table", None), values.pop("kept_gradients", {})
         numbers, inputs, outputs = self._sort(values)
         memory = {
             name: self._put(name, array) if isinstance(array, np.ndarray) else array
@@ -226,7 +232,7 @@ class CudaProgram:
             for name, array in outputs.items()
         }
         # gradients that stay in the machine's memory
-        results |= {f"d_{name}": array for name, array in kept.items()}
+        results |= {f"d_{name}": array for name, array in kept_gradients.items()}
         if values.get("record_spikes"):
             words = (int(values["max_steps"]) + 31) // 32
             for layer in self.layers:
@@ -324,9 +330,13 @@ class CudaProgram:
 
     def _put(self, name: str, array: np.ndarray) -> Any:
         """An array in the machine's memory; a small one is copied only if it has changed."""
-        kept = self._kept.get(name)
-        if kept is not None and kept[0].shape == array.shape and np.array_equal(kept[0], array):
-            return kept[1]
+        earlier = self._kept.get(name)
+        if (
+            earlier is not None
+            and earlier[0].shape == array.shape
+            and np.array_equal(earlier[0], array)
+        ):
+            return earlier[1]
         memory = self.machine.put(array)
         if array.nbytes <= SMALL:
             self._kept[name] = (array.copy(), memory)
@@ -402,11 +412,11 @@ class CudaProgram:
 
     def _gradients(self, batch: ctypes.Structure) -> None:
         shared = TILE * GROUPS * np.dtype(self._dtypes["real"]).itemsize
-        rest = max(self.sizes.values())
+        largest = max(self.sizes.values())
         for c in self.connections:
             n_pre = int(getattr(batch, f"n_pre_{c.name}"))
             size = int(getattr(batch, f"size_{c.name}"))
-            rest = max(rest, size if c.synaptic else n_pre)
+            largest = max(largest, size if c.synaptic else n_pre)
             if not c.learned or not size:
                 continue
             if c.synaptic:
@@ -414,7 +424,7 @@ class CudaProgram:
                 continue
             tiles = -(-self.sizes[int(c.target.removeprefix("layer"))] // TILE)
             self.machine.launch(f"gradient_{c.name}", batch, n_pre * tiles, shared)
-        self.machine.launch("gradient_rest", batch, -(-rest // TILE), 8 * TILE * GROUPS)
+        self.machine.launch("gradient_rest", batch, -(-largest // TILE), 8 * TILE * GROUPS)
 
 
 def _mask(mask: Any) -> dict[str, Any]:

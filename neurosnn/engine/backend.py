@@ -120,14 +120,14 @@ class Engine:
         if loss is not None and type(loss) not in BUILT_IN:
             self._losses.append(type(loss))
         key = self._key()
-        kept = read_derivation(key)
-        self._layers = kept[0] if kept else self._derive_layers()
+        derivation = read_derivation(key)
+        self._layers = derivation[0] if derivation else self._derive_layers()
         self._index = {code.name: code for code in self._layers}
         self._connections = [self._connection_code(c) for c in net.connections.values()]
         self._drives = self._drive_codes()
         self._fields = self._batch_fields()
-        source = kept[1] if kept else self._source()
-        if not kept:
+        source = derivation[1] if derivation else self._source()
+        if not derivation:
             write_derivation(key, self._layers, source)
         self._program = self._compile(source)
         self._rows = {
@@ -188,7 +188,7 @@ class Engine:
             raise ValueError(
                 message(f"no {missing} was given.", "Engine.run", "", f"Pass {missing}= to Engine.")
             )
-        batch = self._read(trials, self.loss, targets)
+        batch = self._read_batch(trials, self.loss, targets)
         n, outputs = batch.n_trials, self.net.readout.n
         results = {
             "loss": np.zeros(n),
@@ -249,7 +249,7 @@ class Engine:
         Simulation
             Arrays by layer. Synapses that change themselves begin each trial with the network's weights.
         """
-        batch = self._read(trials, None, None)
+        batch = self._read_batch(trials, None, None)
         n, longest = batch.n_trials, int(batch.n_steps.max())
         output = np.zeros((n, longest, self.net.readout.n))
         buffers = {"outputs": output, **self._count_buffers(n)}
@@ -294,7 +294,7 @@ class Engine:
         """Part of the name under which the cache folder keeps what is derived."""
         return "engine"
 
-    def _read(self, trials: Any, loss: Any, targets: Any) -> BatchInput:
+    def _read_batch(self, trials: Any, loss: Any, targets: Any) -> BatchInput:
         """The trials of a batch as arrays."""
         return read_batch(self.net, trials, loss, targets)
 
@@ -302,8 +302,8 @@ class Engine:
         """Whether the synapses of a connection are visited one by one."""
         real_valued = connection.source in self.net.inputs and self.net.input.real_valued
         few = connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
-        each = connection.synaptic or connection.name in self._changing
-        return bool(connection.sparse and not real_valued and (few or each))
+        one_per_synapse = connection.synaptic or connection.name in self._changing
+        return bool(connection.sparse and not real_valued and (few or one_per_synapse))
 
     def _batch_fields(self) -> list[tuple[str, str]]:
         return batch_fields(
@@ -349,7 +349,7 @@ class Engine:
                     message(
                         f"the synapses of '{name}' change their own weights.",
                         type(self.rule).__name__,
-                        "A gradient by weights that move by a rule of their own is not derived.",
+                        "The gradient with respect to weights that a rule changes is not derived.",
                         "Simulate the network without a rule, or hold the weights: a projection without "
                         "synapse=.",
                     )
@@ -440,12 +440,12 @@ class Engine:
             self._layer_code(k, name, part.model)
             for k, (name, part) in enumerate(self.parts.items())
         ]
-        needed = self._needed()
+        needed = self._needed_layers()
         for code in layers:
             code.needed = code.name in needed
         return layers
 
-    def _needed(self) -> set[str]:
+    def _needed_layers(self) -> set[str]:
         """The layers through which something that is learned acts."""
         connections = list(self.net.connections.values())
         needed = {name for name, learned in self.learn.items() if learned}
@@ -467,8 +467,10 @@ class Engine:
 
     def _connection_code(self, connection: Any) -> ConnectionCode:
         target = self._index[connection.target]
-        used = np.unique(connection.channel)
-        channels = target.channels if len(used) > 1 else (target.channels[int(used[0])],)
+        channels_used = np.unique(connection.channel)
+        channels = (
+            target.channels if len(channels_used) > 1 else (target.channels[int(channels_used[0])],)
+        )
         entry = connection.source in self.net.inputs
         source = (
             self._inputs[connection.source]
@@ -583,9 +585,9 @@ class Engine:
         """Values of synapses (n_trials, n_synapses) from the engine's order to that of the connection."""
         if not self.net.connections[name].synaptic:
             return array
-        found = np.empty_like(array)
-        found[:, self._groups[name][1].order] = array
-        return found
+        reordered = np.empty_like(array)
+        reordered[:, self._groups[name][1].order] = array
+        return reordered
 
     def _by_delay(self, connection: Connection) -> SynapsesByDelay:
         """The groups of a connection; sorting them again waits until a delay has changed."""

@@ -128,19 +128,19 @@ def read_targets(net, trials, loss, targets, n_steps) -> dict[str, np.ndarray]:
         rows = np.broadcast_to(targets, (len(trials), np.shape(targets)[-1]))
         parts = [row[:steps] for row, steps in zip(rows, n_steps, strict=True)]
         labels = np.concatenate(parts).astype(np.int64)
-    wanted = total if loss.decides_steps else len(trials)
+    n_decisions = total if loss.decides_steps else len(trials)
     if loss.decides_steps and len(labels) == len(trials) != total:
         labels = np.repeat(labels, n_steps)
-    if len(labels) != wanted:
+    if len(labels) != n_decisions:
         raise ValueError(
             message(
-                f"there are {len(labels)} labels for {wanted} decisions.",
+                f"there are {len(labels)} labels for {n_decisions} decisions.",
                 "Engine",
-                f"The loss {loss.name} decides {'every step' if wanted == total else 'every trial'}.",
+                f"The loss {loss.name} decides {'every step' if n_decisions == total else 'every trial'}.",
                 "Choose the loss that fits the labels.",
             )
         )
-    if labels.max(initial=0) >= outputs or (labels.min(initial=0) < 0 and wanted != total):
+    if labels.max(initial=0) >= outputs or (labels.min(initial=0) < 0 and n_decisions != total):
         raise ValueError(
             message(
                 f"labels reach from {labels.min()} to {labels.max()}, the readout has {outputs} neurons.",
@@ -151,7 +151,7 @@ def read_targets(net, trials, loss, targets, n_steps) -> dict[str, np.ndarray]:
         )
     weights = (
         loss.step_weights(n_steps, net.dt, labels)
-        if wanted == total and not loss.decides_trials
+        if n_decisions == total and not loss.decides_trials
         else loss.step_weights(n_steps, net.dt)
     )
     return {"labels": labels, "step_weight": np.asarray(weights, float)}

@@ -111,10 +111,10 @@ def _compile(command: str, flags: list[str], source: str, library: Path) -> None
     """Compile into a folder of our own and move the result: two processes may do so at once."""
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        text, result = Path(folder) / "trial.cpp", Path(folder) / "trial.so"
+        text, compiled = Path(folder) / "trial.cpp", Path(folder) / "trial.so"
         text.write_text(source)
         done = subprocess.run(
-            [command, *flags, str(text), "-o", str(result)],
+            [command, *flags, str(text), "-o", str(compiled)],
             capture_output=True,
             text=True,
             check=False,
@@ -129,4 +129,4 @@ def _compile(command: str, flags: list[str], source: str, library: Path) -> None
                     "Report it with the equations of your model; backend='brian2' works without.",
                 )
             )
-        os.replace(result, library)
+        os.replace(compiled, library)

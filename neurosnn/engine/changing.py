@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.changing import changing_code
+from neurosnn.calculus.presynaptic import since_last_update
 from neurosnn.core.messages import message
 from neurosnn.engine.cpp import FUNCTIONS
 from neurosnn.engine.synapses import statement_lines, units_and_constants
@@ -75,7 +75,7 @@ def changing_synapses(
         if model is None or base not in model.states or (side == "post" and base in gated):
             raise ValueError(
                 message(
-                    f"it reads '{name}', which is no state of the neurons, or an input that waits.",
+                    f"it reads '{name}', which is not a state of the neurons, or is an input that waits.",
                     f"synapse {rule.name}",
                     "Synapses read states; input to a variable that is (unless refractory) is let in after "
                     "all spikes of the step.",
@@ -83,29 +83,24 @@ def changing_synapses(
                 )
             )
         sides[side].append((name, base))
-    written = f"{target}_post"
-    on_pre = f"{written} += {code.sent}\n{code.on_pre}" if code.sent else code.on_pre
+    target_variable = f"{target}_post"
+    on_pre = f"{target_variable} += {code.sent}\n{code.on_pre}" if code.sent else code.on_pre
     text = " ".join([code.catch_up, on_pre, code.on_post])
-    known = {*code.variables, *rule.constants, *FUNCTIONS, *code.read, written}
-    states = (*code.variables, written)
+    names = {*code.variables, *rule.constants, *FUNCTIONS, *code.read, target_variable}
+    states = (*code.variables, target_variable)
     return ChangingSynapses(
         index=index,
         weight=rule.weight,
         variables=code.variables,
         constants=tuple(rule.constants),
-        units=units_and_constants(get_identifiers(text) - known),
+        units=units_and_constants(get_identifiers(text) - names),
         read_pre=sides["pre"],
         read_post=sides["post"],
-        target=written,
-        catch_up=statement_lines(_since_last(code.catch_up), states),
+        target=target_variable,
+        catch_up=statement_lines(since_last_update(code.catch_up), states),
         on_pre=statement_lines(on_pre, states),
         on_post=statement_lines(code.on_post, states),
     )
-
-
-def _since_last(code: str) -> str:
-    """Brian2 brings event-driven states up to date in this way."""
-    return re.sub(r"\bdt\b", "(t - lastupdate)", code)
 
 
 class Places:

@@ -11,7 +11,7 @@ from brian2.parsing.rendering import CPPNodeRenderer
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.symbolic import MARK, SinceSpike, exprel_slope, nonzero
 
-__all__ = ["OWN", "Hoister", "c_type", "render"]
+__all__ = ["OWN", "Hoister", "c_type", "render", "rendered"]
 
 #: Prefix of all names of a model in the generated file, where no other name begins so.
 OWN = "u_"
@@ -104,6 +104,11 @@ class _Renderer(CPPNodeRenderer):
 def render(node: ast.expr, scalar: str) -> str:
     """Print an expression as C++ with the given floating-point type."""
     return _Renderer(scalar).render_node(node)
+
+
+def rendered(expression: str) -> str:
+    """An expression of the strings as C++."""
+    return render(ast.parse(expression.strip(), mode="eval").body, "real")
 
 
 def c_type(node: ast.expr, integers: set[str] = frozenset()) -> str:

@@ -173,10 +173,10 @@ def determining_files(root: Path | None = None) -> list[Path]:
 
 def fingerprint(files: list[Path], text: str = "") -> str:
     """A hash of the names and contents of ``files``, and of a ``text``."""
-    found = hashlib.sha256(text.encode())
+    digest = hashlib.sha256(text.encode())
     for file in files:
-        found.update(file.name.encode() + b"\0" + file.read_bytes())
-    return found.hexdigest()
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _layer(fields: dict[str, Any]) -> LayerCode:

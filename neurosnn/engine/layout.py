@@ -164,17 +164,17 @@ def neuron_values(
     return values
 
 
-def _check_names(index: dict[str, LayerCode], given: dict, kind: str) -> None:
+def _check_names(index: dict[str, LayerCode], values: dict, kind: str) -> None:
     """Refuse a value of each trial for what no layer has."""
-    for layer, name in given:
-        known = getattr(index[layer], kind) if layer in index else ()
-        if name not in known:
+    for layer, name in values:
+        names = getattr(index[layer], kind) if layer in index else ()
+        if name not in names:
             raise ValueError(
                 message(
                     f"there is no '{name}' among the {kind} of '{layer}'.",
                     "Engine.simulate",
                     "Its values would have no effect.",
-                    did_you_mean(name, known) if layer in index else did_you_mean(layer, index),
+                    did_you_mean(name, names) if layer in index else did_you_mean(layer, index),
                 )
             )
 
@@ -193,7 +193,7 @@ def _of_each_trial(value: Any, n_trials: int, size: int, name: str) -> np.ndarra
                 + (
                     f", or an array {n_trials, size}."
                     if size > 1
-                    else "; for one value a neuron, give the model an array."
+                    else "; for one value per neuron, give the model an array."
                 ),
             )
         )

@@ -80,8 +80,8 @@ class Phases:
     def taken_out(self, call: str, argument: ast.expr) -> ast.Name:
         """The name of the value of a call; the same call twice is one."""
         text = render(argument, "real")
-        read = sorted((name, self._assigned.get(name, 0)) for name in _names(argument))
-        key = (call, text, *read)
+        versions = sorted((name, self._assigned.get(name, 0)) for name in _names(argument))
+        key = (call, text, *versions)
         if key not in self._known:
             name, phase = f"call_{len(self.calls)}", self._phase_of(argument)
             self.calls.append((name, call, text, len(self.lines), phase))

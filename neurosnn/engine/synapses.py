@@ -11,14 +11,14 @@ from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.presynaptic import (
-    catch_up_between,
     presynaptic_code,
     presynaptic_slopes,
+    since_last_update,
 )
 from neurosnn.calculus.step import model_code
 from neurosnn.core.messages import message
 from neurosnn.core.symbolic import evaluate, statements
-from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type, render
+from neurosnn.engine.cpp import FUNCTIONS, OWN, Hoister, c_type, rendered
 from neurosnn.model import NeuronModel, PlasticityRule
 
 __all__ = [
@@ -80,8 +80,8 @@ class SynapseCode:
     @property
     def steady(self) -> bool:
         """Whether the adjoint between arrivals takes the same linear step for all neurons."""
-        same = set(self.flow.values()) <= {name for name, _ in self.fixed_flow}
-        return same and not self.summed and (self.kept_at_arrivals or not self.learned)
+        is_fixed = set(self.flow.values()) <= {name for name, _ in self.fixed_flow}
+        return is_fixed and not self.summed and (self.kept_at_arrivals or not self.learned)
 
 
 def synapse_code(
@@ -119,50 +119,52 @@ def synapse_code(
     """
     code = presynaptic_code(rule)
     text = " ".join([code.catch_up, code.advance, code.before, code.sent, code.after])
-    known = {*code.states, *code.fixed, *rule.constants, *FUNCTIONS}
-    known |= {f"{name}_pre" for name in code.read}
-    made = SynapseCode(
+    names = {*code.states, *code.fixed, *rule.constants, *FUNCTIONS}
+    names |= {f"{name}_pre" for name in code.read}
+    synapse = SynapseCode(
         index=index,
         states=code.states,
         constants=(*rule.constants, *code.fixed),
         weight=code.weight,
         summed=code.summed,
         read=code.read,
-        units=units_and_constants(get_identifiers(text) - known),
+        units=units_and_constants(get_identifiers(text) - names),
         advance=statement_lines(code.advance, code.states),
-        catch_up=statement_lines(catch_up_between(code), code.states),
+        catch_up=statement_lines(since_last_update(code.catch_up), code.states),
         before=statement_lines(code.before, code.states),
-        sent=_expression(code.sent),
+        sent=rendered(code.sent),
         after=statement_lines(code.after, code.states, code.before),
     )
     if gradient:
         slopes = presynaptic_slopes(rule, learn)
-        made.amplitude = _expression(slopes.amplitude)
-        made.through_spikes, made.learned = through_states, learn
-        made.through_states = through_states or bool(learn)
-        if made.kept_at_arrivals:
-            hoister = Hoister({*made.constants, "dt"}, set(), lambda name: True)
-            made.recall = statement_lines(code.catch_up, code.states, expression=hoister.expression)
-            made.gaps = hoister.definitions()[0]
-        made.sent_by = _expressions(slopes.sent_by)
+        synapse.amplitude = rendered(slopes.amplitude)
+        synapse.through_spikes, synapse.learned = through_states, learn
+        synapse.through_states = through_states or bool(learn)
+        if synapse.kept_at_arrivals:
+            hoister = Hoister({*synapse.constants, "dt"}, set(), lambda name: True)
+            synapse.recall = statement_lines(
+                code.catch_up, code.states, expression=hoister.expression
+            )
+            synapse.gaps = hoister.definitions()[0]
+        synapse.sent_by = _expressions(slopes.sent_by)
         for by in ("arrival_by", "flow_by", "caught_up_by"):
             setattr(
-                made,
+                synapse,
                 by,
                 _expressions({" ".join(pair): x for pair, x in getattr(slopes, by).items()}),
             )
-        made.amplitude_by = _expressions(slopes.amplitude_by)
-        made.jump = _expressions(slopes.jump)
+        synapse.amplitude_by = _expressions(slopes.amplitude_by)
+        synapse.jump = _expressions(slopes.jump)
         # JSON and templates know strings only: "row column"
-        made.arrival = _expressions({" ".join(pair): x for pair, x in slopes.arrival.items()})
+        synapse.arrival = _expressions({" ".join(pair): x for pair, x in slopes.arrival.items()})
         for pair, text in slopes.flow.items():
-            key, value = " ".join(pair), _expression(text)
+            key, value = " ".join(pair), rendered(text)
             if get_identifiers(text) & {"t", *code.states}:
-                made.flow[key] = value
+                synapse.flow[key] = value
             else:
-                made.flow[key] = f"flow_{len(made.fixed_flow)}"
-                made.fixed_flow.append((made.flow[key], value))
-    return made
+                synapse.flow[key] = f"flow_{len(synapse.fixed_flow)}"
+                synapse.fixed_flow.append((synapse.flow[key], value))
+    return synapse
 
 
 def check_sum(rule: PlasticityRule, target: NeuronModel, learn: tuple[str, ...] = ()) -> None:
@@ -215,17 +217,13 @@ def synapse_values(
 ) -> dict[str, float]:
     """Values of the fields that belong to the synapses of one connection, in SI units."""
     values = dict.fromkeys((*code.constants, *code.states), 0.0)
-    given = {**rule.constants, **rule.initial, **learned}
-    values |= {name: float(value) for name, value in given.items()}
+    starts = {**rule.constants, **rule.initial, **learned}
+    values |= {name: float(value) for name, value in starts.items()}
     return {f"synapse_{code.index}_{name}": value for name, value in values.items()}
 
 
-def _expression(text: str) -> str:
-    return render(ast.parse(text.strip(), mode="eval").body, "real")
-
-
 def _expressions(texts: dict[str, str]) -> dict[str, str]:
-    return {key: _expression(text) for key, text in texts.items()}
+    return {key: rendered(text) for key, text in texts.items()}
 
 
 def units_and_constants(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -246,7 +244,7 @@ def statement_lines(
     expression: Callable[[str], str] | None = None,
 ) -> list[str]:
     """Statements as C++; what is no state is a variable of the block, declared where it is new."""
-    expression = expression or _expression
+    expression = expression or rendered
     declared = {name for name, _ in statements(earlier)}
     lines = []
     for name, text in statements(code):

@@ -103,9 +103,9 @@ class Translator:
         out, local = [], set()
         flag = NOT_REFRACTORY.removeprefix(MARK)
         for variable, expression in statements(text):
-            kept = variable in self.model.states and variable in conditional
+            is_kept = variable in self.model.states and variable in conditional
             before, after = f"{OWN}{variable} = ", ";"
-            if kept:
+            if is_kept:
                 before, after = f"{before}{flag} ? real(", f") : {OWN}{variable};"
             elif variable not in self.model.states:
                 tree = ast.parse(self._marked(expression), mode="eval").body
@@ -114,7 +114,7 @@ class Translator:
             out.append(f"{before}{self.expression(expression)}{after}")
             if phases is not None:
                 tree = self.hoister.tree(self._marked(expression))
-                phases.add(before, tree, after, variable, keeps=kept)
+                phases.add(before, tree, after, variable, keeps=is_kept)
             if variable not in self.model.states:
                 local.add(variable)
                 self.varying.add(variable)

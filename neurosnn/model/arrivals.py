@@ -48,29 +48,31 @@ def variables_reached(group: NeuronGroup, objects: Any = None) -> Reached:
     """
     added: set[str] = set()
     written: set[str] = set()
-    own = {name for name, equation in group.user_equations.items() if equation.var_type == "float"}
-    for thing in _objects(objects):
-        if isinstance(thing, PoissonInput):
-            if _belongs(thing._group, group):
-                added.add(thing.target_var)
+    variables = {
+        name for name, equation in group.user_equations.items() if equation.var_type == "float"
+    }
+    for entry in _objects(objects):
+        if isinstance(entry, PoissonInput):
+            if _belongs(entry._group, group):
+                added.add(entry.target_var)
             continue
         sides = [
             suffix
-            for suffix, end in (("_post", thing.target), ("_pre", thing.source))
+            for suffix, end in (("_post", entry.target), ("_pre", entry.source))
             if _belongs(end, group)
         ]
         if "_post" in sides:
             sides.append("")  # a plain name that the synapse lacks is one of the target
-            written |= {name.removesuffix("_post") for name in thing.summed_updaters}
-        for pathway in thing.contained_objects:
+            written |= {name.removesuffix("_post") for name in entry.summed_updaters}
+        for pathway in entry.contained_objects:
             if not isinstance(pathway, SynapticPathway):
                 continue
             for statement in split_statements(pathway.code):
-                if statement.variable in thing.equations.names:
+                if statement.variable in entry.equations.names:
                     continue
                 for suffix in sides:
                     name = statement.variable.removesuffix(suffix)
-                    if name in own and statement.variable == name + suffix:
+                    if name in variables and statement.variable == name + suffix:
                         written.add(name)
                         if _adds(statement):
                             added.add(name)
@@ -84,18 +86,18 @@ def _adds(statement: Statement) -> bool:
     return variable not in (to_symbolic(statement.value) - variable).expand().free_symbols
 
 
-def _objects(given: Any) -> list[Any]:
+def _objects(objects: Any) -> list[Any]:
     """Synapses and PoissonInputs in what is given, or all that exist."""
     kinds = (Synapses, PoissonInput)
-    if given is None:
+    if objects is None:
         alive = [reference() for kind in kinds for reference in list(kind.__instances__())]
         # one whose making failed has no parts
-        return [thing for thing in alive if getattr(thing, "contained_objects", None) is not None]
-    if isinstance(given, Network):
-        given = given.objects
-    elif isinstance(given, kinds):
-        given = [given]
-    return [thing for thing in given if isinstance(thing, kinds)]
+        return [entry for entry in alive if getattr(entry, "contained_objects", None) is not None]
+    if isinstance(objects, Network):
+        objects = objects.objects
+    elif isinstance(objects, kinds):
+        objects = [objects]
+    return [entry for entry in objects if isinstance(entry, kinds)]
 
 
 def _belongs(end: Any, group: NeuronGroup) -> bool:

@@ -26,6 +26,7 @@ from brian2.utils.stringtools import get_identifiers
 from neurosnn.core.messages import message
 from neurosnn.core.statements import assigned, plain_code, split_statements
 from neurosnn.model.from_group import array_of, chosen_method, constants_of_script, one_or_all
+from neurosnn.model.group_schedule import is_run_regularly
 from neurosnn.model.pathways import (
     GROUP_NAMES,
     ORDERS,
@@ -66,46 +67,46 @@ def fields_of_synapses(
         If the synapses have something that no PlasticityRule can have.
     """
     _check(synapses)
-    own = _equations(synapses)
+    equations = _equations(synapses)
     pathways = {name: getattr(synapses, name) for name in synapses._synaptic_updaters}
     step = _steps(synapses)
     codes = {name: _code(synapses, name, pathway.code) for name, pathway in pathways.items()}
     codes["step"] = "\n".join(plain_code(part.abstract_code) for part in step)
-    statements = [found for code in codes.values() for found in split_statements(code)]
-    used = set().union(*(eq.identifiers for eq in own.values() if eq.expr is not None))
-    used |= set().union(*(get_identifiers(statement.expression) for statement in statements))
+    statements = [statement for code in codes.values() for statement in split_statements(code)]
+    names_read = set().union(*(eq.identifiers for eq in equations.values() if eq.expr is not None))
+    names_read |= set().union(*(get_identifiers(statement.expression) for statement in statements))
     # The unit of a variable that something is added to is that of what is added.
-    needed = used | {s.variable for s in statements if s.operation not in ("+=", "-=")}
+    names_needed = names_read | {s.variable for s in statements if s.operation not in ("+=", "-=")}
     local = {statement.variable for statement in statements}
-    parameters, initial, kept = _values(synapses, own, used)
-    read = _neurons_read(synapses, needed)
-    outside = used - set(synapses.variables) - local
+    parameters, initial, remaining = _values(synapses, equations, names_read)
+    requires = _neurons_read(synapses, names_needed)
+    outside = names_read - set(synapses.variables) - local
     parameters |= constants_of_script(synapses, outside, namespace)
     bounds: dict[str, Any] = {
         name: parameters.pop(name) for name in ("w_min", "w_max") if name in parameters
     }
-    result: dict[str, Any] = {
-        "equations": "\n".join(equation_text(eq) for eq in kept.values()),
+    all_fields: dict[str, Any] = {
+        "equations": "\n".join(equation_text(eq) for eq in remaining.values()),
         **{f"on_{side}": _side(pathways, codes, side) for side in ORDERS},
         "step": codes["step"],
-        **_timing(synapses, own, pathways, step),
+        **_timing(synapses, equations, pathways, step),
         "method": chosen_method(synapses, namespace) if synapses.state_updater else "exact",
-        "requires": read["post"],
-        "requires_pre": read["pre"],
+        "requires": requires["post"],
+        "requires_pre": requires["pre"],
         **bounds,
     }
     pre = [assigned(codes[name]) for name, pathway in pathways.items() if pathway.prepost == "pre"]
     if not (set().union(*pre, synapses.summed_updaters) & _targets(synapses)):
-        result["transmission"] = None
-    given = dict(fields)
-    result["parameters"] = parameters | dict(given.pop("parameters", {}))
-    result["initial"] = initial | dict(given.pop("initial", {}))
-    result |= {"name": synapses.name, **given}
-    if "weight" not in given:
+        all_fields["transmission"] = None
+    chosen = dict(fields)
+    all_fields["parameters"] = parameters | dict(chosen.pop("parameters", {}))
+    all_fields["initial"] = initial | dict(chosen.pop("initial", {}))
+    all_fields |= {"name": synapses.name, **chosen}
+    if "weight" not in chosen:
         pairs = [(pathway.prepost, codes[name]) for name, pathway in pathways.items()]
-        sent = names_sent(pairs, own, _targets(synapses))
-        result["weight"] = _weight(synapses, own, sent, local)
-    return result
+        sent = names_sent(pairs, equations, _targets(synapses))
+        all_fields["weight"] = _weight(synapses, equations, sent, local)
+    return all_fields
 
 
 def _cannot(synapses: Any, what: str, why: str, fix: str) -> ValueError:
@@ -134,11 +135,11 @@ def _check(synapses: Any) -> None:
                 "A rule connects neurons.",
                 "Let a variable of the neurons carry the signal to the synapses.",
             )
-    others = {pathway.event for pathway in synapses._pathways} - {"spike"}
-    if others:
+    events = {pathway.event for pathway in synapses._pathways} - {"spike"}
+    if events:
         raise _cannot(
             synapses,
-            f"a pathway runs at the event '{sorted(others)[0]}'.",
+            f"a pathway runs at the event '{sorted(events)[0]}'.",
             "The protocols and the networks know spikes only.",
             "Let a spike run it, with a condition in the code if need be.",
         )
@@ -200,7 +201,7 @@ def check_as_it_stands(synapses: Synapses, cannot: Callable[[str, str, str], Val
 def _check_parts(synapses: Synapses) -> None:
     kinds = (StateUpdater, SubexpressionUpdater, SummedVariableUpdater, SynapticPathway)
     for part in synapses.contained_objects:
-        if type(part) not in kinds and not _is_step(part):
+        if type(part) not in kinds and not is_run_regularly(part):
             raise _cannot(
                 synapses,
                 f"they contain '{part.name}', a {type(part).__name__}.",
@@ -216,13 +217,9 @@ def _check_parts(synapses: Synapses) -> None:
             raise _cannot(
                 synapses,
                 f"'{part.name}' runs in slot '{part.when}', order {part.order}.",
-                "A rule means Brian2's own moment for it.",
+                "A rule runs each part at Brian2's default moment.",
                 "Leave it where Brian2 puts it.",
             )
-
-
-def _is_step(part: Any) -> bool:
-    return type(part) is CodeRunner and part.template == "stateupdate"
 
 
 # -- strings --------------------------------------------------------------------------------------
@@ -230,14 +227,18 @@ def _is_step(part: Any) -> bool:
 
 def _equations(synapses: Synapses) -> Equations:
     """The equations as they were written: Brian2 keeps them in four places."""
-    found = {equation.varname: equation for equation in synapses.equations.values()}
+    equations = {equation.varname: equation for equation in synapses.equations.values()}
     if synapses.event_driven is not None:
-        found |= {equation.varname: equation for equation in synapses.event_driven.values()}
+        equations |= {equation.varname: equation for equation in synapses.event_driven.values()}
     constant = synapses.subexpression_updater
-    lines = [equation_text(equation) for equation in found.values() if _written(equation, constant)]
+    lines = [
+        equation_text(equation)
+        for equation in equations.values()
+        if _is_written_out(equation, constant)
+    ]
     if constant is not None:
         for statement in split_statements(constant.abstract_code):
-            equation = found[statement.variable]
+            equation = equations[statement.variable]
             declared = equation_text(_flagged(equation)).split(" : ")
             lines.append(f"{declared[0]} = {statement.expression} : {declared[1]}")
     for name, updater in synapses.summed_updaters.items():
@@ -249,7 +250,7 @@ def _equations(synapses: Synapses) -> Equations:
     return Equations("\n".join(lines))
 
 
-def _written(equation: SingleEquation, constant: Any) -> bool:
+def _is_written_out(equation: SingleEquation, constant: Any) -> bool:
     """Whether an equation is one of the script and not made for a subexpression."""
     return constant is None or equation.varname not in assigned(constant.abstract_code)
 
@@ -274,8 +275,10 @@ def _code(synapses: Synapses, name: str, code: str) -> str:
 
 def _side(pathways: Mapping[str, Any], codes: Mapping[str, str], side: str) -> str | dict[str, str]:
     """The code of one side: a string, if its only pathway has the name that Brian2 gives it."""
-    found = {name: codes[name] for name, pathway in pathways.items() if pathway.prepost == side}
-    return found.get(side, "") if set(found) <= {side} else found
+    code_by_name = {
+        name: codes[name] for name, pathway in pathways.items() if pathway.prepost == side
+    }
+    return code_by_name.get(side, "") if set(code_by_name) <= {side} else code_by_name
 
 
 def _targets(synapses: Synapses) -> set[str]:
@@ -285,29 +288,29 @@ def _targets(synapses: Synapses) -> set[str]:
     return names & set(synapses.variables) - set(_own_variables(synapses)) - set(GROUP_NAMES)
 
 
-def _weight(synapses: Synapses, own: Equations, sent: set[str], changed: set[str]) -> str:
+def _weight(synapses: Synapses, equations: Equations, sent: set[str], changed: set[str]) -> str:
     """The variable of what is sent that the strings change.
 
     Of several the only one that statements change and that has no dynamics of its own.
     """
     numbers = {
         name
-        for name, equation in own.items()
+        for name, equation in equations.items()
         if equation.type in (PARAMETER, DIFFERENTIAL_EQUATION)
         and equation.var_type == "float"
         and "shared" not in equation.flags
     }
-    learned = numbers & changed - set(own.diff_eq_names)
-    found = sorted((learned & sent or numbers & sent) if sent else learned)
-    if len(found) == 1:
-        return str(found[0])
+    learned = numbers & changed - set(equations.diff_eq_names)
+    candidates = sorted((learned & sent or numbers & sent) if sent else learned)
+    if len(candidates) == 1:
+        return str(candidates[0])
     raise _cannot(
         synapses,
-        f"the weight could be any of {', '.join(found)}."
-        if found
+        f"the weight could be any of {', '.join(candidates)}."
+        if candidates
         else "no variable of the synapses looks like a weight.",
         "It is the variable of what a spike adds to the neuron that the strings change.",
-        f"Pass weight='{found[0] if found else 'w'}', for example.",
+        f"Pass weight='{candidates[0] if candidates else 'w'}', for example.",
     )
 
 
@@ -316,31 +319,31 @@ def _own_variables(synapses: Synapses) -> list[str]:
     return names + ([*synapses.event_driven.names] if synapses.event_driven is not None else [])
 
 
-def _neurons_read(synapses: Synapses, used: set[str]) -> dict[str, dict[str, Any]]:
+def _neurons_read(synapses: Synapses, names: set[str]) -> dict[str, dict[str, Any]]:
     """Variables of the neurons in the strings, each with its unit."""
-    found: dict[str, dict[str, Any]] = {"post": {}, "pre": {}}
-    own = {*_own_variables(synapses), "i", "j", "N", "t", "dt", "N_incoming", "N_outgoing"}
-    for name in sorted(used & set(synapses.variables) - own):
+    requires: dict[str, dict[str, Any]] = {"post": {}, "pre": {}}
+    of_synapses = {*_own_variables(synapses), "i", "j", "N", "t", "dt", "N_incoming", "N_outgoing"}
+    for name in sorted(names & set(synapses.variables) - of_synapses):
         side = at_neuron(name) or "post"
         base = name.removesuffix(f"_{side}")
         group = synapses.target if side == "post" else synapses.source
         if base in group.variables:
             dim = group.variables[base].dim
-            found[side][base] = 1.0 if dim is DIMENSIONLESS else Quantity(1, dim=dim)
-    return found
+            requires[side][base] = 1.0 if dim is DIMENSIONLESS else Quantity(1, dim=dim)
+    return requires
 
 
 # -- values ---------------------------------------------------------------------------------------
 
 
 def _values(
-    synapses: Synapses, own: Equations, used: set[str]
+    synapses: Synapses, equations: Equations, names_read: set[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, SingleEquation]]:
     """Parameters, initial values, and the equations that are left."""
     parameters: dict[str, Any] = {}
     initial: dict[str, Any] = {}
-    kept = dict(own.items())
-    for name, equation in own.items():
+    remaining = dict(equations.items())
+    for name, equation in equations.items():
         if equation.type not in (PARAMETER, DIFFERENTIAL_EQUATION):
             continue
         values: Any = array_of(synapses, name, ALL)
@@ -354,23 +357,23 @@ def _values(
         if not len(values):
             continue
         values = one_or_all(values, equation)
-        fixed = {"shared", "constant"} <= set(equation.flags) and name in used
+        fixed = {"shared", "constant"} <= set(equation.flags) and name in names_read
         if fixed and equation.var_type == "float":
             parameters[name] = values
-            del kept[name]
+            del remaining[name]
         elif np.any(np.asarray(values)):
             initial[name] = values
-    return parameters, initial, kept
+    return parameters, initial, remaining
 
 
 # -- times ----------------------------------------------------------------------------------------
 
 
 def _timing(
-    synapses: Synapses, own: Equations, pathways: Mapping[str, Any], step: list[Any]
+    synapses: Synapses, equations: Equations, pathways: Mapping[str, Any], step: list[Any]
 ) -> dict[str, Any]:
     """Slots, orders, delays and time steps."""
-    result: dict[str, Any] = {"orders": {}, "delays": {}}
+    timing: dict[str, Any] = {"orders": {}, "delays": {}}
     slots = {pathway.when for pathway in pathways.values()}
     if len(slots) > 1:
         raise _cannot(
@@ -380,35 +383,35 @@ def _timing(
             "Use order to say which comes first.",
         )
     if slots:
-        result["spike_slot"] = slots.pop()
+        timing["spike_slot"] = slots.pop()
     for name, pathway in pathways.items():
         if pathway.order != ORDERS[pathway.prepost]:
-            result["orders"][name] = pathway.order
+            timing["orders"][name] = pathway.order
         delay = array_of(pathway, "delay", ALL)
         if delay.any():
-            same = (delay == delay[0]).all()
-            result["delays"][name] = (delay[0] if same else delay.copy()) * second
+            uniform = (delay == delay[0]).all()
+            timing["delays"][name] = (delay[0] if uniform else delay.copy()) * second
     clock = synapses.clock
     default = get_device().defaultclock
     if clock is not synapses.target.clock and not (
-        clock is default and _same(clock, synapses.target)
+        clock is default and _same_clock(clock, synapses.target)
     ):
-        result["dt"] = clock.dt
+        timing["dt"] = clock.dt
     if step:
-        result["step_slot"] = step[0].when
-        if not _same(step[0].clock, synapses):
-            result["step_dt"] = step[0].clock.dt
-    result["orders"] |= _places(synapses, own, step)
-    return result
+        timing["step_slot"] = step[0].when
+        if not _same_clock(step[0].clock, synapses):
+            timing["step_dt"] = step[0].clock.dt
+    timing["orders"] |= _places(synapses, equations, step)
+    return timing
 
 
-def _same(clock: Any, group: Any) -> bool:
+def _same_clock(clock: Any, group: Any) -> bool:
     return bool(clock.dt_ == group.clock.dt_)
 
 
 def _steps(synapses: Synapses) -> list[Any]:
     """The code of run_regularly, in its order; all of it has to run at the same moment."""
-    step = [part for part in synapses.contained_objects if _is_step(part)]
+    step = [part for part in synapses.contained_objects if is_run_regularly(part)]
     step.sort(key=lambda part: part.name)
     different = {(part.when, part.order, part.clock.dt_) for part in step}
     if len(different) > 1:
@@ -421,7 +424,7 @@ def _steps(synapses: Synapses) -> list[Any]:
     return step
 
 
-def _places(synapses: Synapses, own: Equations, step: list[Any]) -> dict[str, float]:
+def _places(synapses: Synapses, equations: Equations, step: list[Any]) -> dict[str, float]:
     """Orders that keep the parts where Brian2 runs them, also those that it sorts by name.
 
     Brian2 runs parts of a slot with the same order in the order of their names; a fraction keeps that
@@ -429,36 +432,39 @@ def _places(synapses: Synapses, own: Equations, step: list[Any]) -> dict[str, fl
     """
     parts = [part for part in (synapses.state_updater, *step[:1]) if part is not None]
     parts.sort(key=lambda part: (part.order, part.name))
-    found: dict[str, float] = {}
+    places: dict[str, float] = {}
     for part in parts:
         tied = [
-            other.name < part.name
-            for side in _sides(synapses, own, part)
-            for other in owner_of(
+            runner.name < part.name
+            for side in _sides(synapses, equations, part)
+            for runner in owner_of(
                 synapses.target if side == "post" else synapses.source
             ).contained_objects
-            if isinstance(other, CodeRunner)
-            and (other.when, other.order) == (part.when, part.order)
+            if isinstance(runner, CodeRunner)
+            and (runner.when, runner.order) == (part.when, part.order)
         ]
         if any(tied) and not all(tied):
             raise _cannot(
                 synapses,
                 f"'{part.name}' runs between parts of the neurons only by its name.",
-                "Brian2 sorts parts of the same order by name, and the names will be others.",
+                "Brian2 sorts parts of the same order by name, and the names will differ.",
                 "Give the synapses an order, for example order=1.",
             )
         shift = 0.0 if not tied else 0.5 if all(tied) else -0.5
-        after = [order + 0.01 for order in found.values()]  # of the part that Brian2 runs before it
-        found["step" if part in step else "equations"] = max([part.order + shift, *after])
-    return found
+        # of the part that Brian2 runs before it
+        after = [order + 0.01 for order in places.values()]
+        places["step" if part in step else "equations"] = max([part.order + shift, *after])
+    return places
 
 
-def _sides(synapses: Synapses, own: Equations, part: Any) -> set[str]:
+def _sides(synapses: Synapses, equations: Equations, part: Any) -> set[str]:
     """The neurons that a part reads or writes: "pre", "post"."""
     if part is synapses.state_updater:
-        new = set().union(*(own[name].identifiers for name in synapses.equations.diff_eq_names))
+        new = set().union(
+            *(equations[name].identifiers for name in synapses.equations.diff_eq_names)
+        )
     else:
         new = get_identifiers(plain_code(part.abstract_code))
-    names = with_parts(new, own)
-    read = _neurons_read(synapses, names)
-    return {side for side, found in read.items() if found}
+    names = with_parts(new, equations)
+    requires = _neurons_read(synapses, names)
+    return {side for side, names_required in requires.items() if names_required}

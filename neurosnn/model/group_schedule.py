@@ -15,11 +15,12 @@ from brian2.groups.neurongroup import (
     Thresholder,
 )
 from brian2.groups.subgroup import Subgroup
+from brian2.synapses.synapses import Synapses, SynapticPathway
 
 from neurosnn.core.messages import message
 from neurosnn.core.statements import plain_code
 
-__all__ = ["check_schedule", "step_code"]
+__all__ = ["cannot_read", "check_schedule", "is_run_regularly", "step_code"]
 
 #: Brian2's default order of the slots of a step.
 SCHEDULE = ("start", "groups", "thresholds", "synapses", "resets", "end")
@@ -39,23 +40,23 @@ def check_schedule(group: NeuronGroup) -> None:
     ValueError
         With the part that cannot come along.
     """
-    others = sorted(set(group.events) - {"spike"})
-    if others:
-        raise _cannot(
+    events = sorted(set(group.events) - {"spike"})
+    if events:
+        raise cannot_read(
             group,
-            f"the event '{others[0]}' cannot be part of a NeuronModel.",
+            f"the event '{events[0]}' cannot be part of a NeuronModel.",
             "Learning rules are derived for spikes only.",
             "Remove the event or express it with 'step'.",
         )
     if magic_network.schedule != list(SCHEDULE):
-        raise _cannot(
+        raise cannot_read(
             group,
             f"the schedule is {', '.join(magic_network.schedule)}.",
             "A model means Brian2's default schedule.",
             f"Keep {', '.join(SCHEDULE)}.",
         )
     if group._refractory is not False and prefs["legacy.refractory_timing"]:
-        raise _cannot(
+        raise cannot_read(
             group,
             "prefs.legacy.refractory_timing is set.",
             "A model counts the refractory period in steps, as Brian2 does by default.",
@@ -63,23 +64,23 @@ def check_schedule(group: NeuronGroup) -> None:
         )
     for part in group.contained_objects:
         if not part.active:
-            raise _cannot(
+            raise cannot_read(
                 group,
                 f"'{part.name}' is switched off.",
                 "A model has no parts that are switched off.",
                 "Set active = True, or write the group without that part.",
             )
-        wanted = SLOTS.get(type(part))
-        if wanted and part.when != wanted:
-            raise _cannot(
+        slot = SLOTS.get(type(part))
+        if slot and part.when != slot:
+            raise cannot_read(
                 group,
                 f"'{part.name}' runs in slot '{part.when}'.",
                 "A model means Brian2's default schedule.",
-                f"Leave it in slot '{wanted}'.",
+                f"Leave it in slot '{slot}'.",
             )
-        own = (*SLOTS, SubexpressionUpdater, Subgroup)
-        if type(part) not in own and not _is_regular(part):
-            raise _cannot(
+        of_brian2 = (*SLOTS, SubexpressionUpdater, Subgroup)
+        if type(part) not in of_brian2 and not is_run_regularly(part):
+            raise cannot_read(
                 group,
                 f"it contains '{part.name}', a {type(part).__name__}.",
                 "A model consists of equations, threshold, reset, refractoriness and step code.",
@@ -107,17 +108,17 @@ def step_code(group: NeuronGroup, part: slice) -> str:
     ValueError
         If some run at another moment, at other times or in other neurons.
     """
-    regular = [found for found in group.contained_objects if _is_regular(found)]
+    regular = [runner for runner in group.contained_objects if is_run_regularly(runner)]
     for sub in group.contained_objects:
         if isinstance(sub, Subgroup) and sub.start < part.stop and part.start < sub.stop:
             if (sub.start, sub.stop) != (part.start, part.stop):
-                raise _cannot(
+                raise cannot_read(
                     group,
                     f"run_regularly of '{sub.name}' changes some neurons only.",
-                    "All neurons of a model do the same.",
+                    "All neurons of a model run the same code.",
                     "Read the subgroup by itself.",
                 )
-            regular += [found for found in sub.contained_objects if _is_regular(found)]
+            regular += [runner for runner in sub.contained_objects if is_run_regularly(runner)]
     order = _moments()
     update = _moment(group.state_updater, order)
     threshold = group.thresholder.get("spike")
@@ -126,7 +127,7 @@ def step_code(group: NeuronGroup, part: slice) -> str:
     regular.sort(key=lambda runner: _moment(runner, order))
     for runner in regular:
         if runner.clock.dt_ != group.clock.dt_:
-            raise _cannot(
+            raise cannot_read(
                 group,
                 f"'{runner.name}' (run_regularly) runs every {runner.clock.dt}, the group every "
                 f"{group.clock.dt}.",
@@ -135,7 +136,7 @@ def step_code(group: NeuronGroup, part: slice) -> str:
             )
         moment = _moment(runner, order)
         if not (moment < until and (anywhere or update < moment)):
-            raise _cannot(
+            raise cannot_read(
                 group,
                 f"'{runner.name}' (run_regularly) runs in slot '{runner.when}', order {runner.order}.",
                 "The step code of a model runs after the state update and before the threshold.",
@@ -144,11 +145,15 @@ def step_code(group: NeuronGroup, part: slice) -> str:
     return "\n".join(plain_code(runner.abstract_code) for runner in regular)
 
 
-def _cannot(group: Any, what: str, why: str, fix: str) -> ValueError:
-    return ValueError(message(what, f"NeuronModel.from_group({group.name})", why, fix))
+def cannot_read(group: Any, what: str, why: str, fix: str) -> ValueError:
+    """The error of a group or of synapses that no model or rule can be read from."""
+    synaptic = isinstance(group, Synapses | SynapticPathway)
+    reader = "PlasticityRule.from_synapses" if synaptic else "NeuronModel.from_group"
+    return ValueError(message(what, f"{reader}({group.name})", why, fix))
 
 
-def _is_regular(part: Any) -> bool:
+def is_run_regularly(part: Any) -> bool:
+    """Whether a part of a Brian2 object is code of its run_regularly."""
     return type(part) is CodeRunner and part.template == "stateupdate"
 
 

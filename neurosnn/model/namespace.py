@@ -139,19 +139,19 @@ class Namespace:
 
     def resolve(self, code: str, *, field: str, local: Iterable[str] = ()) -> dict:
         """The variables, functions, constants and units used in `code`, or an error on a name."""
-        found = dict(self.variables)
+        variables = dict(self.variables)
         for name in get_identifiers(without_comments(code)):
-            if name in found or name in local:
+            if name in variables or name in local:
                 continue
             if name in DEFAULT_FUNCTIONS:
-                found[name] = DEFAULT_FUNCTIONS[name]
+                variables[name] = DEFAULT_FUNCTIONS[name]
             elif name in DEFAULT_CONSTANTS:
-                found[name] = DEFAULT_CONSTANTS[name]
+                variables[name] = DEFAULT_CONSTANTS[name]
             elif name in DEFAULT_UNITS:
                 unit = DEFAULT_UNITS[name]
-                found[name] = Constant(name, dimensions=unit.dim, value=float(unit))
+                variables[name] = Constant(name, dimensions=unit.dim, value=float(unit))
             elif name == "xi" or name.startswith("xi_"):
-                found[name] = Variable(name, dimensions=second.dim**-0.5, dtype=np.float64)
+                variables[name] = Variable(name, dimensions=second.dim**-0.5, dtype=np.float64)
             elif name not in ("and", "or", "not", "True", "False"):
                 raise ValueError(
                     message(
@@ -162,7 +162,7 @@ class Namespace:
                         + f" A parameter is declared with parameters={{'{name}': value}}.",
                     )
                 )
-        return found
+        return variables
 
     def dimensions_of(self, expression: str, *, field: str) -> Dimension:
         """Physical dimensions of an expression; an inconsistent one is refused."""
@@ -175,11 +175,11 @@ class Namespace:
 
     def check_expression(self, expression: str, dimensions: Dimension, *, field: str) -> None:
         """Refuse an expression whose dimensions are not the wanted ones."""
-        found = self.dimensions_of(expression, field=field)
-        if found is not dimensions:
+        unit = self.dimensions_of(expression, field=field)
+        if unit is not dimensions:
             raise ValueError(
                 message(
-                    f"{field} has unit {unit_name(found)}, but must have {unit_name(dimensions)}: "
+                    f"{field} has unit {unit_name(unit)}, but must have {unit_name(dimensions)}: "
                     f"{expression.strip()!r}.",
                     self.where,
                     "Units must agree on both sides.",

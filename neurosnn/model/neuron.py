@@ -180,10 +180,10 @@ class NeuronModel:
     @cached_property
     def brian_equations(self) -> Equations:
         """The equations together with the declarations of the parameters."""
-        own = parse_equations(self.equations, where=self.name)
+        equations = parse_equations(self.equations, where=self.name)
         declarations = []
         for name, value in self.parameters.items():
-            if name in own.names:
+            if name in equations.names:
                 continue
             flags = "constant" if np.ndim(value) else "constant, shared"
             declarations.append(f"{name} : {si_unit(get_dimensions(value))} ({flags})")
@@ -192,9 +192,11 @@ class NeuronModel:
     @cached_property
     def states(self) -> tuple[str, ...]:
         """Variables that keep a value from step to step: with dynamics, declared, and `held`."""
-        own = [eq for eq in self.brian_equations.values() if eq.varname not in self.parameters]
-        dynamic = [eq.varname for eq in own if eq.type == DIFFERENTIAL_EQUATION]
-        declared = [eq.varname for eq in own if eq.type == PARAMETER]
+        equations = [
+            eq for eq in self.brian_equations.values() if eq.varname not in self.parameters
+        ]
+        dynamic = [eq.varname for eq in equations if eq.type == DIFFERENTIAL_EQUATION]
+        declared = [eq.varname for eq in equations if eq.type == PARAMETER]
         return (*dynamic, *declared, *self.held)
 
     @cached_property

@@ -48,11 +48,11 @@ def check_parameters(model: NeuronModel) -> None:
                     f"Give {name} one value or a one-dimensional array.",
                 )
             )
-    own = parse_equations(model.equations, where=model.name)
-    check_names([*own.names, *model.parameters], where=model.name)
-    check_group_names([*own.names, *model.parameters], where=model.name)
+    equations = parse_equations(model.equations, where=model.name)
+    check_names([*equations.names, *model.parameters], where=model.name)
+    check_group_names([*equations.names, *model.parameters], where=model.name)
     for name in model.parameters:
-        if name in own.names and own[name].type != PARAMETER:
+        if name in equations.names and equations[name].type != PARAMETER:
             raise ValueError(
                 message(
                     f"'{name}' is given as a parameter but has an equation of its own.",
@@ -61,17 +61,23 @@ def check_parameters(model: NeuronModel) -> None:
                     f"Use initial={{'{name}': value}} for its initial value.",
                 )
             )
-        if name in own.names and own[name].dim is not get_dimensions(model.parameters[name]):
+        if name in equations.names and equations[name].dim is not get_dimensions(
+            model.parameters[name]
+        ):
             raise ValueError(
                 message(
-                    f"{name} is declared in {unit_name(own[name].dim)} but its value "
+                    f"{name} is declared in {unit_name(equations[name].dim)} but its value "
                     f"{model.parameters[name]} is not.",
                     model.name,
                     "",
                     f"Give {name} the unit of its declaration.",
                 )
             )
-        if name in own.names and "shared" in own[name].flags and np.ndim(model.parameters[name]):
+        if (
+            name in equations.names
+            and "shared" in equations[name].flags
+            and np.ndim(model.parameters[name])
+        ):
             raise ValueError(
                 message(
                     f"{name} is declared (shared) and given {np.size(model.parameters[name])} values.",
@@ -82,7 +88,7 @@ def check_parameters(model: NeuronModel) -> None:
             )
     undefined = [
         eq.varname
-        for eq in own.ordered
+        for eq in equations.ordered
         if eq.type == PARAMETER and "constant" in eq.flags and eq.varname not in model.parameters
     ]
     if undefined:
@@ -96,15 +102,15 @@ def check_parameters(model: NeuronModel) -> None:
         )
     strings = [model.equations, model.threshold, model.reset, model.step, model.surrogate]
     strings += [v for v in (model.refractory, *model.initial.values()) if isinstance(v, str)]
-    used = get_identifiers(" ".join(map(without_comments, strings)))
+    names_read = get_identifiers(" ".join(map(without_comments, strings)))
     for name in model.parameters:
-        if name not in used:
+        if name not in names_read:
             raise ValueError(
                 message(
                     f"the parameter '{name}' is not used in any string.",
                     model.name,
                     "A value without effect is usually a misspelt name.",
-                    did_you_mean(name, used),
+                    did_you_mean(name, names_read),
                 )
             )
 
@@ -237,16 +243,16 @@ def check_strings(model: NeuronModel) -> None:
             )
         _check_surrogate(model, names.dimensions_of(model.surrogate, field="surrogate"))
     for name, value in model.initial.items():
-        wanted = model.dimensions[name]
+        dimensions = model.dimensions[name]
         if isinstance(value, str):
-            names.check_expression(value, wanted, field=f"initial value of {name}")
+            names.check_expression(value, dimensions, field=f"initial value of {name}")
             continue
         check_value(f"the initial value of {name}", value, where=model.name)
-        if get_dimensions(value) is not wanted:
+        if get_dimensions(value) is not dimensions:
             raise ValueError(
                 message(
                     f"the initial value of {name} is {value}, but {name} is in "
-                    f"{unit_name(wanted)}.",
+                    f"{unit_name(dimensions)}.",
                     model.name,
                     "",
                     "Give it the unit of the state.",
@@ -269,8 +275,8 @@ def _check_exact(model: NeuronModel) -> None:
     for equation in equations.ordered:
         if equation.type != DIFFERENTIAL_EQUATION:
             continue
-        right = to_symbolic(expand(equation.expr.code, written_out)).expand()
-        for term in sympy.Add.make_args(right):
+        right_side = to_symbolic(expand(equation.expr.code, written_out)).expand()
+        for term in sympy.Add.make_args(right_side):
             factors = [f for f in sympy.Mul.make_args(term) if f.free_symbols & integrated]
             if factors and not (len(factors) == 1 and factors[0] in integrated):
                 names = sorted(str(name) for name in term.free_symbols & integrated)
@@ -285,18 +291,18 @@ def _check_exact(model: NeuronModel) -> None:
                 )
 
 
-def _check_surrogate(model: NeuronModel, found: Any) -> None:
+def _check_surrogate(model: NeuronModel, unit: Any) -> None:
     """The pseudo-derivative of a spike (or of what it carries) is per unit of the threshold's margin."""
     carried = model.dimensions[model.transmits] if model.transmits else DIMENSIONLESS
     for text in _sides_of(model.threshold):
         if not set(get_identifiers(text)) & set(model.states):
             continue
         margin = model.namespace.dimensions_of(text, field="threshold")
-        if found is carried / margin:
+        if unit is carried / margin:
             return
         raise ValueError(
             message(
-                f"the surrogate is {_per(found, DIMENSIONLESS)}, and must be {_per(carried, margin)}.",
+                f"the surrogate is {_per(unit, DIMENSIONLESS)}, and must be {_per(carried, margin)}.",
                 model.name,
                 "It is the derivative of a spike by the margin of the threshold.",
                 "Divide it by a scale of the margin, for example "
@@ -332,7 +338,7 @@ def _check_writes(model: NeuronModel, field: str) -> None:
     statements = split_statements(getattr(model, field))
     for k, statement in enumerate(statements):
         name = statement.variable
-        later = " ".join(str(one.expression) for one in statements[k + 1 :])
+        later = " ".join(str(following.expression) for following in statements[k + 1 :])
         if (
             name not in model.dimensions
             and name not in GROUP_NAMES

@@ -60,27 +60,27 @@ class Pathway(NamedTuple):
 
 def pathways_of(rule: Any) -> tuple[Pathway, ...]:
     """The pathways of a rule in the order in which they run in a step without delays."""
-    known = {*rule.own_names, *rule.constants}
-    found = []
-    for side, given in zip(SIDES, (rule.on_pre, rule.on_post), strict=True):
-        named = {side: given} if isinstance(given, str) else given
+    names = {*rule.own_names, *rule.constants}
+    pathways = []
+    for side, codes in zip(SIDES, (rule.on_pre, rule.on_post), strict=True):
+        named = {side: codes} if isinstance(codes, str) else codes
         for name, code in named.items():
             if code.strip():
                 order = rule.orders.get(name, ORDERS[side])
-                text = _with_suffixes(code, known, rule.requires)
-                found.append(Pathway(name, side, text, order, rule.delays.get(name)))
-    return tuple(sorted(found, key=lambda pathway: (pathway.order, pathway.name)))
+                text = _with_suffixes(code, names, rule.requires)
+                pathways.append(Pathway(name, side, text, order, rule.delays.get(name)))
+    return tuple(sorted(pathways, key=lambda pathway: (pathway.order, pathway.name)))
 
 
-def _with_suffixes(code: str, known: set[str], required: Iterable[str]) -> str:
+def _with_suffixes(code: str, rule_names: set[str], required: Iterable[str]) -> str:
     """Brian2 reads a plain name that the synapses do not have as one of the postsynaptic neuron."""
     statements = split_statements(code)
-    plain, own = set(required) - known, set(known)
+    plain, of_synapses = set(required) - rule_names, set(rule_names)
     for statement in statements:
         name = statement.variable
         if statement.operation == "=" or at_neuron(name):
-            own.add(name)
-        elif name not in own:  # nothing can be added to a variable that does not exist yet
+            of_synapses.add(name)
+        elif name not in of_synapses:  # nothing can be added to a variable that does not exist yet
             plain.add(name)
     names = {name: f"{name}_post" for name in plain}
     return "\n".join(
@@ -107,18 +107,18 @@ def written_to_neurons(rule: Any) -> dict[str, Dimension]:
     The unit of a variable that something is added to is that of what is added; any other has to be
     among the rule's ``requires``.
     """
-    found: dict[str, Dimension] = {}
-    known = {*rule.own_names, *rule.constants}
+    dimensions: dict[str, Dimension] = {}
+    rule_names = {*rule.own_names, *rule.constants}
     for pathway in rule.pathways:
         local: dict[str, Dimension] = {}
         for variable, operation, expression in split_statements(pathway.code):
-            if variable in known or variable in found:
+            if variable in rule_names or variable in dimensions:
                 continue
             side = at_neuron(variable)
-            given = rule.requires if side == "post" else rule.requires_pre
+            required = rule.requires if side == "post" else rule.requires_pre
             base = variable.removesuffix(f"_{side}")
-            if side and base in given:
-                found[variable] = rule.names({}).variables[variable].dim
+            if side and base in required:
+                dimensions[variable] = rule.names({}).variables[variable].dim
             elif side and operation not in ("+=", "-="):
                 raise ValueError(
                     message(
@@ -130,13 +130,13 @@ def written_to_neurons(rule: Any) -> dict[str, Dimension]:
                     )
                 )
             else:
-                names = rule.names({**found, **local})
+                names = rule.names({**dimensions, **local})
                 unit = names.dimensions_of(expression, field=pathway.name)
-                (found if side else local).setdefault(variable, unit)
+                (dimensions if side else local).setdefault(variable, unit)
     for equation in rule.brian_equations.values():
         if "summed" in equation.flags:
-            found[equation.varname] = equation.dim
-    return found
+            dimensions[equation.varname] = equation.dim
+    return dimensions
 
 
 def locals_of(rule: Any) -> set[str]:
@@ -188,12 +188,12 @@ def names_sent(
     for side, code in codes:
         local: dict[str, set[str]] = {}
         for statement in split_statements(code):
-            read = get_identifiers(statement.expression)
-            read |= set().union(*(local.get(name, set()) for name in read))
+            names_read = get_identifiers(statement.expression)
+            names_read |= set().union(*(local.get(name, set()) for name in names_read))
             if statement.variable in targets:
-                names |= read if side == "pre" else set()
+                names |= names_read if side == "pre" else set()
             elif statement.variable not in equations:
-                local[statement.variable] = local.get(statement.variable, set()) | read
+                local[statement.variable] = local.get(statement.variable, set()) | names_read
     for equation in equations.values():
         if "summed" in equation.flags:
             names |= set(equation.identifiers)
@@ -202,14 +202,15 @@ def names_sent(
 
 def with_parts(names: set[str], equations: Mapping[str, SingleEquation]) -> set[str]:
     """The names with those that the subexpressions among them are made of."""
-    found, new = set(names), set(names)
+    all_names, new = set(names), set(names)
     while new:
         parts = [equations[name] for name in new if name in equations]
         new = (
-            set().union(*(set(eq.identifiers) for eq in parts if eq.type == SUBEXPRESSION)) - found
+            set().union(*(set(eq.identifiers) for eq in parts if eq.type == SUBEXPRESSION))
+            - all_names
         )
-        found |= new
-    return found
+        all_names |= new
+    return all_names
 
 
 def without_transmission(rule: Any) -> dict[str, Any]:
@@ -222,23 +223,23 @@ def without_transmission(rule: Any) -> dict[str, Any]:
     """
     fields: dict[str, Any] = {}
     for side, name in zip(SIDES, ("on_pre", "on_post"), strict=True):
-        found = {p.name: _learning(rule, p) for p in rule.pathways if p.side == side}
-        fields[name] = found.get(side, "") if set(found) <= {side} else found
+        code_by_name = {p.name: _learning(rule, p) for p in rule.pathways if p.side == side}
+        fields[name] = code_by_name.get(side, "") if set(code_by_name) <= {side} else code_by_name
     for field, names in (("orders", {"equations", "step"}), ("delays", set())):
-        kept = names | {pathway.name for pathway in rule.pathways}
+        remaining = names | {pathway.name for pathway in rule.pathways}
         fields[field] = {
-            name: value for name, value in getattr(rule, field).items() if name in kept
+            name: value for name, value in getattr(rule, field).items() if name in remaining
         }
     text = " ".join([*(_learning(rule, pathway) for pathway in rule.pathways), rule.step])
-    own = [eq for eq in rule.brian_equations.values() if eq.varname not in rule.constants]
-    own = [eq for eq in own if "summed" not in eq.flags]
+    equations = [eq for eq in rule.brian_equations.values() if eq.varname not in rule.constants]
+    equations = [eq for eq in equations if "summed" not in eq.flags]
     names = get_identifiers(text) | {rule.weight, rule.third_factor, rule.eligibility}
-    for equation in own:
+    for equation in equations:
         if equation.type == DIFFERENTIAL_EQUATION:
             names |= set(equation.identifiers)
     names = with_parts(names, rule.brian_equations)
-    own = [eq for eq in own if eq.type != SUBEXPRESSION or eq.varname in names]
-    fields["equations"] = "\n".join(map(equation_text, own))
+    equations = [eq for eq in equations if eq.type != SUBEXPRESSION or eq.varname in names]
+    fields["equations"] = "\n".join(map(equation_text, equations))
     for field, side in (("requires", "post"), ("requires_pre", "pre")):
         fields[field] = {
             name: value
@@ -251,23 +252,23 @@ def without_transmission(rule: Any) -> dict[str, Any]:
     fields["ranges"] = {
         name: value for name, value in rule.ranges.items() if name in fields["parameters"]
     }
-    declared = {equation.varname for equation in own}
+    declared = {equation.varname for equation in equations}
     fields["initial"] = {name: value for name, value in rule.initial.items() if name in declared}
     return fields | {"transmission": None}
 
 
 def _learning(rule: Any, pathway: Pathway) -> str:
     """The code of a pathway without what it sends, and without what only that needs."""
-    kept: list[Statement] = []
+    learning: list[Statement] = []
     needed: set[str] = set()
     lasting = {*rule.own_names, *rule.written}
     for statement in reversed(split_statements(pathway.code)):
         if _sends(rule, pathway, statement):
             continue
         if statement.variable in lasting or statement.variable in needed:
-            kept.append(statement)
+            learning.append(statement)
             needed |= get_identifiers(statement.expression)
-    return "\n".join(map(str, reversed(kept)))
+    return "\n".join(map(str, reversed(learning)))
 
 
 def equation_text(equation: SingleEquation) -> str:

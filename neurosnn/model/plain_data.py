@@ -20,7 +20,7 @@ QUANTITIES = ("parameters", "initial", "eligibility_bounds")
 
 def plain_fields(model: NeuronModel) -> dict[str, Any]:
     """All fields as strings, numbers, lists and dictionaries."""
-    result = {}
+    fields = {}
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
         if field.name in QUANTITIES:
@@ -33,8 +33,8 @@ def plain_fields(model: NeuronModel) -> dict[str, Any]:
             value = dict(value)
         elif isinstance(value, tuple):
             value = list(value)
-        result[field.name] = value
-    return result
+        fields[field.name] = value
+    return fields
 
 
 def read_plain_fields(cls: type[NeuronModel], data: Mapping[str, Any]) -> dict[str, Any]:

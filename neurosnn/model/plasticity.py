@@ -199,8 +199,8 @@ class PlasticityRule:
     def constants(self) -> Mapping[str, Quantity | float]:
         """All parameters, with the bounds of the weight."""
         bounds = {"w_min": self.w_min, "w_max": self.w_max}
-        given = {name: value for name, value in bounds.items() if value is not None}
-        return MappingProxyType({**self.parameters, **given})
+        bounds_set = {name: value for name, value in bounds.items() if value is not None}
+        return MappingProxyType({**self.parameters, **bounds_set})
 
     @cached_property
     def external(self) -> frozenset[str]:
@@ -295,7 +295,7 @@ class PlasticityRule:
             To check strings with.
         """
         equations = self.brian_equations
-        own = {name: eq for name, eq in equations.items() if "summed" not in eq.flags}
+        declared = {name: eq for name, eq in equations.items() if "summed" not in eq.flags}
         dimensions = dict.fromkeys(("j", "N_incoming", "N_outgoing"), DIMENSIONLESS)
         for required, side in ((self.requires, "post"), (self.requires_pre, "pre")):
             for name, unit in required.items():
@@ -303,19 +303,20 @@ class PlasticityRule:
                 if side == "post":
                     dimensions.setdefault(name, get_dimensions(unit))
         dimensions |= {name: get_dimensions(self.constants[name]) for name in self.external}
-        dimensions |= {**more, **{name: equation.dim for name, equation in own.items()}}
-        if any("event-driven" in eq.flags for eq in own.values()):
+        dimensions |= {**more, **{name: equation.dim for name, equation in declared.items()}}
+        if any("event-driven" in eq.flags for eq in declared.values()):
             dimensions["lastupdate"] = second.dim
         kinds = {
-            kind: {name for name, eq in own.items() if eq.var_type == kind}
+            kind: {name for name, eq in declared.items() if eq.var_type == kind}
             for kind in ("boolean", "integer")
         }
         return Namespace(
             dimensions,
             booleans=kinds["boolean"] | {"not_refractory_pre", "not_refractory_post"},
             integers=kinds["integer"] | {"j", "N_incoming", "N_outgoing"},
-            scalars={name for name, eq in own.items() if "shared" in eq.flags} | self.external,
-            constants={name for name, eq in own.items() if "constant" in eq.flags} | self.external,
+            scalars={name for name, eq in declared.items() if "shared" in eq.flags} | self.external,
+            constants={name for name, eq in declared.items() if "constant" in eq.flags}
+            | self.external,
             where=self.name,
         )
 
@@ -423,11 +424,11 @@ class PlasticityRule:
                     "Leave out delay, or give the rule other delays.",
                 )
         # The strings themselves, not the pathways, so that the objects read as the rule is written.
-        given = {
+        code_by_side = {
             side: {side: code} if isinstance(code, str) else dict(code)
             for side, code in (("pre", self.on_pre), ("post", self.on_post))
         }
-        on_pre, on_post = given["pre"], given["post"]
+        on_pre, on_post = code_by_side["pre"], code_by_side["post"]
         if self.delay_placement == "axonal":
             if transmit and isinstance(self.on_pre, str):
                 on_pre = {"pre": f"{transmit}\n{self.on_pre}"}
@@ -470,8 +471,8 @@ class PlasticityRule:
             if pathway in self.orders:
                 getattr(synapses, pathway).order = self.orders[pathway]
         if transmit and "transmit" in on_pre:
-            others = [pathway.order for pathway in self.pathways if pathway.side == "pre"]
-            synapses.transmit.order = min([BEFORE_PRE, *(order - 1 for order in others)])
+            orders = [pathway.order for pathway in self.pathways if pathway.side == "pre"]
+            synapses.transmit.order = min([BEFORE_PRE, *(order - 1 for order in orders)])
         if self.step.strip():
             synapses.run_regularly(
                 plain_code(self.step),
@@ -491,20 +492,20 @@ class PlasticityRule:
 
     def _check_neurons(self, pre, post):
         """The names of the strings mean in these neurons what they mean in the rule."""
-        needed = {"post": dict(self.requires), "pre": dict(self.requires_pre)}
+        required_units = {"post": dict(self.requires), "pre": dict(self.requires_pre)}
         for name, unit in self.written.items():
             side = name.rpartition("_")[2]
-            needed[side].setdefault(name.removesuffix(f"_{side}"), Quantity(1, dim=unit))
+            required_units[side].setdefault(name.removesuffix(f"_{side}"), Quantity(1, dim=unit))
         for side, group in (("post", post), ("pre", pre)):
-            for required, unit in needed[side].items():
+            for required, unit in required_units[side].items():
                 self._check_variable(group, required, get_dimensions(unit), "the rule uses it")
-        taken = {name: post for name in locals_of(self) if name in post.variables}
+        occupied = {name: post for name in locals_of(self) if name in post.variables}
         for side, group in (("post", post), ("pre", pre)):
             for name in (*self.own_names, *self.constants):
                 hides = name in self.external and name.removesuffix(f"_{side}") in group.variables
                 if hides or name in group.variables:
-                    taken[name] = group
-        for name, group in sorted(taken.items()):
+                    occupied[name] = group
+        for name, group in sorted(occupied.items()):
             raise refuse(
                 self,
                 f"'{name}' of the rule is also a variable of the group '{group.name}'.",
@@ -520,11 +521,11 @@ class PlasticityRule:
                 f"In each of its neurons {reason}.",
                 did_you_mean(name, [key for key in group.variables if not key.startswith("_")]),
             )
-        found = group.variables[name].dim
-        if found is not dimensions:
+        unit = group.variables[name].dim
+        if unit is not dimensions:
             raise refuse(
                 self,
-                f"'{name}' of the group '{group.name}' is in {unit_name(found)}, but must be in "
+                f"'{name}' of the group '{group.name}' is in {unit_name(unit)}, but must be in "
                 f"{unit_name(dimensions)}.",
                 f"In each of its neurons {reason}.",
                 "Give the parameters of the rule the units of that neuron.",

@@ -104,9 +104,9 @@ def _check_choices(rule):
 
 
 def _check_equations(rule):
-    own = parse_equations(rule.equations, where=rule.name)
+    equations = parse_equations(rule.equations, where=rule.name)
     check_names(rule.own_names, where=rule.name)
-    for name in (*own.names, *rule.constants):
+    for name in (*equations.names, *rule.constants):
         if name in RESERVED:
             raise refuse(
                 rule,
@@ -115,14 +115,14 @@ def _check_equations(rule):
                 "Choose another name.",
             )
     for name in rule.constants:
-        if name in own.names:
+        if name in equations.names:
             raise refuse(
                 rule,
                 f"'{name}' is declared in the equations and given as a parameter.",
                 "Parameters are declared from their values.",
                 f"Remove the line of '{name}' from the equations.",
             )
-    weight = own.get(rule.weight)
+    weight = equations.get(rule.weight)
     if weight is None:
         raise refuse(
             rule,
@@ -138,7 +138,7 @@ def _check_equations(rule):
             "Name another variable of the equations.",
         )
     try:
-        own.check_flags(FLAGS)
+        equations.check_flags(FLAGS)
     except (EquationError, ValueError) as error:
         raise refuse(
             rule,
@@ -151,9 +151,9 @@ def _check_equations(rule):
 def _check_pathways(rule):
     names = []
     for field in ("on_pre", "on_post"):
-        given = getattr(rule, field)
+        codes = getattr(rule, field)
         side = field.removeprefix("on_")
-        for name, code in ({side: given} if isinstance(given, str) else given).items():
+        for name, code in ({side: codes} if isinstance(codes, str) else codes).items():
             check_identifier(name, field=f"a pathway in {field}", where=rule.name)
             check_code(code, field=f"{field}['{name}']", where=rule.name)
             check_statements_text(code, field=field, where=rule.name)
@@ -254,14 +254,14 @@ def _check_values(rule):
         )
     strings = [rule.equations, rule.transmission or "", rule.step]
     strings += [pathway.code for pathway in rule.pathways]
-    used = get_identifiers(" ".join(map(without_comments, strings)))
+    names_read = get_identifiers(" ".join(map(without_comments, strings)))
     for name in rule.constants:
-        if name not in used:
+        if name not in names_read:
             raise refuse(
                 rule,
                 f"the parameter '{name}' is not used in any string.",
                 "A value without effect is usually a misspelt name.",
-                did_you_mean(name, used),
+                did_you_mean(name, names_read),
             )
     for field in ("third_factor", "eligibility"):
         name = getattr(rule, field)

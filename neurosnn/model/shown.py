@@ -69,30 +69,30 @@ def rule_html(rule: Any) -> str:
     return html.block(f"{rule.name} (plasticity rule)", *parts)
 
 
-def _equations(thing: Any) -> str:
+def _equations(model: Any) -> str:
     """Each differential equation and subexpression as a formula, or as its text."""
     lines = []
-    given = getattr(thing, "parameters", {})
-    for equation in thing.brian_equations.values():
+    parameters = getattr(model, "parameters", {})
+    for equation in model.brian_equations.values():
         name = equation.varname
-        if name in given or equation.expr is None:
-            if name not in given and name not in getattr(thing, "constants", {}):
+        if name in parameters or equation.expr is None:
+            if name not in parameters and name not in getattr(model, "constants", {}):
                 lines.append(html.code(f"{name} : {unit_name(equation.dim)}"))
             continue
-        left = html.math_of(name)
-        right = html.math_of(equation.expr.code)
+        left_side = html.math_of(name)
+        right_side = html.math_of(equation.expr.code)
         text = f"{name} = {equation.expr.code} : {unit_name(equation.dim)}"
-        if left is None or right is None:
+        if left_side is None or right_side is None:
             lines.append(html.code(f"d{text}" if equation.type == DIFFERENTIAL_EQUATION else text))
             continue
         unit = (
             "" if equation.dim is DIMENSIONLESS else rf" \quad [\mathrm{{{_unit(equation.dim)}}}]"
         )
         if equation.type == DIFFERENTIAL_EQUATION:
-            left = rf"\frac{{d{left}}}{{dt}}"
+            left_side = rf"\frac{{d{left_side}}}{{dt}}"
         elif equation.type != SUBEXPRESSION:
             continue
-        lines.append(html.formula(f"{left} = {right}{unit}"))
+        lines.append(html.formula(f"{left_side} = {right_side}{unit}"))
     return "".join(lines)
 
 
@@ -102,13 +102,13 @@ def _unit(dimensions: Any) -> str:
     )
 
 
-def _statements(thing: Any, fields: tuple[str, ...]) -> list[str]:
-    found = []
+def _statements(model: Any, fields: tuple[str, ...]) -> list[str]:
+    blocks = []
     for field in fields:
-        lines = textwrap.dedent(getattr(thing, field)).strip()
+        lines = textwrap.dedent(getattr(model, field)).strip()
         if lines:
-            found += [html.paragraph(f"{field}:"), html.code(lines)]
-    return found
+            blocks += [html.paragraph(f"{field}:"), html.code(lines)]
+    return blocks
 
 
 def _parameters(parameters: Mapping[str, Any], sources: Mapping[str, str]) -> str:

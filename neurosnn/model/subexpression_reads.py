@@ -54,13 +54,13 @@ def check_subexpression_reads(model: NeuronModel, field: str) -> None:
 
 def _all_names(text: str, subexpressions: dict[str, str]) -> set[str]:
     """Names in an expression and in the subexpressions that it reads."""
-    found: set[str] = set()
-    left = get_identifiers(text)
-    while left:
-        found |= left
-        inner = (get_identifiers(subexpressions[name]) for name in left if name in subexpressions)
-        left = set().union(*inner) - found
-    return found
+    all_names: set[str] = set()
+    new = get_identifiers(text)
+    while new:
+        all_names |= new
+        inner = (get_identifiers(subexpressions[name]) for name in new if name in subexpressions)
+        new = set().union(*inner) - all_names
+    return all_names
 
 
 def _short(statement: object) -> str:

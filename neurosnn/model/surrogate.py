@@ -46,10 +46,10 @@ def jump_of_margin(model: NeuronModel, margin: str) -> str:
         for equation in model.brian_equations.values()
         if equation.type == SUBEXPRESSION and equation.varname not in model.held
     }
-    here = {name: symbol(name) for name in model.states}
+    before = {name: symbol(name) for name in model.states}
     g = to_symbolic(expand(margin, definitions))
-    after = substitute(g, run_symbolically(expand(model.reset, definitions), here))
-    states = set(here.values())
+    after = substitute(g, run_symbolically(expand(model.reset, definitions), before))
+    states = set(before.values())
     for width in (-after, g - after):
         if width != 0 and not width.free_symbols & states:
             return to_string(sympy.expand(width))
@@ -64,12 +64,12 @@ def written_surrogate(model: NeuronModel) -> str:
     ValueError
         If the threshold has no margin, or the width is asked for and depends on the state.
     """
-    used = get_identifiers(model.surrogate)
-    if not model.threshold or not used & {MARGIN, WIDTH}:
+    names = get_identifiers(model.surrogate)
+    if not model.threshold or not names & {MARGIN, WIDTH}:
         return model.surrogate
     margin = margin_of_model(model)
-    written = {MARGIN: margin}
-    if WIDTH in used:
+    replacements = {MARGIN: margin}
+    if WIDTH in names:
         width = jump_of_margin(model, margin)
         if not width:
             raise ValueError(
@@ -82,5 +82,5 @@ def written_surrogate(model: NeuronModel) -> str:
                     f"{margin}.",
                 )
             )
-        written[WIDTH] = width
-    return word_substitute(model.surrogate, written)
+        replacements[WIDTH] = width
+    return word_substitute(model.surrogate, replacements)

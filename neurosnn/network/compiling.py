@@ -105,5 +105,7 @@ def _compiling(folder: str) -> bool:
         names = os.listdir(folder)
     except OSError:
         return False
-    made = {name.split(".")[0] for name in names if name.endswith((".so", ".pyd"))}
-    return any(name.split(".")[0] not in made for name in names if name.endswith((".pyx", ".cpp")))
+    modules = {name.split(".")[0] for name in names if name.endswith((".so", ".pyd"))}
+    return any(
+        name.split(".")[0] not in modules for name in names if name.endswith((".pyx", ".cpp"))
+    )

@@ -244,13 +244,13 @@ class Connection:
             sends = self.channel == channel
             if self.pre is not None and self.post is not None:
                 (k,) = np.nonzero(sends[self.pre])
-                found = ChannelSynapses(int(channel), self.pre[k], self.post[k], (k,))
+                synapses = ChannelSynapses(int(channel), self.pre[k], self.post[k], (k,))
             else:
-                there = sends[:, None] if self.mask is None else sends[:, None] & self.mask
-                i, j = np.nonzero(np.broadcast_to(there, self.shape))
-                found = ChannelSynapses(int(channel), i, j, (i, j))
-            if len(found.pre):
-                yield found
+                exists = sends[:, None] if self.mask is None else sends[:, None] & self.mask
+                i, j = np.nonzero(np.broadcast_to(exists, self.shape))
+                synapses = ChannelSynapses(int(channel), i, j, (i, j))
+            if len(synapses.pre):
+                yield synapses
 
     def matrix(self, values: np.ndarray | None = None) -> np.ndarray:
         """Weights, or other `values` of the shape of `w`, as (n_pre, n_post), zero without synapse.

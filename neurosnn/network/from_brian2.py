@@ -116,20 +116,20 @@ def read_graph(
             "Pass Network(...) or the list of all objects; collect() finds those of a script.",
         )
     objects = list(network.objects if isinstance(network, Network) else network)
-    groups = sorted((one for one in objects if isinstance(one, NeuronGroup)), key=_name)
-    synapses = [one for one in objects if isinstance(one, Synapses)]
-    drives = [one for one in objects if isinstance(one, PoissonInput)]
+    groups = sorted((entry for entry in objects if isinstance(entry, NeuronGroup)), key=_name)
+    synapses = [entry for entry in objects if isinstance(entry, Synapses)]
+    drives = [entry for entry in objects if isinstance(entry, PoissonInput)]
     sources, drawing = _sources(objects, inputs)
-    for one in objects:
-        if not isinstance(one, (NeuronGroup, SpikeSource, Synapses, PoissonInput, *WATCHERS)):
+    for entry in objects:
+        if not isinstance(entry, (NeuronGroup, SpikeSource, Synapses, PoissonInput, *WATCHERS)):
             raise _cannot(
-                f"it contains '{one.name}', a {type(one).__name__}.",
+                f"it contains '{entry.name}', a {type(entry).__name__}.",
                 "A graph has populations, projections and spikes from outside; monitors are left out.",
                 "Leave it out of the network that is read.",
             )
     dt = _time_step([*groups, *drawing, *synapses, *drives])
-    for one in synapses:  # before the groups, which contain what changes in their synapses
-        _check_synapses(one)
+    for connection in synapses:  # before the groups, which contain what changes in their synapses
+        _check_synapses(connection)
     output = _readout(groups, readout)
     slopes = {group.name: surrogate for group in groups if group is not output}
     if not isinstance(surrogate, str):
@@ -144,9 +144,9 @@ def read_graph(
         )
         for group in groups
     }
-    for one in synapses:
-        for summed in sums(one):
-            name, variable = owner_of(one.target).name, summed.variable.removesuffix("_post")
+    for connection in synapses:
+        for summed in sums(connection):
+            name, variable = owner_of(connection.target).name, summed.variable.removesuffix("_post")
             if name in models:
                 inputs = (*models[name].inputs, variable)
                 models[name] = dataclasses.replace(models[name], inputs=inputs)
@@ -171,18 +171,22 @@ def read_graph(
     unused = {(name, key) for name, keys in learned.items() for key in keys}
     # a sum without a pathway may come anywhere: it is at the beginning of a step
     arriving: list[tuple[tuple[float, str], Any, Any]] = [
-        ((0, one.name) if pathway is None else (pathway.order, pathway.name), one, pathway)
-        for one in synapses
-        for pathway in [path for path in one._pathways if path.prepost == "pre"] or (None,)
+        (
+            (0, connection.name) if pathway is None else (pathway.order, pathway.name),
+            connection,
+            pathway,
+        )
+        for connection in synapses
+        for pathway in [path for path in connection._pathways if path.prepost == "pre"] or (None,)
     ]
     _check_moment_of_posts(synapses, [key for key, _, _ in arriving], drives)
-    arriving += [((one.order, one.name), one, None) for one in drives]
+    arriving += [((drive.order, drive.name), drive, None) for drive in drives]
     projections: list[Projection | PoissonDrive] = []
-    for _, one, pathway in sorted(arriving, key=lambda entry: entry[0]):
-        if isinstance(one, PoissonInput):
-            projections.append(_drive(one, namespace, ends))
+    for _, sender, pathway in sorted(arriving, key=lambda entry: entry[0]):
+        if isinstance(sender, PoissonInput):
+            projections.append(_drive(sender, namespace, ends))
         else:
-            projections += _projections(one, pathway, namespace, ends, learned, unused, dt)
+            projections += _projections(sender, pathway, namespace, ends, learned, unused, dt)
     for name, key in sorted(unused):
         raise _cannot(
             f"'{key}' of '{name}' changes in time, or no synapse has it.",
@@ -197,8 +201,8 @@ def _cannot(what: str, why: str, fix: str, where: str = "") -> ValueError:
     return ValueError(message(what, place, why, fix))
 
 
-def _name(thing: Any) -> str:
-    return str(thing.name)
+def _name(brian2_object: Any) -> str:
+    return str(brian2_object.name)
 
 
 def _check_keys(surrogate: Mapping[str, str], groups: Iterable[str]) -> None:
@@ -218,37 +222,37 @@ def _sources(
     objects: list[Any], inputs: Sequence[str] | None
 ) -> tuple[list[Any], list[PoissonGroup]]:
     """The sources of spikes that are inputs, as they are named, and those that draw their own spikes."""
-    found = {
-        one.name: one
-        for one in sorted((o for o in objects if isinstance(o, SpikeSource)), key=_name)
-        if not isinstance(one, NeuronGroup) and owner_of(one) is one
+    sources = {
+        source.name: source
+        for source in sorted((o for o in objects if isinstance(o, SpikeSource)), key=_name)
+        if not isinstance(source, NeuronGroup) and owner_of(source) is source
     }
     if inputs is None:
-        return list(found.values()), []
+        return list(sources.values()), []
     names = [inputs] if isinstance(inputs, str) else list(inputs)
     for name in names:
-        if name not in found:
+        if name not in sources:
             raise _cannot(
                 f"there is no source of spikes '{name}'.",
                 "Its spikes become those of the trials.",
-                did_you_mean(name, found) or "It must be in the network.",
+                did_you_mean(name, sources) or "It must be in the network.",
             )
-    rest = {name: source for name, source in found.items() if name not in names}
-    left = [name for name, source in rest.items() if not isinstance(source, PoissonGroup)]
-    if left:
+    drawing = {name: source for name, source in sources.items() if name not in names}
+    lost = [name for name, source in drawing.items() if not isinstance(source, PoissonGroup)]
+    if lost:
         raise _cannot(
-            f"'{left[0]}' is not among the inputs.",
+            f"'{lost[0]}' is not among the inputs.",
             "Its spikes would be lost.",
-            f"Add '{left[0]}' to inputs, or leave it out of the network that is read.",
+            f"Add '{lost[0]}' to inputs, or leave it out of the network that is read.",
         )
-    return [found[name] for name in names], list(rest.values())
+    return [sources[name] for name in names], list(drawing.values())
 
 
 def _poisson_neurons(group: PoissonGroup) -> Population:
     """A PoissonGroup as neurons with Brian2's own threshold, which draws anew in each step."""
     if isinstance(group._rates, str) or not group.active or group.when != "thresholds":
         raise _cannot(
-            f"the PoissonGroup '{group.name}' has rates that change, or a place of its own in the schedule.",
+            f"the PoissonGroup '{group.name}' has rates that change, or does not run in its default slot.",
             "As a population it has constant rates and fires in slot 'thresholds'.",
             f"Add '{group.name}' to inputs, and let trials have its spikes.",
         )
@@ -272,7 +276,7 @@ def _drive(
     target = ends.get(group.name, "")
     if target in ("", "readout") or not isinstance(group, NeuronGroup):
         raise _cannot(
-            f"the PoissonInput '{drive.name}' reaches '{group.name}', which is no population.",
+            f"the PoissonInput '{drive.name}' reaches '{group.name}', which is not a population.",
             "Its spikes would be lost.",
             f"Add '{group.name}' to the network, or leave '{drive.name}' out.",
         )
@@ -287,12 +291,12 @@ def _drive(
         weight = _weight_of_drive(drive, group, namespace)
     values = np.zeros(group.N)
     values[part.start if part is not group else 0 :][: part.N] = np.asarray(weight, dtype=float)
-    same = (values == values[0]).all()
+    uniform = (values == values[0]).all()
     return PoissonDrive(
         target,
         int(drive.N),
         Quantity(float(drive.rate), dim=hertz.dim),
-        weight=Quantity(values[0] if same else values, dim=group.variables[variable].dim),
+        weight=Quantity(values[0] if uniform else values, dim=group.variables[variable].dim),
         name=drive.name,
         input=variable,
     )
@@ -303,9 +307,9 @@ def _weight_of_drive(
 ) -> np.ndarray:
     """The values of an expression of constants, in the neurons of the target."""
     part, names = drive._group, get_identifiers(drive.weight)
-    own = {name for name in names if name in group.user_equations}
-    for name in [*own, *(names & {"t", "dt", "i", "N"})]:
-        if name not in own or "constant" not in group.user_equations[name].flags:
+    of_neurons = {name for name in names if name in group.user_equations}
+    for name in [*of_neurons, *(names & {"t", "dt", "i", "N"})]:
+        if name not in of_neurons or "constant" not in group.user_equations[name].flags:
             raise _cannot(
                 f"the weight of '{drive.name}', a PoissonInput, reads '{name}', which may change.",
                 "What its spikes add is constant.",
@@ -315,16 +319,16 @@ def _weight_of_drive(
         name: np.asarray(group.variables[name].get_value(), dtype=float)[
             slice(None) if group.variables[name].scalar else slice(part.start, part.stop)
         ]
-        for name in own
+        for name in of_neurons
     }
-    for name, value in constants_of_script(group, names - own, namespace).items():
+    for name, value in constants_of_script(group, names - of_neurons, namespace).items():
         values[name] = np.asarray(value, dtype=float)
     try:
         return np.asarray(evaluate(drive.weight, values), dtype=float)
     except ValueError as error:
         raise _cannot(
             f"the weight of the PoissonInput '{drive.name}' is not a constant: {drive.weight}.",
-            "It contains a function that has another value each time.",
+            "It contains a function whose value differs at each call.",
             "Put it into the equations of the neurons.",
         ) from error
 
@@ -345,17 +349,17 @@ def _readout(groups: list[NeuronGroup], readout: Readout | str) -> NeuronGroup |
 
 def _time_step(objects: list[Any]) -> Quantity:
     """The one time step."""
-    if not any(isinstance(one, NeuronGroup) for one in objects):
+    if not any(isinstance(entry, NeuronGroup) for entry in objects):
         raise _cannot(
             "it contains no NeuronGroup.",
             "There is nothing to simulate.",
             "Pass Network(...) or the list of all objects; collect() finds those of a script.",
         )
-    steps = {float(one.clock.dt): one for one in objects}
+    steps = {float(entry.clock.dt): entry for entry in objects}
     if len(steps) > 1:
-        (one, dt), (other, longer) = ((o.name, s) for s, o in sorted(steps.items())[:2])
+        (name, dt), (other_name, longer) = ((o.name, s) for s, o in sorted(steps.items())[:2])
         raise _cannot(
-            f"'{one}' has a time step of {dt * 1e3:g} ms and '{other}' one of {longer * 1e3:g} ms.",
+            f"'{name}' has a time step of {dt * 1e3:g} ms and '{other_name}' one of {longer * 1e3:g} ms.",
             "A network has one time step.",
             "Give all objects the same dt.",
         )
@@ -368,7 +372,7 @@ def _time_step(objects: list[Any]) -> Quantity:
 def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[str]]:
     """What is learned of each Synapses: variables that a spike adds, and "delay"."""
     learned: dict[str, set[str]] = {}
-    names = {one.name: one for one in synapses}
+    names = {connection.name: connection for connection in synapses}
     for entry in [learn] if isinstance(learn, str) else learn:
         name, _, variable = entry.partition(".")
         if name not in names:
@@ -377,9 +381,12 @@ def _learned(learn: Sequence[str], synapses: list[Synapses]) -> dict[str, set[st
                 "It names weights and delays as synapses.w and synapses.delay.",
                 did_you_mean(name, names),
             )
-        own, codes = names[name].equations.names, [path.code for path in names[name]._pathways]
-        codes += [one.expression for one in sums(names[name])]
-        sent = [other for other in own if any(other in get_identifiers(code) for code in codes)]
+        variables, codes = (
+            names[name].equations.names,
+            [path.code for path in names[name]._pathways],
+        )
+        codes += [statement.expression for statement in sums(names[name])]
+        sent = [key for key in variables if any(key in get_identifiers(code) for code in codes)]
         constants = _constants_of_states(names[name])
         if variable not in (*sent, *constants, "delay"):
             raise _cannot(
@@ -396,11 +403,11 @@ def _constants_of_states(synapses: Synapses) -> set[str]:
     if not has_states(synapses):
         return set()
     equations = [*synapses.equations.values(), *(synapses.event_driven or {}).values()]
-    read = {name for eq in equations if eq.expr is not None for name in eq.identifiers}
-    read |= {name for path in synapses._pathways for name in get_identifiers(path.code)}
+    names = {name for eq in equations if eq.expr is not None for name in eq.identifiers}
+    names |= {name for path in synapses._pathways for name in get_identifiers(path.code)}
     of_neurons = set(synapses.variables) - own_names(synapses)
     moving = {eq.varname for eq in equations if eq.expr is not None}
-    return read - moving - of_neurons - set(DEFAULT_UNITS) - set(DEFAULT_FUNCTIONS) - {"t", "dt"}
+    return names - moving - of_neurons - set(DEFAULT_UNITS) - set(DEFAULT_FUNCTIONS) - {"t", "dt"}
 
 
 def _projections(
@@ -445,8 +452,8 @@ def _projections(
         learn = ("w",) if chosen & get_identifiers(weight.expression) else ()
         learn += ("delay",) if "delay" in chosen else ()
         if synapse is not None:
-            kept = constants_of_synapse(synapse)
-            learn += tuple(key for key in kept if key in chosen and key not in learn)
+            constants = constants_of_synapse(synapse)
+            learn += tuple(key for key in constants if key in chosen and key not in learn)
         unused -= {(synapses.name, key) for key in (*learn, *get_identifiers(weight.expression))}
         base = synapses.name if len(statements) == 1 else f"{synapses.name}_{variable}"
         if pathway is not None and pathway.name != f"{synapses.name}_pre":
@@ -479,7 +486,7 @@ def _projections(
                 connectivity=(pre[k], post[k]),
                 weight=Quantity(amount[k], dim=unit),
                 synapse=synapse,
-                delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
+                delay=_delay(steps[k], dt),
                 autapses=True,
                 learn=learn,
             )
@@ -491,6 +498,11 @@ def _steps_late(pathway: SynapticPathway | None, n: int, dt: Quantity) -> np.nda
     if pathway is not None:
         delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
     return np.floor(np.broadcast_to(delay, (n,)) / float(dt) + 0.5)
+
+
+def _delay(steps: np.ndarray, dt: Quantity) -> Quantity:
+    """One delay if it is that of all synapses."""
+    return steps[0] * dt if np.ptp(steps) == 0 else steps * dt
 
 
 def _changing(
@@ -505,7 +517,7 @@ def _changing(
     if ends[target.name] == "readout" or synapses.name in learned:
         raise _cannot(
             f"'{synapses.name}' changes its own weights.",
-            "No rule can learn them besides, and the readout reads constant weights.",
+            "No other rule can learn them, and the readout reads constant weights.",
             "Leave it out of learn, or let it reach a group.",
             synapses.name,
         )
@@ -515,19 +527,21 @@ def _changing(
     rule = dataclasses.replace(rule, delays={}, orders={}, dt=None, initial=initial)
     pre = np.asarray(synapses.variables["_synaptic_pre"].get_value())
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
-    (pathway,) = (one for one in synapses._pathways if one.prepost == "pre")
+    (pathway,) = (path for path in synapses._pathways if path.prepost == "pre")
     steps = _steps_late(pathway, len(pre), dt)
     weight = np.broadcast_to(np.asarray(start, dtype=float), pre.shape)
     for occurrence, k in enumerate(_without_twins(pre, post)):
-        own = {key: value[k] if np.ndim(value) else value for key, value in initial.items()}
+        initial_of_part = {
+            key: value[k] if np.ndim(value) else value for key, value in initial.items()
+        }
         yield Projection(
             ends[source.name],
             ends[target.name],
             name=synapses.name if not occurrence else f"{synapses.name}_{occurrence + 1}",
             connectivity=(pre[k], post[k]),
             weight=Quantity(weight[k], dim=rule.weight_dimensions),
-            synapse=dataclasses.replace(rule, initial=own),
-            delay=steps[k[0]] * dt if np.ptp(steps[k]) == 0 else steps[k] * dt,
+            synapse=dataclasses.replace(rule, initial=initial_of_part),
+            delay=_delay(steps[k], dt),
             autapses=True,
             learn=(),
         )
@@ -539,7 +553,7 @@ def _check_changing(synapses: Synapses) -> None:
     if sides.count("pre") != 1:
         raise _cannot(
             f"'{synapses.name}' has {sides.count('pre')} presynaptic pathways and a postsynaptic one.",
-            "Synapses of a projection that learn by themselves have one of either.",
+            "Synapses of a projection that change themselves have at most one pathway of each side.",
             "Write all of it in one on_pre.",
             synapses.name,
         )
@@ -558,15 +572,15 @@ def _check_moment_of_posts(
     synapses: list[Synapses], arriving: list[tuple[float, str]], drives: list[PoissonInput]
 ) -> None:
     """Postsynaptic spikes come after all that arrives, as they do by default."""
-    last = max([*arriving, *((one.order, one.name) for one in drives)], default=(-np.inf, ""))
-    for one in synapses:
-        for pathway in one._pathways:
+    last = max([*arriving, *((drive.order, drive.name) for drive in drives)], default=(-np.inf, ""))
+    for connection in synapses:
+        for pathway in connection._pathways:
             if pathway.prepost == "post" and (pathway.order, pathway.name) < last:
                 raise _cannot(
-                    f"the pathway '{pathway.objname}' of '{one.name}' runs before '{last[1]}'.",
+                    f"the pathway '{pathway.objname}' of '{connection.name}' runs before '{last[1]}'.",
                     "In a graph postsynaptic spikes come after all that arrives in a step.",
                     "Leave order out.",
-                    one.name,
+                    connection.name,
                 )
 
 
@@ -604,8 +618,8 @@ def _check_synapses(synapses: Synapses) -> None:
     if sums(synapses) and min(synapses.order, source.order) < target.order:
         raise _cannot(
             f"'{synapses.name}' or '{source.name}' has a lower order than '{target.name}'.",
-            "The sum over the synapses would be that of another moment: it is taken just before the target "
-            "is updated, and here before all else.",
+            "The sum over the synapses would be taken at another moment: Brian2 takes it just before the "
+            "target is updated, and here before everything else.",
             "Leave order out.",
             synapses.name,
         )
@@ -651,7 +665,7 @@ def _check_pathway(synapses: Synapses, pathway: Any) -> None:
 
 def _of_neurons_only(synapses: Synapses, statements: list[Statement]) -> list[Statement]:
     """The statements that write to the neurons, and the sums over the synapses in each step."""
-    sent = [one for one in statements if sends(synapses, one)] + sums(synapses)
+    sent = [statement for statement in statements if sends(synapses, statement)] + sums(synapses)
     if not sent:
         raise _cannot(
             f"a spike of '{synapses.name}' changes '{statements[0].variable}' and sends nothing.",
@@ -665,9 +679,9 @@ def _of_neurons_only(synapses: Synapses, statements: list[Statement]) -> list[St
 def _target_of(synapses: Synapses, statement: Statement) -> str:
     """The variable of the target that a statement adds to."""
     variable = statement.variable.removesuffix("_post")
-    own = statement.variable in own_names(synapses)
-    known = variable in owner_of(synapses.target).variables
-    if own or not known or statement.operation not in ("+=", "-="):
+    of_synapses = statement.variable in own_names(synapses)
+    of_target = variable in owner_of(synapses.target).variables
+    if of_synapses or not of_target or statement.operation not in ("+=", "-="):
         raise _cannot(
             f"a spike runs '{statement.variable} {statement.operation} {statement.expression}' in "
             f"'{synapses.name}'.",
@@ -705,7 +719,7 @@ def _amount(synapses: Synapses, statement: Statement, namespace: Mapping[str, An
     except ValueError as error:
         raise _cannot(
             f"what a spike of '{synapses.name}' adds is not a constant: {statement.expression}.",
-            "It contains a function that has another value each time.",
+            "It contains a function whose value differs at each call.",
             "Put it into the equations of the neurons.",
             synapses.name,
         ) from error

@@ -66,11 +66,11 @@ def named_populations(populations: Any) -> tuple[Population, ...]:
     return tuple(named)
 
 
-def named_inputs(given: Any) -> dict[str, Input]:
+def named_inputs(inputs: Any) -> dict[str, Input]:
     """The inputs by name: one is called "input"."""
-    if not isinstance(given, Mapping):
-        return {"input": check_part(given, Input)}
-    if not given:
+    if not isinstance(inputs, Mapping):
+        return {"input": check_part(inputs, Input)}
+    if not inputs:
         raise TypeError(
             message(
                 "input is an empty mapping.",
@@ -79,10 +79,10 @@ def named_inputs(given: Any) -> dict[str, Input]:
                 "Write input=Input(40), or {'ears': Input(40), 'eyes': Input(20)}.",
             )
         )
-    for name, one in given.items():
+    for name, entry in inputs.items():
         check_identifier(name, field="the name of an input", where=WHERE)
-        check_part(one, Input)
-    if len({bool(one.real_valued) for one in given.values()}) > 1:
+        check_part(entry, Input)
+    if len({bool(entry.real_valued) for entry in inputs.values()}) > 1:
         raise ValueError(
             message(
                 "some inputs are real-valued, and some have spikes.",
@@ -91,30 +91,30 @@ def named_inputs(given: Any) -> dict[str, Input]:
                 "Encode the real values as spikes, or the other way round.",
             )
         )
-    return dict(given)
+    return dict(inputs)
 
 
 def all_channels(inputs: Mapping[str, Input]) -> Input:
     """The channels of the trials, which are those of the inputs one after the other."""
     if len(inputs) == 1:
         return next(iter(inputs.values()))
-    real_valued = any(one.real_valued for one in inputs.values())
-    return Input(sum(one.n for one in inputs.values()), real_valued=real_valued)
+    real_valued = any(entry.real_valued for entry in inputs.values())
+    return Input(sum(entry.n for entry in inputs.values()), real_valued=real_valued)
 
 
 def checked_projections(
     net: SpikingNetwork, projections: Iterable[Projection | PoissonDrive]
 ) -> tuple[tuple[Projection, ...], list[tuple[PoissonDrive, int]]]:
     """The projections and those to the readout that the readout asks for, and drives with their places."""
-    given: list[Projection] = []
+    checked: list[Projection] = []
     drives: list[tuple[PoissonDrive, int]] = []
-    for one in projections:
-        if isinstance(one, PoissonDrive):
-            drives.append((one, len(given)))
+    for entry in projections:
+        if isinstance(entry, PoissonDrive):
+            drives.append((entry, len(checked)))
         else:
-            given.append(check_part(one, Projection))
+            checked.append(check_part(entry, Projection))
     names = [str(population.name) for population in net.layers]
-    for projection in given:
+    for projection in checked:
         for field, known in (("source", [*net.inputs, *names]), ("target", [*names, "readout"])):
             name = getattr(projection, field)
             if name not in known:
@@ -127,19 +127,19 @@ def checked_projections(
                     )
                 )
         _check_readout(net, projection)
-    _check_input(net, given)
-    _check_sums(given, [drive for drive, _ in drives])
-    wanted = net.readout.of or tuple(names)
-    for name in wanted:
+    _check_input(net, checked)
+    _check_sums(checked, [drive for drive, _ in drives])
+    read_by_readout = net.readout.of or tuple(names)
+    for name in read_by_readout:
         if name not in names:
             raise ValueError(
                 message(
                     f"there is no population '{name}'.", "Readout", "", did_you_mean(name, names)
                 )
             )
-    read = [projection.source for projection in given if projection.target == "readout"]
-    for name in read:
-        if read.count(name) > 1:
+    sources = [projection.source for projection in checked if projection.target == "readout"]
+    for name in sources:
+        if sources.count(name) > 1:
             raise ValueError(
                 message(
                     f"'{name}' has two projections to the readout.",
@@ -148,9 +148,11 @@ def checked_projections(
                     "Make one of them.",
                 )
             )
-    if not (read and not net.readout.of):
-        given += [to_readout(name, net.readout) for name in wanted if name not in read]
-    return tuple(given), drives
+    if not (sources and not net.readout.of):
+        checked += [
+            to_readout(name, net.readout) for name in read_by_readout if name not in sources
+        ]
+    return tuple(checked), drives
 
 
 def _check_readout(net: SpikingNetwork, projection: Projection) -> None:
@@ -187,8 +189,8 @@ def _check_sums(projections: list[Projection], drives: list[PoissonDrive]) -> No
         if not presynaptic_code(projection.synapse).summed:
             continue
         for other in (*projections, *drives):
-            same = other.input in (projection.input, None) and other.target == projection.target
-            if other is not projection and same:
+            shared = other.input in (projection.input, None) and other.target == projection.target
+            if other is not projection and shared:
                 raise ValueError(
                     message(
                         f"'{other.name}' also acts on {projection.input}"
@@ -202,8 +204,8 @@ def _check_sums(projections: list[Projection], drives: list[PoissonDrive]) -> No
 
 def _check_input(net: SpikingNetwork, projections: list[Projection]) -> None:
     """Delays are a matter of projections here, and real values have none."""
-    for name, one in net.inputs.items():
-        if one.learn or np.any(np.asarray(one.delay) > 0):
+    for name, entry in net.inputs.items():
+        if entry.learn or np.any(np.asarray(entry.delay) > 0):
             raise ValueError(
                 message(
                     f"'{name}' has delays.",

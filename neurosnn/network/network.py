@@ -396,7 +396,7 @@ class SpikingNetwork:
                 )
             )
         before = list(self.inputs).index(name)
-        first = sum(one.n for one in list(self.inputs.values())[:before])
+        first = sum(entry.n for entry in list(self.inputs.values())[:before])
         return slice(first, first + self.inputs[name].n)
 
     def model(self, name: str) -> NeuronModel:

@@ -155,7 +155,7 @@ def from_nir(graph: Any, *, dt: Quantity = 1 * msecond) -> SpikingNetwork:
 
 
 def _neuron(nir: Any, model: NeuronModel, n: int, name: str) -> Any:
-    if not _same(model, CurrentLIF()):
+    if not _same_strings(model, CurrentLIF()):
         raise _refuse(
             f"NIR has no node for the model {model.name}.",
             f"layer '{name}'",
@@ -177,9 +177,9 @@ def _neuron(nir: Any, model: NeuronModel, n: int, name: str) -> Any:
 
 def _readout(nir: Any, model: NeuronModel, n: int) -> Any:
     values = _values(model, n)
-    if _same(model, LeakyReadout()):
+    if _same_strings(model, LeakyReadout()):
         return nir.LI(tau=values["tau"], r=values["tau"], v_leak=np.zeros(n))
-    if _same(model, CurrentReadout()):
+    if _same_strings(model, CurrentReadout()):
         return nir.CubaLI(
             tau_syn=values["tau_s"],
             tau_mem=values["tau_m"],
@@ -195,7 +195,7 @@ def _readout(nir: Any, model: NeuronModel, n: int) -> Any:
     )
 
 
-def _same(model: NeuronModel, known: NeuronModel) -> bool:
+def _same_strings(model: NeuronModel, known: NeuronModel) -> bool:
     """Whether two models have the same strings, whatever their parameters."""
     strings = ("equations", "threshold", "reset", "refractory", "step", "inputs", "initial")
     return all(getattr(model, name) == getattr(known, name) for name in strings)
@@ -287,9 +287,9 @@ class _Reading:
         for name, connection in net.connections.items():
             source = self._only("Input") if connection.source == "input" else connection.source
             target = readout if connection.target == "readout" else connection.target
-            found = [p for p in paths if (p.source, p.target) == (source, target)]
+            merged = [p for p in paths if (p.source, p.target) == (source, target)]
             weights[f"{name}.w"] = (
-                sum(p.w for p in found) if found else np.zeros(connection.w.shape)
+                sum(p.w for p in merged) if merged else np.zeros(connection.w.shape)
             )
         if bias is not None:
             weights["readout.b"] = bias
@@ -299,7 +299,7 @@ class _Reading:
     # -- nodes ------------------------------------------------------------------------------
 
     def _only(self, kind: str) -> str:
-        names = [name for name, one in self.kinds.items() if one == kind]
+        names = [name for name, of_node in self.kinds.items() if of_node == kind]
         if len(names) != 1:
             raise _refuse(f"there are {len(names)} {kind} nodes.", _WHERE, "There must be one.", "")
         return names[0]
@@ -361,8 +361,10 @@ class _Reading:
 
     def _layer(self, name: str, paths: list[_Path]) -> Layer:
         p = self._parameters(name)
-        out = [one.delay for one in paths if one.source == name and self._is_layer(one.target)]
-        if any(not np.array_equal(one, out[0]) for one in out[1:]):
+        delays_out = [
+            path.delay for path in paths if path.source == name and self._is_layer(path.target)
+        ]
+        if any(not np.array_equal(delays, delays_out[0]) for delays in delays_out[1:]):
             raise _refuse(
                 f"the connections of '{name}' have different delays.",
                 _WHERE,
@@ -374,9 +376,9 @@ class _Reading:
             tau_s=_seconds(p["tau_syn"]),
             v_th=_plain(p["v_threshold"]),
         )
-        recurrent = any(one.source == one.target == name for one in paths)
-        delay = (out[0] if out else np.zeros(1)) * second
-        return Layer(model, len(p["r"]), recurrent=recurrent, name=name, delay=_one(delay))
+        recurrent = any(path.source == path.target == name for path in paths)
+        delay = (delays_out[0] if delays_out else np.zeros(1)) * second
+        return Layer(model, len(p["r"]), recurrent=recurrent, name=name, delay=_one_if_alike(delay))
 
     def _is_layer(self, name: str) -> bool:
         return self.kinds[name] == "CubaLIF"
@@ -392,7 +394,7 @@ class _Reading:
 
     def _paths(self, readout: str) -> list[_Path]:
         """All ways from neurons to neurons, each through one Linear node and perhaps a Delay."""
-        result = []
+        paths = []
         for name, kind in self.kinds.items():
             if kind not in ("Linear", "Affine"):
                 continue
@@ -429,8 +431,8 @@ class _Reading:
                             "Shift the input instead.",
                         )
                     w = np.asarray(node.weight, dtype=float).T * self._gain(target)[None, :]
-                    result.append(_Path(source, target, w, delay))
-        return result
+                    paths.append(_Path(source, target, w, delay))
+        return paths
 
     def _check_order(self, order: list[str]) -> None:
         lost = [
@@ -450,6 +452,6 @@ def _plain(values: np.ndarray) -> Any:
     return float(values[0]) if np.all(values == values[0]) else values
 
 
-def _one(times: Quantity) -> Quantity:
+def _one_if_alike(times: Quantity) -> Quantity:
     """One time if all are alike."""
     return times[0] if np.all(np.asarray(times) == np.asarray(times)[0]) else times

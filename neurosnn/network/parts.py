@@ -346,7 +346,7 @@ def _check_learn(learn: Any, known: tuple[str, ...], *, where: str) -> tuple[str
         if name not in known:
             raise ValueError(
                 message(
-                    f"learn names {name!r}, which is no parameter.",
+                    f"learn names {name!r}, which is not a parameter.",
                     where,
                     "Parameters of the model and delays can be learned besides weights.",
                     did_you_mean(str(name), known),
@@ -361,7 +361,7 @@ def _check_flag(name: str, value: Any, *, where: str) -> None:
             message(
                 f"{name} must be True or False, got {value!r}.",
                 where,
-                "Anything else would be read as True without a word.",
+                "Anything else would count as True without a warning.",
                 f"Pass {name}=True or leave it out.",
             )
         )
@@ -391,22 +391,24 @@ def _check_length(name: str, value: Any, n: int, *, where: str) -> None:
         )
 
 
-def _settings(part: Any, *first: str) -> str:
+def _settings(part: Any, *leading: str) -> str:
     """A part as it could be written, with the settings that are not the defaults."""
-    words = list(first)
-    for one in dataclasses.fields(part):
-        value = getattr(part, one.name)
-        if one.name in ("model", "n") or not one.repr:
+    words = list(leading)
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if field.name in ("model", "n") or not field.repr:
             continue
-        factory = one.default_factory
-        default: Any = one.default if factory is dataclasses.MISSING else factory()
-        same = np.ndim(value) == 0 and np.ndim(default) == 0 and value is not None
-        if value is default or (same and default is not None and bool(np.all(value == default))):
+        factory = field.default_factory
+        default: Any = field.default if factory is dataclasses.MISSING else factory()
+        both_numbers = np.ndim(value) == 0 and np.ndim(default) == 0 and value is not None
+        if value is default or (
+            both_numbers and default is not None and bool(np.all(value == default))
+        ):
             continue
         shown = (
             f"{np.size(value)} values"
             if np.ndim(value) and not isinstance(value, tuple)
             else repr(value)
         )
-        words.append(f"{one.name}={shown}")
+        words.append(f"{field.name}={shown}")
     return f"{type(part).__name__}({', '.join(words)})"

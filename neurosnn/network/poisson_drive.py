@@ -220,8 +220,8 @@ def check_drives(
                     "Pass more sources n of a lower rate, or choose a smaller dt.",
                 )
             )
-        others = sum(one.drive.target == drive.target for one in placed)
-        number = (index[drive.target] + 1) * DRAWS_OF_A_LAYER - 1 - others
+        before = sum(entry.drive.target == drive.target for entry in placed)
+        number = (index[drive.target] + 1) * DRAWS_OF_A_LAYER - 1 - before
         placed.append(PlacedDrive(drive, place, number))
     return tuple(placed)
 

@@ -335,11 +335,11 @@ def synapses_of(
     parts = []
     for first in range(0, n_pre, rows):
         last = min(first + rows, n_pre)
-        there = allowed(first, last)
+        exists = allowed(first, last)
         if itself:
             k = np.arange(first, min(last, n_post))
-            there[k - first, k] = False
-        i, j = np.nonzero(there)
+            exists[k - first, k] = False
+        i, j = np.nonzero(exists)
         parts.append(np.stack([i + first, j]).astype(np.int32))
     pre, post = np.concatenate(parts, axis=1)
     return pre, post, np.arange(len(pre))
@@ -368,9 +368,11 @@ def _in_degree(projection, n_pre, n_post, itself, rng) -> tuple[np.ndarray, np.n
 
 def _listed(projection, n_pre, n_post, itself) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The synapses between listed neurons, in order."""
-    pre, post = (np.asarray(one) for one in projection.connectivity)
-    whole = all(np.issubdtype(one.dtype, np.integer) or not one.size for one in (pre, post))
-    if pre.ndim != 1 or pre.shape != post.shape or not whole:
+    pre, post = (np.asarray(neurons) for neurons in projection.connectivity)
+    are_whole = all(
+        np.issubdtype(neurons.dtype, np.integer) or not neurons.size for neurons in (pre, post)
+    )
+    if pre.ndim != 1 or pre.shape != post.shape or not are_whole:
         raise ValueError(
             message(
                 "connectivity is not two lists of neurons of one length.",
@@ -420,8 +422,8 @@ def _condition(projection, source, target, n_pre, n_post, rng):
     values: dict[str, np.ndarray] = {}
     dimensions = {"i": DIMENSIONLESS, "j": DIMENSIONLESS}
     for side, part, n in (("pre", source, n_pre), ("post", target, n_post)):
-        known: Mapping[str, Any] = {} if part is None else part.model.parameters
-        for name, value in known.items():
+        parameters: Mapping[str, Any] = {} if part is None else part.model.parameters
+        for name, value in parameters.items():
             key = f"{name}_{side}"
             dimensions[key] = part.model.dimensions[name]
             values[key] = np.broadcast_to(np.asarray(value, float), (n,))
@@ -433,12 +435,12 @@ def _condition(projection, source, target, n_pre, n_post, rng):
 
     def allowed(first: int, last: int) -> np.ndarray:
         shape = (last - first, n_post)
-        here = {
+        places = {
             key: value[first:last, None] if key.endswith("_pre") else value[None, :]
             for key, value in values.items()
         }
-        here |= {"i": np.arange(first, last)[:, None], "j": np.arange(n_post)[None, :]}
-        found = evaluate(text, here, draw=lambda: rng.random(shape))
-        return np.array(np.broadcast_to(found, shape), dtype=bool)
+        places |= {"i": np.arange(first, last)[:, None], "j": np.arange(n_post)[None, :]}
+        truth = evaluate(text, places, draw=lambda: rng.random(shape))
+        return np.array(np.broadcast_to(truth, shape), dtype=bool)
 
     return allowed

@@ -77,7 +77,7 @@ class Replay:
         ValueError
             If an initial value is random.
         """
-        every = list(model_code(model).draws)
+        draws = list(model_code(model).draws)
         for name, value in model.initial.items():
             if isinstance(value, str) and RANDOM & get_identifiers(value):
                 raise ValueError(
@@ -90,7 +90,7 @@ class Replay:
                 )
         free = FreeNames(model.namespace.variables)
         calls, tables = {}, {}
-        for number, draw in enumerate(every):
+        for number, draw in enumerate(draws):
             name = free(f"draws_{number}")
             calls[draw.name] = f"{name}(t, i)"
             tables[name] = TimedArray(self._table(number, draw), dt=self.trial_times.dt)
@@ -99,8 +99,8 @@ class Replay:
         def replaced(code: str, *, at_reset: bool = False) -> str:
             return word_substitute(name_draws(code, named, at_reset=at_reset), calls)
 
-        kept = extract_constant_subexpressions(model.brian_equations)[1]
-        held = {eq.varname: replaced(eq.expr.code) for eq in kept.ordered}
+        constants = extract_constant_subexpressions(model.brian_equations)[1]
+        expressions = {eq.varname: replaced(eq.expr.code) for eq in constants.ordered}
         refractory = model.refractory
         if isinstance(refractory, str):
             refractory = replaced(refractory)
@@ -109,7 +109,7 @@ class Replay:
         after: list[Draw] = []
         for code in (model.step, model.threshold, model.reset):
             name_draws(code, after)
-        named += every[len(before) : len(every) - len(after)]
+        named += draws[len(before) : len(draws) - len(after)]
 
         def update(equations: Any, variables: Any, options: Any) -> str:
             code = StateUpdateMethod.apply_stateupdater(
@@ -118,7 +118,7 @@ class Replay:
             return word_substitute(name_draws(with_noise_in_order(code), list(before)), calls)
 
         strings = GroupStrings(
-            equations=_with_expressions(model.brian_equations, held),
+            equations=_with_expressions(model.brian_equations, expressions),
             refractory=refractory,
             method=update,
             step=replaced(model.step),

@@ -160,14 +160,14 @@ def _trial_times(net: SpikingNetwork, n_steps: np.ndarray, idle: int) -> TrialTi
     return TrialTimes(np.array(n_steps, dtype=np.int64), int(np.max(n_steps)) + gap, net.dt)
 
 
-def _check_channels(found: int, wanted: int) -> None:
-    if found != wanted:
+def _check_channels(trial_channels: int, network_channels: int) -> None:
+    if trial_channels != network_channels:
         raise ValueError(
             message(
-                f"the trials have {found} channels, the network's input has {wanted}.",
+                f"the trials have {trial_channels} channels, the network's input has {network_channels}.",
                 WHERE,
                 "Each channel has its own weights.",
-                f"Build the network with Input({found}), or take other trials.",
+                f"Build the network with Input({trial_channels}), or take other trials.",
             )
         )
 
@@ -204,18 +204,18 @@ def _build(
     net: SpikingNetwork, inputs: Any, record: Iterable[str], dtype: Any, draws: Draws | None
 ) -> Network:
     record = (record,) if isinstance(record, str) else tuple(record)
-    given = read_inputs(net, inputs)
-    trial_times = given.trial_times
+    trials = read_inputs(net, inputs)
+    trial_times = trials.trial_times
     models = {layer.name: (net.model(layer.name), layer.n) for layer in net.layers}
     models["readout"] = (with_output(net), net.readout.n)
-    own = {
+    recordable = {
         name: set(model.dimensions) - set(model.parameters) for name, (model, _) in models.items()
     }
     if net.input.real_valued:
-        own |= {name: {"x"} for name in net.inputs}
-    _check_record(record, own)
+        recordable |= {name: {"x"} for name in net.inputs}
+    _check_record(record, recordable)
     dt = own_dt(net)
-    groups = input_groups(net, given, dt, dtype)
+    groups = input_groups(net, trials, dt, dtype)
     for index, (name, (model, n)) in enumerate(models.items()):
         several = len(trial_times.n_steps) > 1
         driven = _with_weights_of_drives(net, name, model)
@@ -234,7 +234,7 @@ def _build(
     for order, connection in enumerate(net.connections.values()):
         objects += _synapses(net, connection, groups, order, trial_times, dt, dtype)
     objects += _drives(net, groups, trial_times, draws)
-    objects += _monitors(net, groups, record, own)
+    objects += _monitors(net, groups, record, recordable)
     return ToldNetwork(*objects)
 
 
@@ -249,27 +249,29 @@ def own_dt(net: SpikingNetwork) -> Quantity | None:
 
 
 def input_groups(
-    net: SpikingNetwork, given: Inputs, dt: Quantity | None, dtype: Any
+    net: SpikingNetwork, inputs: Inputs, dt: Quantity | None, dtype: Any
 ) -> dict[str, Any]:
     """What sends the trials, by the names of the inputs."""
     groups = {}
     for name in net.inputs:
         places = net.channels(name)
-        if given.values is None:
-            own = (given.channel >= places.start) & (given.channel < places.stop)
-            part = given._replace(step=given.step[own], channel=given.channel[own] - places.start)
+        if inputs.values is None:
+            of_input = (inputs.channel >= places.start) & (inputs.channel < places.stop)
+            part = inputs._replace(
+                step=inputs.step[of_input], channel=inputs.channel[of_input] - places.start
+            )
         else:
-            part = given._replace(values=given.values[:, places])
+            part = inputs._replace(values=inputs.values[:, places])
         groups[name] = _input_group(net, name, part, dt, dtype)
     return groups
 
 
 def _input_group(
-    net: SpikingNetwork, name: str, given: Inputs, dt: Quantity | None, dtype: Any
+    net: SpikingNetwork, name: str, inputs: Inputs, dt: Quantity | None, dtype: Any
 ) -> SpikeGeneratorGroup | NeuronGroup:
     n = net.inputs[name].n
-    if given.values is None:
-        return SpikeGeneratorGroup(n, given.channel, given.step * net.dt, dt=dt, name=name)
+    if inputs.values is None:
+        return SpikeGeneratorGroup(n, inputs.channel, inputs.step * net.dt, dt=dt, name=name)
     # A value that is not zero is sent like a spike, so that it arrives in the same slot.
     group = NeuronGroup(
         n,
@@ -279,7 +281,7 @@ def _input_group(
         dt=dt,
         dtype=dtype,
         name=name,
-        namespace={f"{name}_values": TimedArray(given.values, dt=net.dt, name=f"{name}_values")},
+        namespace={f"{name}_values": TimedArray(inputs.values, dt=net.dt, name=f"{name}_values")},
     )
     group.run_regularly(f"x = {name}_values(t, i)", when="start", name=f"{name}_step")
     return group
@@ -312,7 +314,7 @@ def restarting(model: NeuronModel, trial_times: TrialTimes) -> tuple[NeuronModel
             )
         )
     code, declared, values = [], [], {}
-    own = FreeNames(model.brian_equations.names)
+    names = FreeNames(model.brian_equations.names)
     if model.refractory is not False:
         # First: it may forbid writing the states.
         code += ["not_refractory = True", "lastspike = -1e4*second"]
@@ -326,7 +328,7 @@ def restarting(model: NeuronModel, trial_times: TrialTimes) -> tuple[NeuronModel
         else:
             flags = "constant" if np.ndim(value) else "constant, shared"
             unit = model.dimensions[name]
-            start = own(f"{name}_initial")
+            start = names(f"{name}_initial")
             declared.append(f"{start} : {si_unit(unit) if kind == 'float' else kind} ({flags})")
             values[start] = value if name in model.initial else Quantity(0.0, dim=unit)
             code.append(f"{name} = {start}")
@@ -359,7 +361,7 @@ def renamed(rule: PlasticityRule, weight: str, taken: Iterable[str]) -> Plastici
     }
     equations = Equations(rule.equations).substitute(**new)
     changed["equations"] = "\n".join(map(equation_text, equations.values()))
-    changed["on_pre"] = word_substitute("\n".join(one.code for one in rule.pathways), new)
+    changed["on_pre"] = word_substitute("\n".join(pathway.code for pathway in rule.pathways), new)
     values = {"parameters": rule.constants, "initial": rule.initial}
     values |= {"ranges": rule.ranges, "sources": rule.sources}
     for field, named in values.items():
@@ -408,18 +410,18 @@ def _synapses(
     if connection.synapse is not None and changes_itself(connection.synapse):
         variable = model.inputs[int(connection.channel.max())]
         return [_changing(connection, source, target, variable, order, trial_times, dt)]
-    made = []
+    objects = []
     for channel, i, j, where in connection.by_channel():
         # given connections may act on the second variable alone
-        second = channel and (net.drawn or made)
-        name = connection.synapses_name + ("_inhibitory" if second else "")
-        same = np.ptp(connection.delay) == 0
+        on_second_input = channel and (net.drawn or objects)
+        name = connection.synapses_name + ("_inhibitory" if on_second_input else "")
+        one_delay = np.ptp(connection.delay) == 0
         rule = connection.synapse_now
         rule = rule and renamed(rule, weight, taken)
         equations, code = f"{weight} : {si_unit(connection.dimensions)}", ""
         if rule is not None:
             equations, sent = rule.brian_equations, rule.transmitted
-            code = "\n".join(one.code for one in rule.pathways)
+            code = "\n".join(pathway.code for pathway in rule.pathways)
         if rule is None or rule.transmitted:
             code = f"{model.inputs[channel]}_post += {sent}\n{code}"
         synapses = Synapses(
@@ -428,7 +430,7 @@ def _synapses(
             equations,
             on_pre=code,
             # a sum over the synapses alone has no pathway that could have a delay
-            delay=int(connection.delay[0]) * net.dt if same and code else None,
+            delay=int(connection.delay[0]) * net.dt if one_delay and code else None,
             order=order,
             namespace={} if rule is None else {key: rule.constants[key] for key in rule.external},
             method="euler" if rule is None else rule.method,
@@ -447,29 +449,32 @@ def _synapses(
                     rested(rule), dt=period, when="start", order=-1, name=f"{name}_restart"
                 )
         setattr(synapses, weight, Quantity(connection.w[where], dim=connection.dimensions))
-        if not same:
+        if not one_delay:
             synapses.delay = connection.delay_of(where, i) * net.dt
-        made.append(synapses)
-    return made
+        objects.append(synapses)
+    return objects
 
 
 def _with_weights_of_drives(net: SpikingNetwork, name: str, model: NeuronModel) -> NeuronModel:
     """The model with a parameter for each drive whose weight is another in each neuron."""
-    own = {
+    drives = {
         weight_of_drive(placed.drive, model): placed
         for placed in net.drives
         if placed.drive.target == name and np.ndim(placed.drive.weight)
     }
-    if not own:
+    if not drives:
         return model
     lines = [
         f"{key} : {si_unit(model.dimensions[placed.input_of(net)])} (constant)"
-        for key, placed in own.items()
+        for key, placed in drives.items()
     ]
     return dataclasses.replace(
         model,
         equations="\n".join([model.equations, *lines]),
-        parameters={**model.parameters, **{key: one.drive.weight for key, one in own.items()}},
+        parameters={
+            **model.parameters,
+            **{key: placed.drive.weight for key, placed in drives.items()},
+        },
     )
 
 
@@ -482,7 +487,7 @@ def _drives(
     net: SpikingNetwork, groups: dict, trial_times: TrialTimes, draws: Draws | None
 ) -> list[PoissonInput]:
     """Poisson spikes from outside: Brian2's own, or the engine's draws as a table."""
-    made = []
+    objects = []
     for k, placed in enumerate(net.drives):
         drive, variable = placed.drive, placed.input_of(net)
         group = groups[drive.target]
@@ -492,7 +497,7 @@ def _drives(
             weight = drive.weight
             if np.ndim(weight):
                 weight = weight_of_drive(drive, net.model(drive.target))
-            made.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
+            objects.append(PoissonInput(group, variable, drive.n, drive.rate, weight, order=order))
             continue
         table = drive_table(net, placed, draws, trial_times)
         name = FreeNames({*group.variables, *group.namespace})(f"{drive.name}_table")
@@ -500,7 +505,7 @@ def _drives(
         group.namespace[name] = TimedArray(values, dt=net.dt)
         code = f"{variable} += {name}(t, i)"
         group.run_regularly(code, when="synapses", order=order, name=drive.name)
-    return made
+    return objects
 
 
 def _changing(
@@ -520,7 +525,7 @@ def _changing(
             message(
                 f"the synapses of '{connection.name}' change their own weights.",
                 WHERE,
-                "In one simulation of several trials each would begin with what the last one has left.",
+                "In one simulation of several trials, each would begin with the weights of the last one.",
                 "Pass one trial.",
             )
         )
@@ -544,8 +549,8 @@ def _changing(
     return synapses
 
 
-def _check_record(record: tuple[str, ...], own: dict[str, set[str]]) -> None:
-    known = {"spikes"}.union(*own.values())
+def _check_record(record: tuple[str, ...], recordable: dict[str, set[str]]) -> None:
+    known = {"spikes"}.union(*recordable.values())
     for name in record:
         if name not in known:
             raise ValueError(
@@ -558,16 +563,16 @@ def _check_record(record: tuple[str, ...], own: dict[str, set[str]]) -> None:
             )
 
 
-def _monitors(net: SpikingNetwork, groups: dict, record: tuple[str, ...], own: dict) -> list:
-    made: list = []
+def _monitors(net: SpikingNetwork, groups: dict, record: tuple[str, ...], recordable: dict) -> list:
+    monitors: list = []
     if "spikes" in record:
-        made += [
+        monitors += [
             SpikeMonitor(groups[layer.name], name=f"{layer.name}_spikes") for layer in net.layers
         ]
     for name, group in groups.items():
-        variables = [state for state in record if state in own.get(name, ())]
+        variables = [state for state in record if state in recordable.get(name, ())]
         if variables:
-            made.append(
+            monitors.append(
                 StateMonitor(group, variables, record=True, when="end", name=f"{name}_states")
             )
-    return made
+    return monitors

@@ -81,7 +81,7 @@ def network_description(net: SpikingNetwork) -> dict:
             "learn": list(net.input.learn),
         },
         **(
-            {"inputs": [[name, int(one.n)] for name, one in net.inputs.items()]}
+            {"inputs": [[name, int(entry.n)] for name, entry in net.inputs.items()]}
             if _named(net)
             else {}
         ),
@@ -176,7 +176,7 @@ def load_network(network: type[SpikingNetwork], path: str | Path) -> SpikingNetw
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(network, path, archive)
+            return _read_archive(network, path, archive)
     except _Refused as error:
         raise ValueError(str(error)) from error.__cause__
     except Exception as error:  # whatever a foreign file makes zip, JSON and Brian2 raise
@@ -197,7 +197,9 @@ class _Refused(Exception):
         super().__init__(text)
 
 
-def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -> SpikingNetwork:
+def _read_archive(
+    network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile
+) -> SpikingNetwork:
     try:
         entries = members(archive)
         data = read_information(archive, entries)
@@ -206,8 +208,10 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _Refused(path, f"is not in the format {FORMAT!r}")
     if data["version"] not in (STACK, GRAPH, STATES, OUTSIDE):
-        known = f"{STACK} to {OUTSIDE}"
-        raise _Refused(path, f"has format version {data['version']!r}, this program reads {known}")
+        readable = f"{STACK} to {OUTSIDE}"
+        raise _Refused(
+            path, f"has format version {data['version']!r}, this program reads {readable}"
+        )
     if (data["version"] != STACK) != ("projections" in data):
         raise _Refused(path, "disagrees with itself about whether it is a graph")
     states = any("synapse" in projection for projection in data.get("projections", ()))
@@ -217,12 +221,12 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
         )
     if data["version"] != OUTSIDE and (data["version"] == STATES) != states:
         raise _Refused(path, "disagrees with itself about whether its synapses have states")
-    wanted = _wanted(path, data)
-    strange = sorted(set(entries) - {f"{name}.npy" for name in wanted} - {INFORMATION})
+    expected = _expected_arrays(path, data)
+    strange = sorted(set(entries) - {f"{name}.npy" for name in expected} - {INFORMATION})
     if strange:
         raise _Refused(path, f"holds something unknown: {strange[0]!r}")
     arrays = {}
-    for name, (dtype, shape, optional) in wanted.items():
+    for name, (dtype, shape, optional) in expected.items():
         if f"{name}.npy" in entries:
             try:
                 arrays[name] = read_member(archive, entries[f"{name}.npy"], dtype, shape)
@@ -233,7 +237,7 @@ def _read(network: type[SpikingNetwork], path: Path, archive: zipfile.ZipFile) -
     return _build(network, path, data, arrays)
 
 
-def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
+def _expected_arrays(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
     """Type and shape of each array that belongs to the network, and whether it may be missing."""
     n_in, n_out = _count(path, data["input"]["n"]), _count(path, data["readout"]["n"])
     if "inputs" in data and sum(_count(path, n) for _, n in data["inputs"]) != n_in:
@@ -245,7 +249,7 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
     )
     if set(data["synapses"]) != {name for name, is_sparse in sparse.items() if is_sparse}:
         raise _Refused(path, "disagrees with itself about which connections are sparse")
-    wanted: dict[str, tuple[Any, tuple[int, ...], bool]] = {}
+    expected: dict[str, tuple[Any, tuple[int, ...], bool]] = {}
     for name, shape in shapes.items():
         if sparse.get(name):
             number = data["synapses"][name]
@@ -254,30 +258,32 @@ def _wanted(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], boo
             # The synapses are drawn before they are replaced by those of the file.
             if not connectivity.get(name, 0) * math.prod(shape) <= 4 * number + 100_000:
                 raise _Refused(path, f"disagrees with itself about how many synapses '{name}' has")
-            wanted[f"{name}.w"] = (np.float64, (number,), False)
-            wanted[f"{name}.pre"] = wanted[f"{name}.post"] = (np.int32, (number,), False)
+            expected[f"{name}.w"] = (np.float64, (number,), False)
+            expected[f"{name}.pre"] = expected[f"{name}.post"] = (np.int32, (number,), False)
             continue
-        wanted[f"{name}.w"] = (np.float64, shape, False)
-        wanted[f"{name}.mask"] = (np.bool_, shape, True)
-    wanted |= _learned(data["input"], "input", n_in)
+        expected[f"{name}.w"] = (np.float64, shape, False)
+        expected[f"{name}.mask"] = (np.bool_, shape, True)
+    expected |= _learned(data["input"], "input", n_in)
     for projection in data.get("projections", ()):
         name = projection["name"]
         size = (data["synapses"][name],) if projection["synaptic"] else shapes[name][:1]
         if projection["synaptic"]:
-            wanted[f"{name}.delay_steps"] = (np.int32, size, False)
+            expected[f"{name}.delay_steps"] = (np.int32, size, False)
         for key in projection["learn"]:
             if key not in ("w", "delay"):
-                wanted[f"{name}.{key}"] = (np.float64, (), False)
+                expected[f"{name}.{key}"] = (np.float64, (), False)
         if "delay" in projection["learn"]:
-            wanted[f"{name}.delay"] = (np.float64, size, False)
+            expected[f"{name}.delay"] = (np.float64, size, False)
     for layer, n in zip(data["layers"], sizes, strict=True):
-        wanted |= _learned(layer, layer["name"], n)
+        expected |= _learned(layer, layer["name"], n)
     if data["readout"]["bias"]:
-        wanted["readout.b"] = (np.float64, (n_out,), False)
-    total = sum(math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape, _ in wanted.values())
+        expected["readout.b"] = (np.float64, (n_out,), False)
+    total = sum(
+        math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape, _ in expected.values()
+    )
     if total > MAX_BYTES:
         raise _Refused(path, f"claims arrays of {total / 2**30:.3g} GiB")
-    return wanted
+    return expected
 
 
 def _shapes_of_stack(data: dict, n_in: int, sizes: list[int], n_out: int) -> tuple:
@@ -287,12 +293,12 @@ def _shapes_of_stack(data: dict, n_in: int, sizes: list[int], n_out: int) -> tup
     sparse: dict[str, bool] = {}
     connectivity: dict[str, float] = {}
     for k, (layer, n) in enumerate(zip(data["layers"], sizes, strict=True), start=1):
-        own = {"input" if k == 1 else f"forward{k}": (n_in if k == 1 else sizes[k - 2], n)}
+        of_layer = {"input" if k == 1 else f"forward{k}": (n_in if k == 1 else sizes[k - 2], n)}
         if layer["recurrent"]:
-            own[f"recurrent{k}" if several else "recurrent"] = (n, n)
-        sparse |= dict.fromkeys(own, layer["connectivity"] < 1)
-        connectivity |= dict.fromkeys(own, layer["connectivity"])
-        shapes |= own | {f"readout{k}" if several else "readout": (n, n_out)}
+            of_layer[f"recurrent{k}" if several else "recurrent"] = (n, n)
+        sparse |= dict.fromkeys(of_layer, layer["connectivity"] < 1)
+        connectivity |= dict.fromkeys(of_layer, layer["connectivity"])
+        shapes |= of_layer | {f"readout{k}" if several else "readout": (n, n_out)}
     return shapes, sparse, connectivity
 
 
@@ -306,12 +312,12 @@ def _shapes_of_graph(data: dict, n_in: int, sizes: list[int], n_out: int) -> tup
 
 def _learned(part: dict, name: str, n: int) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
     """Arrays of what is learned besides weights; one value for all neurons has no axis."""
-    found = {}
+    arrays = {}
     for key in part.get("learn", ()):
         value = part["delay"] if key == "delay" else part["model"]["parameters"][key]
         several = key == "delay" or np.ndim(from_plain(value)) > 0
-        found[f"{name}.{key}"] = (np.float64, (n,) if several else (), False)
-    return found
+        arrays[f"{name}.{key}"] = (np.float64, (n,) if several else (), False)
+    return arrays
 
 
 def _count(path: Path, value: Any) -> int:

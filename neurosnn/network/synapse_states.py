@@ -59,10 +59,10 @@ def _event_driven(synapses: Synapses) -> set[str]:
 
 def has_states(synapses: Synapses) -> bool:
     """Whether a spike does more than to add constants: variables move or are assigned."""
-    written = set().union(*(assigned(pathway.code) for pathway in synapses._pathways))
-    own = own_names(synapses) | (written - set(synapses.variables))
+    changed = set().union(*(assigned(pathway.code) for pathway in synapses._pathways))
+    of_synapses = own_names(synapses) | (changed - set(synapses.variables))
     moves = synapses.equations.diff_eq_names or synapses.event_driven or synapses.summed_updaters
-    return bool(moves or written & own)
+    return bool(moves or changed & of_synapses)
 
 
 def changes(synapses: Synapses) -> bool:
@@ -88,10 +88,10 @@ def reads_states(synapses: Synapses, code: str, statement: Statement) -> bool:
     if statement in sums(synapses):
         return True
     moving = (assigned(code) | _event_driven(synapses) | set(synapses.equations.diff_eq_names)) - {
-        one.variable for one in split_statements(code) if sends(synapses, one)
+        entry.variable for entry in split_statements(code) if sends(synapses, entry)
     }
-    read = with_parts(get_identifiers(statement.expression), synapses.equations)
-    return bool(read & (moving | {"t"}))
+    names = with_parts(get_identifiers(statement.expression), synapses.equations)
+    return bool(names & (moving | {"t"}))
 
 
 def sent_by_states(
@@ -136,9 +136,9 @@ def sent_by_states(
         for name, eq in equations.items()
         if eq.type == PARAMETER and "shared" not in eq.flags and name not in moving
     ]
-    read = get_identifiers(expression)
-    weights = [name for name in weights if name in read]
-    of_neurons = read & set(synapses.variables) - own_names(synapses)
+    names_read = get_identifiers(expression)
+    weights = [name for name in weights if name in names_read]
+    of_neurons = names_read & set(synapses.variables) - own_names(synapses)
     more = ""
     if len(weights) == 1 and of_neurons <= moving:
         name, amount = weights[0], weights[0]
@@ -153,12 +153,12 @@ def sent_by_states(
     target = f"{statement.variable.removesuffix('_post')}_post"
     sent = Statement(target, statement.operation, expression)
     on_pre = "\n".join(
-        str(sent if one == statement else one)
-        for one in split_statements(code)
-        if one == statement or (one.variable in moving and not sends(synapses, one))
+        str(sent if entry == statement else entry)
+        for entry in split_statements(code)
+        if entry == statement or (entry.variable in moving and not sends(synapses, entry))
     )
-    read = get_identifiers(on_pre) | set(subexpressions)
-    read |= set().union(
+    names_read = get_identifiers(on_pre) | set(subexpressions)
+    names_read |= set().union(
         *(
             eq.identifiers
             for eq in equations.values()
@@ -168,24 +168,24 @@ def sent_by_states(
     if statement in sums(synapses):
         unit = si_unit(equations[statement.variable].dim)
         more += f"\n{statement.variable} = {expression} : {unit} (summed)"
-        read |= get_identifiers(expression)
-    kept = [
+        names_read |= get_identifiers(expression)
+    remaining = [
         eq
         for eq in equations.values()
-        if (eq.type != PARAMETER or eq.varname in read) and "summed" not in eq.flags
+        if (eq.type != PARAMETER or eq.varname in names_read) and "summed" not in eq.flags
     ]
-    known = {eq.varname for eq in kept} - {name}
+    names = {eq.varname for eq in remaining} - {name}
     fields |= {
-        "equations": "\n".join(map(equation_text, kept)) + more,
+        "equations": "\n".join(map(equation_text, remaining)) + more,
         "on_pre": on_pre,
         "weight": name,
-        "initial": {key: value for key, value in fields["initial"].items() if key in known},
-        "parameters": {k: value for k, value in fields["parameters"].items() if k in read},
+        "initial": {key: value for key, value in fields["initial"].items() if key in names},
+        "parameters": {k: value for k, value in fields["parameters"].items() if k in names_read},
         **{
             field: {
                 k: value
                 for k, value in fields[field].items()
-                if {k, f"{k}_{side}"} & (read - {name})
+                if {k, f"{k}_{side}"} & (names_read - {name})
             }
             for field, side in (("requires", "post"), ("requires_pre", "pre"))
         },
@@ -208,14 +208,16 @@ def _unit(
 ) -> Any:
     """Dimensions of a constant of the synapses."""
     names = get_identifiers(expression)
-    own = {name: equations[name].dim for name in names if name in equations}
+    dimensions = {name: equations[name].dim for name in names if name in equations}
     outside = constants_of_script(synapses, names - set(synapses.variables), namespace)
-    own |= {name: get_dimensions(value) for name, value in outside.items()}
-    own |= {
+    dimensions |= {name: get_dimensions(value) for name, value in outside.items()}
+    dimensions |= {
         name: synapses.variables[name].dim
         for name in names
-        if name in synapses.variables and name not in own
+        if name in synapses.variables and name not in dimensions
     }
     if not names:
         return DIMENSIONLESS
-    return Namespace(own, where=synapses.name).dimensions_of(expression, field="what is sent")
+    return Namespace(dimensions, where=synapses.name).dimensions_of(
+        expression, field="what is sent"
+    )

@@ -16,19 +16,19 @@ __all__ = ["warn_of_short_times"]
 def warn_of_short_times(parts: Any, dt: Quantity, *, where: str) -> None:
     """Warn of time constants (``tau...``) and refractory periods of the ``parts`` shorter than ``dt``."""
     for part in parts:
-        model, found = part.model, []
+        model, times = part.model, []
         for name, value in model.parameters.items():
             if get_dimensions(value) is second.dim and name.startswith("tau"):
-                found.append(
+                times.append(
                     (name, value, "is shorter than a step: the state has forgotten its past")
                 )
         period = model.refractory
         period = model.parameters.get(period) if isinstance(period, str) else period
         if isinstance(period, Quantity) and period.dim is second.dim:
-            found.append(
+            times.append(
                 ("the refractory period", period, "is shorter than a step and has no effect")
             )
-        for name, value, why in found:
+        for name, value, why in times:
             shortest = float(np.min(np.asarray(value)))
             if 0 < shortest < float(dt) * (1 - 1e-9):
                 warn(

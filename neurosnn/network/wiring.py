@@ -108,8 +108,8 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
         if not changes_itself(projection.synapse):
             _check_sum(projection, source, receiver.model)
     mask = pre = post = order = None
-    each = projection.synapse is not None and changes_itself(projection.synapse)
-    if projection.full and not projection.synaptic and not each:
+    has_states = projection.synapse is not None and changes_itself(projection.synapse)
+    if projection.full and not projection.synaptic and not has_states:
         itself = source is not None and source is target and not projection.autapses
         mask = ~np.eye(n_pre, dtype=bool) if itself else None
     else:
@@ -193,20 +193,20 @@ def _weights(projection, model, dimensions, shape, pre, post, rng) -> np.ndarray
         Range(Quantity(-np.inf, dim=dimensions)),
         where=projection.where,
     )
-    given = np.asarray(projection.weight, dtype=float)
-    if pre is not None and given.shape == shape and shape != size:
-        given = given[pre, post]
-    if given.ndim and given.shape != size:
+    weight = np.asarray(projection.weight, dtype=float)
+    if pre is not None and weight.shape == shape and shape != size:
+        weight = weight[pre, post]
+    if weight.ndim and weight.shape != size:
         raise ValueError(
             message(
-                f"weight has shape {given.shape}.",
+                f"weight has shape {weight.shape}.",
                 projection.where,
                 f"There are {n_pre} presynaptic and {n_post} postsynaptic neurons"
                 + ("." if pre is None else f", and {len(pre)} synapses."),
                 f"Pass one value or an array {size}.",
             )
         )
-    return np.array(np.broadcast_to(given, size))
+    return np.array(np.broadcast_to(weight, size))
 
 
 def learned_values(net: SpikingNetwork) -> dict[str, np.ndarray]:
@@ -375,14 +375,14 @@ def _check_sum(projection: Projection, source: Population | None, model: NeuronM
         )
     for name in code.read:
         unit = get_dimensions(projection.synapse.requires_pre[name])
-        there = () if source is None else source.model.states
-        if name not in there or source is None or source.model.dimensions[name] is not unit:
+        states = () if source is None else source.model.states
+        if name not in states or source is None or source.model.dimensions[name] is not unit:
             raise ValueError(
                 message(
                     f"it reads {name}_pre in {unit_name(unit)}, which '{projection.source}' does not have.",
                     projection.where,
                     "Synapses read the states of the neurons before them.",
-                    did_you_mean(name, there),
+                    did_you_mean(name, states),
                 )
             )
 
@@ -437,8 +437,8 @@ def _delays(
             )
         )
     if not real_valued:
-        whole = np.rint(steps)
-        if np.any(np.abs(steps - whole) > 1e-6 * np.maximum(1, whole)):
+        rounded = np.rint(steps)
+        if np.any(np.abs(steps - rounded) > 1e-6 * np.maximum(1, rounded)):
             raise ValueError(
                 message(
                     f"delay must be a multiple of dt = {net.dt}, got {shortened(str(delay), 80)}.",
@@ -447,14 +447,14 @@ def _delays(
                     "Round the delay, or choose a smaller dt.",
                 )
             )
-        steps = whole
+        steps = rounded
     return np.broadcast_to(steps, size).copy()
 
 
 def _check_names(net: SpikingNetwork) -> None:
-    used: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for projection in net.projections:
-        if projection.name in used:
+        if projection.name in owners:
             raise ValueError(
                 message(
                     f"two projections are called '{projection.name}'.",
@@ -463,42 +463,42 @@ def _check_names(net: SpikingNetwork) -> None:
                     "Pass name= to one of them.",
                 )
             )
-        used[projection.name] = f"the connection '{projection.name}'"
-    used["readout"] = "the readout"
+        owners[projection.name] = f"the connection '{projection.name}'"
+    owners["readout"] = "the readout"
     for name in net.inputs:
         # Brian2's Synapses of connections "input" have another name than the connection
-        if name in used and name != "input":
+        if name in owners and name != "input":
             raise ValueError(
                 message(
-                    f"the name '{name}' of an input is that of {used[name]}.",
+                    f"the name '{name}' of an input is that of {owners[name]}.",
                     "SpikingNetwork",
                     "Every part must be found by its name.",
                     "Choose another name.",
                 )
             )
-        used[name] = "an input" if len(net.inputs) > 1 else "the input"
+        owners[name] = "an input" if len(net.inputs) > 1 else "the input"
     for placed in net.drives:
-        if placed.drive.name in used:
+        if placed.drive.name in owners:
             raise ValueError(
                 message(
-                    f"the name '{placed.drive.name}' is that of {used[placed.drive.name]}.",
+                    f"the name '{placed.drive.name}' is that of {owners[placed.drive.name]}.",
                     placed.drive.where,
                     "Every part must be found by its name.",
                     "Pass another name=.",
                 )
             )
-        used[placed.drive.name] = f"the drive '{placed.drive.name}'"
+        owners[placed.drive.name] = f"the drive '{placed.drive.name}'"
     for layer in net.layers:
-        if layer.name in used:
+        if layer.name in owners:
             raise ValueError(
                 message(
-                    f"the name '{layer.name}' is that of {used[layer.name]}.",
+                    f"the name '{layer.name}' is that of {owners[layer.name]}.",
                     "SpikingNetwork",
                     "Every part must be found by its name.",
                     "Choose another name=, or leave it out.",
                 )
             )
-        used[layer.name] = "another layer"
+        owners[layer.name] = "another layer"
 
 
 def check_settings(layers: Sequence[Layer], readout: Readout) -> None:
@@ -515,11 +515,11 @@ def check_settings(layers: Sequence[Layer], readout: Readout) -> None:
     last = layers[-1]
     if last.recurrent:
         return
-    for setting, given in (
+    for setting, is_set in (
         ("delay", np.any(np.asarray(last.delay) > 0) or "delay" in last.learn),
         ("excitatory", last.excitatory is not None),
     ):
-        if given:
+        if is_set:
             raise ValueError(
                 message(
                     f"{setting} has no effect.",
@@ -613,7 +613,7 @@ def check_array(
             message(
                 f"{name}[{i}, {j}] is {array[i, j]:g}, but there is no such synapse.",
                 where,
-                "Which synapses exist is fixed (a neuron has none to itself).",
+                "Which synapses exist is fixed (a neuron has no synapse to itself).",
                 f"Multiply by net.connections['{connection.name}'].mask.",
             )
         )
@@ -637,7 +637,7 @@ def table(net: SpikingNetwork) -> str:
     kind = "real-valued channels" if net.input.real_valued else "channels of spikes"
     rows = [
         f"SpikingNetwork: {net.n_parameters:,} parameters, dt = {dt:g} ms, seed = {net.seed}",
-        *(f"  {name:<12} {one.n:>6}  {kind}" for name, one in net.inputs.items()),
+        *(f"  {name:<12} {entry.n:>6}  {kind}" for name, entry in net.inputs.items()),
         *(f"  {layer.name:<12} {layer.n:>6}  {layer.model.name}" for layer in net.layers),
         f"  {'readout':<12} {net.readout.n:>6}  {net.readout.model.name}"
         + (" + bias" if net.readout.bias else ""),
@@ -669,7 +669,7 @@ def network_html(net: SpikingNetwork) -> str:
     """A small diagram of the network, and a table of its connections."""
     channels = "real values" if net.input.real_valued else "spikes"
     back = {c.target for c in net.connections.values() if c.source == c.target}
-    boxes = [(name, f"{one.n} channels, {channels}", False) for name, one in net.inputs.items()]
+    boxes = [(name, f"{entry.n} channels, {channels}", False) for name, entry in net.inputs.items()]
     boxes += [
         (str(layer.name), f"{layer.n} x {layer.model.name}", layer.name in back)
         for layer in net.layers

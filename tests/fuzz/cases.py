@@ -105,17 +105,17 @@ class Case:
         fields = self.fields()
         if not self.read:
             return NeuronModel(**fields)
-        kept = ("inputs", "surrogate", "spike_gradient", "step")
+        fields_kept = ("inputs", "surrogate", "spike_gradient", "step")
         group = self.group(step=False, name="read*")
-        return NeuronModel.from_group(group, **{key: fields[key] for key in kept})
+        return NeuronModel.from_group(group, **{key: fields[key] for key in fields_kept})
 
     def group(self, *, step: bool = True, name: str = "stock*") -> NeuronGroup:
         """Stock Brian2, as a user writes it: nothing of neurosnn takes part."""
         fields = self.fields()
-        own = Equations(self.equations)
+        equations = Equations(self.equations)
         namespace, declarations, values = {}, [], {}
         for key, value in fields["parameters"].items():
-            if key in own.names:
+            if key in equations.names:
                 values[key] = value
             elif np.ndim(value):
                 values[key] = value
@@ -150,7 +150,7 @@ class Case:
         rng = np.random.default_rng(self.seed)
         dim = self.unit()
         scale = float(scale_of(dim))
-        made = {}
+        connections = {}
         for kind, source, n_pre in (("input", "input", N_IN), ("recurrent", layer, N)):
             if kind == "recurrent" and not self.recurrent:
                 continue
@@ -163,7 +163,7 @@ class Case:
                     part.astype(np.int32) for part in np.nonzero(rng.random(w.shape) < 0.25)
                 )
                 w = w[pre, post]
-            made[f"{kind}_{layer}"] = Connection(
+            connections[f"{kind}_{layer}"] = Connection(
                 name=f"{kind}_{layer}",
                 source=source,
                 target=layer,
@@ -178,7 +178,7 @@ class Case:
                 dimensions=dim,
                 dt=self.dt * 1e-3,
             )
-        made[f"readout_{layer}"] = Connection(
+        connections[f"readout_{layer}"] = Connection(
             name=f"readout_{layer}",
             source=layer,
             target="readout",
@@ -193,7 +193,7 @@ class Case:
             dimensions=Quantity(1.0).dim,
             dt=self.dt * 1e-3,
         )
-        return made
+        return connections
 
     # -- as code ------------------------------------------------------------------------------
 

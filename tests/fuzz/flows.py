@@ -109,7 +109,7 @@ class FlowCase(Case):
         """From the input, and to the readout."""
         rng = np.random.default_rng(self.seed)
 
-        def made(kind: str, source: str, target: str, w: np.ndarray, dim: Any) -> Connection:
+        def connection(kind: str, source: str, target: str, w: np.ndarray, dim: Any) -> Connection:
             return Connection(
                 name=f"{kind}_{layer}",
                 source=source,
@@ -127,8 +127,8 @@ class FlowCase(Case):
             )
 
         parts = (
-            made("input", "input", layer, self.scaled[:, None].copy(), self.unit()),
-            made("readout", layer, "readout", rng.normal(size=(1, N_OUT)), Quantity(1.0).dim),
+            connection("input", "input", layer, self.scaled[:, None].copy(), self.unit()),
+            connection("readout", layer, "readout", rng.normal(size=(1, N_OUT)), Quantity(1.0).dim),
         )
         return {part.name: part for part in parts}
 
@@ -235,15 +235,15 @@ APART, STEEP = 10 * DT, 0.03
 
 def usable(case: FlowCase) -> Verdict | None:
     """Why a case proves nothing, None if it does."""
-    found, slopes = case.exact
-    if not found.spikes:
+    solution, slopes = case.exact
+    if not solution.spikes:
         return Verdict("silent")
-    if len(found.spikes) > 12 or not np.isfinite(slopes).all():
+    if len(solution.spikes) > 12 or not np.isfinite(slopes).all():
         return Verdict("degenerate", "spikes appear or vanish")
-    if np.diff(found.events).min(initial=1.0) < APART:
+    if np.diff(solution.events).min(initial=1.0) < APART:
         return Verdict("degenerate", "two events at once")
-    crossings = np.abs([s for s in found.slopes if np.isfinite(s)])
-    waited = [h for h, late in zip(found.heights, found.released, strict=True) if late]
+    crossings = np.abs([s for s in solution.slopes if np.isfinite(s)])
+    waited = [h for h, late in zip(solution.heights, solution.released, strict=True) if late]
     if waited and min(waited) < APART * crossings.max(initial=0):
         return Verdict("degenerate", "released at the threshold itself")
     if len(crossings) and crossings.min() < STEEP * crossings.max():
@@ -258,13 +258,13 @@ def eventprop(cases: Sequence[FlowCase], expected: Any = None) -> list[Verdict]:
     next: what differs must still differ where two steps are extrapolated to none, and again from there.
     """
     del expected
-    found: dict[int, Gradient] = {}
+    finest_of_case: dict[int, Gradient] = {}
 
     def with_step(part: list[FlowCase], divided: int) -> list[Verdict]:
         verdicts = []
         for case, new in zip(part, _gradients(part, DT / divided), strict=True):
-            before, finest = found.get(id(case)), new
-            found[id(case)] = new
+            before, finest = finest_of_case.get(id(case)), new
+            finest_of_case[id(case)] = new
             if before is not None and len(new.times) == len(before.times):
                 finest = Gradient(*((4 * a - b) / 3 for a, b in zip(new, before, strict=True)))
             verdict = _verdict(case, finest)
@@ -314,12 +314,12 @@ def _gradients(cases: list[FlowCase], dt: float) -> list[Gradient]:
     scores = result.scores[0]
     error = np.exp(scores - scores.max())
     error = error / error.sum() - np.eye(N_OUT)[1]
-    found = []
+    gradients = []
     for k, case in enumerate(cases):
         worth = (case.connections(f"m{k}")[f"readout_m{k}"].w @ error)[0]
         w = result.gradient[f"input_m{k}.w"][:, 0] / worth
-        found.append(Gradient((spikes[f"m{k}"][0][0] + 1) * dt, w))
-    return found
+        gradients.append(Gradient((spikes[f"m{k}"][0][0] + 1) * dt, w))
+    return gradients
 
 
 def usable_or_error(case: FlowCase) -> Verdict | None:
@@ -330,21 +330,21 @@ def usable_or_error(case: FlowCase) -> Verdict | None:
         return Verdict("invalid", f"the oracle: {error!r}")
 
 
-def _verdict(case: FlowCase, found: Gradient) -> Verdict:
+def _verdict(case: FlowCase, gradient: Gradient) -> Verdict:
     exact, slopes = case.exact
-    times, ours = found.times, case.directions @ found.w
+    times, ours = gradient.times, case.directions @ gradient.w
     if _moved(times, exact.spikes):
         return Verdict("different", f"spikes at {times}, not {np.array(exact.spikes)} (s)")
     theirs = slopes @ np.array([readout_gain(time) for time in exact.spikes])
-    size = max(np.abs(values).max() for values in (theirs, ours, found.w))
+    size = max(np.abs(values).max() for values in (theirs, ours, gradient.w))
     if np.abs(ours - theirs).max() <= case.tolerance * size:
         return Verdict("same")
     return Verdict("different", f"gradient {ours}, not {theirs}; spikes {np.array(exact.spikes)}")
 
 
-def _moved(times: Sequence[float], others: Sequence[float]) -> bool:
+def _moved(times: Sequence[float], other_times: Sequence[float]) -> bool:
     """Whether there are other spikes, or one at quite another time."""
-    return len(times) != len(others) or np.abs(np.subtract(times, others)).max() > 50 * DT
+    return len(times) != len(other_times) or np.abs(np.subtract(times, other_times)).max() > 50 * DT
 
 
 def _grazes(case: FlowCase) -> bool:

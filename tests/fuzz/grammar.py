@@ -183,15 +183,15 @@ class Builder:
     def states(self) -> list[State]:
         """One to six: the membrane first, then what it needs."""
         kinds = ["1"] if "units" in self.without else list(USUAL)
-        found = [State(self.names[0], self.pick(*kinds[:2]), "ode")]
+        states = [State(self.names[0], self.pick(*kinds[:2]), "ode")]
         roles = ["ode", "ode", "declared"]
         roles += ["integer"] * ("integer" not in self.without)
         roles += ["boolean"] * ("boolean" not in self.without)
         for name in self.names[1 : self.draw(st.integers(1, 6))]:
             role = self.pick(*roles)
             kind = "1" if role in ("integer", "boolean") else self.pick(*kinds)
-            found.append(State(name, kind, role))
-        return found
+            states.append(State(name, kind, role))
+        return states
 
     def equations(self, states: list[State], source: State, method: str, refractory: bool) -> str:
         """Equations in which the membrane follows the state that gets the input."""
@@ -205,8 +205,8 @@ class Builder:
             usual = USUAL[state.kind]
             others = coupled[-2:]  # a triangle: sympy solves it quickly
             if method != "exact":
-                own = method == "exponential_euler"  # which is linear in the variable itself
-                others = [s for s in states if not (own and s is state)]
+                linear_in_itself = method == "exponential_euler"
+                others = [s for s in states if not (linear_in_itself and s is state)]
             parts = [
                 self.term(others, linear=linear, clock=clock, whole=method != "exponential_euler")
                 for _ in range(self.draw(st.integers(0 if k else 1, 2)))
@@ -355,27 +355,27 @@ class Builder:
         return form
 
     def initial(self, states: list[State]) -> dict:
-        found = {}
+        initial = {}
         for state in states:
             if not self.yes("initial"):
                 continue
             if state.role == "boolean":
-                found[state.name] = (True, "1")
+                initial[state.name] = (True, "1")
             elif state.role == "integer":
-                found[state.name] = (self.draw(st.integers(0, 4)), "1")
+                initial[state.name] = (self.draw(st.integers(0, 4)), "1")
             else:
                 unit = USUAL[state.kind]
                 form = self.pick("number", "array", "string")
                 number = self.number(-0.5, 0.8)
                 if form == "number":
-                    found[state.name] = (number, unit)
+                    initial[state.name] = (number, unit)
                 elif form == "array":
-                    found[state.name] = ([round(number + 0.0713 * k, 6) for k in range(N)], unit)
+                    initial[state.name] = ([round(number + 0.0713 * k, 6) for k in range(N)], unit)
                 else:
-                    found[state.name] = f"{number}*(1 + 0.1*i)" + (
+                    initial[state.name] = f"{number}*(1 + 0.1*i)" + (
                         "" if unit == "1" else f"*{unit}"
                     )
-        return found
+        return initial
 
 
 @st.composite
@@ -404,13 +404,13 @@ def cases(draw, *, without=(), gradient=False, dt=0.5):
             state.role = "declared"
     refractory = builder.refractory(states)
     floats = [s for s in states if s.role in ("ode", "declared")]
-    first = builder.pick(*floats)
-    equations = builder.equations(states, first, method, refractory is not False)
+    membrane = builder.pick(*floats)
+    equations = builder.equations(states, membrane, method, refractory is not False)
     threshold, right = builder.threshold(states, refractory is not False)
-    inputs = [first.name]
-    same = [s.name for s in floats if s.kind == first.kind and s is not first]
-    if same and builder.yes("two_inputs"):
-        inputs.append(builder.pick(*same))
+    inputs = [membrane.name]
+    of_same_kind = [s.name for s in floats if s.kind == membrane.kind and s is not membrane]
+    if of_same_kind and builder.yes("two_inputs"):
+        inputs.append(builder.pick(*of_same_kind))
     step = ""
     if builder.yes("step"):
         step = builder.pick("\n", "; ").join(

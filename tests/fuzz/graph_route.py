@@ -86,10 +86,10 @@ def _verdict(case: GraphCase) -> Verdict:
             again = SpikingNetwork.load(path)
         with quick_compiler():
             settings = () if rule is None else (rule, MeanSquareError())
-            other = _engine(Engine(again, *settings, dtype="float64", threads=1), again)
+            again_run = _engine(Engine(again, *settings, dtype="float64", threads=1), again)
     except Exception as error:
         return Verdict("different", f"crash: {error!r}: {error.__cause__!r}")
-    if other.spikes != ours.spikes:
+    if again_run.spikes != ours.spikes:
         return Verdict("different", "the network read from its file has other spikes")
     return Verdict("same")
 
@@ -124,19 +124,19 @@ def _brian2(net: SpikingNetwork) -> Run:
     except ValueError as error:
         if "Time does not start anew" not in str(error):
             raise
-    one, two = (
+    first, second = (
         _brian2_of(net, trials[k : k + 1], Draws(DRAWS.presentation, DRAWS.first_trial + k))
         for k in range(2)
     )
     spikes = {
-        name: one.spikes[name] + [(1, *event[1:]) for event in two.spikes[name]]
-        for name in one.spikes
+        name: first.spikes[name] + [(1, *event[1:]) for event in second.spikes[name]]
+        for name in first.spikes
     }
-    longest = max(x.shape[1] for run in (one, two) for x in run.states.values())
+    longest = max(x.shape[1] for run in (first, second) for x in run.states.values())
     states = {}
-    for key in one.states:
+    for key in first.states:
         both = np.zeros((2, longest, N))
-        for k, run in enumerate((one, two)):
+        for k, run in enumerate((first, second)):
             both[k, : run.states[key].shape[1]] = run.states[key][0]
         states[key] = both
     return Run(spikes, states)
@@ -169,10 +169,10 @@ def _engine(engine: Engine, net: SpikingNetwork) -> Run:
     spikes = {
         name: sorted(
             (k, int(step), int(neuron))
-            for k, (steps, neurons) in enumerate(each)
+            for k, (steps, neurons) in enumerate(events)
             for step, neuron in zip(steps, neurons, strict=True)
         )
-        for name, each in result.spikes.items()
+        for name, events in result.spikes.items()
     }
     return Run(spikes, {key: np.asarray(x, float) for key, x in result.states.items()})
 
@@ -183,8 +183,8 @@ def _compare(case: GraphCase, expected: Run, ours: Run) -> Verdict:
         return Verdict("same")
     if _moves_as_well(case, expected, first):
         return Verdict("degenerate", "stock Brian2 leaves its path there as well")
-    trial, (step, what) = next(iter(first.items()))
-    return Verdict("different", f"trial {trial}, step {step}: {what}")
+    trial, (step, difference) = next(iter(first.items()))
+    return Verdict("different", f"trial {trial}, step {step}: {difference}")
 
 
 def _shifted(ours: Run) -> Run:
@@ -220,17 +220,19 @@ def _first_difference(case: GraphCase, expected: Run, ours: Run) -> dict[int, tu
 
 def _moves_as_well(case: GraphCase, expected: Run, first: dict[int, tuple[int, str]]) -> bool:
     """Whether numbers changed in their last digits move stock Brian2 there, or before."""
-    left = dict(first)
+    unexplained = dict(first)
     for factor in NUDGES:
-        other = case.nudged(factor)
-        net = other.net
+        nudged = case.nudged(factor)
+        net = nudged.net
         net.set_parameters(
             {key: x * factor for key, x in net.parameters.items() if key.endswith(".w")}
         )
         with np.errstate(all="ignore"):
             moved = _first_difference(case, expected, _brian2(net))
-        left = {k: at for k, at in left.items() if k not in moved or moved[k][0] > at[0]}
-        if not left:
+        unexplained = {
+            k: at for k, at in unexplained.items() if k not in moved or moved[k][0] > at[0]
+        }
+        if not unexplained:
             return True
     return False
 

@@ -135,11 +135,11 @@ class GraphCase:
         if link.connectivity == "in_degree":
             settings["in_degree"] = 3
         elif link.connectivity == "arrays":
-            there = rng.random((n_pre, N)) < 0.4
+            exists = rng.random((n_pre, N)) < 0.4
             if link.source == link.target and not link.autapses:
-                np.fill_diagonal(there, False)
-            there[0, 1] = True
-            pre, post = np.nonzero(there)
+                np.fill_diagonal(exists, False)
+            exists[0, 1] = True
+            pre, post = np.nonzero(exists)
             order = rng.permutation(len(pre))
             settings["connectivity"] = (pre[order], post[order])
             n_synapses = len(pre)

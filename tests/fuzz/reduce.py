@@ -16,14 +16,14 @@ __all__ = ["reductions", "together"]
 
 def reductions(case: Case) -> dict[str, Case]:
     """Cases with one thing less, by what it is; some of them make no sense, and Brian2 says so."""
-    found: dict[str, Case] = {}
+    simpler_cases: dict[str, Case] = {}
     graph = isinstance(case, GraphCase)
     for key, simpler in _simpler_graph(case) if graph else _simpler(case):
         if not graph:
             simpler = _without_unused(simpler)
-        if repr(simpler) not in {repr(case), *map(repr, found.values())}:
-            found[key] = simpler
-    return found
+        if repr(simpler) not in {repr(case), *map(repr, simpler_cases.values())}:
+            simpler_cases[key] = simpler
+    return simpler_cases
 
 
 def together(case: Case, keys: list[str]) -> Case:
@@ -72,8 +72,8 @@ def _simpler(case: Case) -> Iterator[tuple[str, Case]]:
     for k, line in enumerate(lines):
         rest = [*lines[:k], *lines[k + 1 :]]
         yield f"forget {_defined(line)}", _forget(case, "\n".join(rest), _defined(line))
-        head, found, tail = line.partition("=")
-        if found and "/dt" in head:
+        head, separator, tail = line.partition("=")
+        if separator and "/dt" in head:
             name = head.strip()[1:-3].strip()
             unit = tail.rpartition(":")[2]
             for drive in _drives(tail, name):
@@ -81,7 +81,7 @@ def _simpler(case: Case) -> Iterator[tuple[str, Case]]:
                     f"{name}: {drive}",
                     equations="\n".join([*lines[:k], f"{head}= {drive} :{unit}", *lines[k + 1 :]]),
                 )
-        elif found:
+        elif separator:
             unit = tail.rpartition(":")[2]
             yield change(
                 f"constant {head}",
@@ -105,8 +105,8 @@ def _simpler(case: Case) -> Iterator[tuple[str, Case]]:
         if isinstance(value, list):
             yield change(f"one {name}", parameters={**case.parameters, name: (value[0], unit)})
     for sign in (">=", ">", "<"):
-        left, found, right = case.threshold.partition(f" {sign} ")
-        if found:
+        left, separator, right = case.threshold.partition(f" {sign} ")
+        if separator:
             for name in case.parameters:
                 yield change(f"threshold {name}", threshold=f"{left} {sign} {name}")
             short = re.match(r"\([\d.*a-zA-Z]+\)", right)
@@ -163,9 +163,9 @@ def _defined(line: str) -> str:
 
 def _drives(tail: str, name: str) -> Iterator[str]:
     """Shorter right sides of ``((a + b)*mV - x)/tau``."""
-    found = re.match(rf"\s*\(\((.*)\)(\*\w+)? - {name}\)/(.*) :", tail)
-    if found:
-        drive, unit, tau = found.group(1), found.group(2) or "", found.group(3)
+    match = re.match(rf"\s*\(\((.*)\)(\*\w+)? - {name}\)/(.*) :", tail)
+    if match:
+        drive, unit, tau = match.group(1), match.group(2) or "", match.group(3)
         if drive != "0":
             yield f"-{name}/{tau}"
             terms = drive.split(" + ")

@@ -48,8 +48,8 @@ def forget() -> None:
         ("brian2.stateupdaters.exact", "LinearStateUpdater"),
     ):
         function = getattr(importlib.import_module(module), name)
-        kept = function.__call__ if isinstance(function, type) else function
-        kept._cache.clear()
+        cached = function.__call__ if isinstance(function, type) else function
+        cached._cache.clear()
     gc.collect()
 
 
@@ -59,13 +59,16 @@ def _remembered(original: Callable) -> Callable:
 
     @functools.wraps(direct)
     def apply_stateupdater(equations, variables, method, method_options=None, group_name=None):
-        written = [one for one in equations.ordered if one.expr is not None]
-        names = set().union(*(get_identifiers(one.expr.code) for one in written))
+        written = [equation for equation in equations.ordered if equation.expr is not None]
+        names = set().union(*(get_identifiers(equation.expr.code) for equation in written))
         if not isinstance(method, str) or method_options or equations.is_stochastic:
             return direct(equations, variables, method, method_options, group_name)
         key = (
             method,
-            tuple((one.varname, one.type, one.expr.code, tuple(one.flags)) for one in written),
+            tuple(
+                (equation.varname, equation.type, equation.expr.code, tuple(equation.flags))
+                for equation in written
+            ),
             frozenset((name, *_kind(variables[name])) for name in names if name in variables),
         )
         if key not in _steps:

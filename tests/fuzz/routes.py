@@ -22,7 +22,7 @@ from fuzz.cases import DRIVE, N_IN, N_OUT, Case, N, input_trial, scale_of
 from fuzz.flows import eventprop
 from fuzz.graph_route import graph
 from fuzz.ties import NUDGES, nudged
-from fuzz.verdicts import Verdict, made, on_usable, quick_compiler
+from fuzz.verdicts import Verdict, on_usable, quick_compiler, results_or_errors
 from neurosnn import (
     BPTT,
     EProp,
@@ -55,7 +55,7 @@ class Stock(NamedTuple):
 
 def stock(cases: Sequence[Case]) -> list[Stock | Exception]:
     """All cases in one simulation of Brian2's own objects."""
-    return made(cases, lambda case: case.group(), _stock)
+    return results_or_errors(cases, lambda case: case.group(), _stock)
 
 
 def _stock(cases: list[Case]) -> list[Stock]:
@@ -84,10 +84,10 @@ def _stock(cases: list[Case]) -> list[Stock]:
                 synapses.variables["weight_of_it"].set_value(connection.w[where])
                 synapses.delay = connection.fixed_delay[i] * dt
                 objects.append(synapses)
-        own = Equations(case.equations)
+        equations = Equations(case.equations)
         names = [
             name
-            for name in (*own.diff_eq_names, *own.parameter_names)
+            for name in (*equations.diff_eq_names, *equations.parameter_names)
             if name not in case.parameters
         ]
         states = StateMonitor(group, names, record=True, when="start", order=-9, dt=dt)
@@ -96,10 +96,10 @@ def _stock(cases: list[Case]) -> list[Stock]:
         monitors.append((names, states, spikes))
     with np.errstate(all="ignore"):
         Network(*objects).run(cases[0].n_steps * dt)
-    found = []
+    stocks = []
     for names, states, spikes in monitors:
         when = np.rint(np.asarray(spikes.t) / float(dt)).astype(int)
-        found.append(
+        stocks.append(
             Stock(
                 sorted(zip(when.tolist(), np.asarray(spikes.i).tolist(), strict=True)),
                 {
@@ -108,7 +108,7 @@ def _stock(cases: list[Case]) -> list[Stock]:
                 },
             )
         )
-    return found
+    return stocks
 
 
 def trial_of(cases: Sequence[Case]) -> SpikeTrials:
@@ -121,17 +121,17 @@ def targets_of(cases: Sequence[Case]) -> np.ndarray:
     return np.sin(np.outer(np.arange(cases[0].n_steps), 0.1 + 0.07 * np.arange(N_OUT)))
 
 
-def usable(case: Case, result: Stock | Exception) -> Verdict | None:
+def usable(case: Case, expected: Stock | Exception) -> Verdict | None:
     """Why a case proves nothing, None if it does."""
-    if isinstance(result, Exception):
-        return Verdict("invalid", f"stock Brian2: {result!r}: {result.__cause__!r}")
+    if isinstance(expected, Exception):
+        return Verdict("invalid", f"stock Brian2: {expected!r}: {expected.__cause__!r}")
     if not all(
         np.isfinite(values).all() and np.abs(values).max() < 1e12
-        for values in result.states.values()
+        for values in expected.states.values()
     ):
         return Verdict("not finite")
-    if not 3 <= len(result.spikes) < 0.9 * N * case.n_steps:
-        return Verdict("silent", f"{len(result.spikes)} spikes")
+    if not 3 <= len(expected.spikes) < 0.9 * N * case.n_steps:
+        return Verdict("silent", f"{len(expected.spikes)} spikes")
     return None
 
 
@@ -168,16 +168,18 @@ def compare(case: Case, expected: Stock, ours: Stock) -> Verdict:
         return Verdict("degenerate", "the exact solution is a difference of numbers beyond 1e15")
     if _hangs_on_the_last_digit(case, expected, wrong):
         return Verdict("degenerate", "a step function at its jump, on one side by rounding")
-    first = min(set(ours.spikes) ^ set(expected.spikes), default=None)
-    reason = f"{len(ours.spikes)} spikes, not {len(expected.spikes)}, first difference {first}"
-    found = [
+    first_spike = min(set(ours.spikes) ^ set(expected.spikes), default=None)
+    reason = (
+        f"{len(ours.spikes)} spikes, not {len(expected.spikes)}, first difference {first_spike}"
+    )
+    differences = [
         (*(int(k[0]) for k in np.nonzero(where)), name)
         for name, where in wrong.items()
         if where.any()
     ]
-    if found:
-        step, neuron, name = min(found)
-        values = (one.states[name][step, neuron] for one in (ours, expected))
+    if differences:
+        step, neuron, name = min(differences)
+        values = (run.states[name][step, neuron] for run in (ours, expected))
         reason += "; {} of neuron {} at step {} is {:.12g}, not {:.12g}".format(
             name, neuron, step, *values
         )
@@ -236,7 +238,7 @@ def engine(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> li
             machine = Engine(net, dtype="float64", threads=1)
         return simulated(machine, part, theirs)
 
-    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
+    return on_usable(cases, [usable(*pair) for pair in zip(cases, expected, strict=True)], run)
 
 
 def simulated(machine: Engine, part: list[Case], theirs: dict[int, Stock]) -> list[Verdict]:
@@ -284,7 +286,7 @@ def factored(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
                 verdicts[k] = verdict
         return verdicts
 
-    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
+    return on_usable(cases, [usable(*pair) for pair in zip(cases, expected, strict=True)], run)
 
 
 def torch(
@@ -311,19 +313,19 @@ def torch(
                 machine = Engine(net, rule, loss, dtype="float64", threads=1)
             ours = machine.run(trial, gradient=True)
             cut = isinstance(rule, EProp)
-            _, found, counts = gradient(net, (), raster, 1, step_weight=weight, cut=cut)
+            _, gradients, counts = gradient(net, (), raster, 1, step_weight=weight, cut=cut)
             spikes = {name: int(count.sum()) for name, count in counts.items()}
-            other = Gradient(spikes, found)
+            theirs_of_case = Gradient(spikes, gradients)
             for k, (case, layer) in enumerate(zip(part, net.layers, strict=True)):
                 if verdicts[k].kind == "same":
                     number = len(theirs[id(case)].spikes)
-                    verdicts[k] = same_gradient(net, layer.name, number, ours, other)
+                    verdicts[k] = same_gradient(net, layer.name, number, ours, theirs_of_case)
         return [
             _written_either_way(case) if verdict.kind == "same" else verdict
             for case, verdict in zip(part, verdicts, strict=True)
         ]
 
-    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
+    return on_usable(cases, [usable(*pair) for pair in zip(cases, expected, strict=True)], run)
 
 
 def _written_either_way(case: Case) -> Verdict:
@@ -335,22 +337,24 @@ def _written_either_way(case: Case) -> Verdict:
     from neurosnn.torch import to_torch
 
     lines = "\n".join(part.strip() for part in re.split("[;\n]", case.reset) if part.strip())
-    found = []
+    gradients = []
     for reset in (case.reset, lines):
         model = dataclasses.replace(case.model, reset=reset)
         neuron = to_torch(model, dt=case.dt * ms, dtype=torch.float64, detach_reset=False)
         x = torch.rand(40, N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         x = (x * torch.tensor(DRIVE) * float(scale_of(case.unit()))).requires_grad_()
-        given = tuple(x / (k + 1) for k in range(len(case.inputs)))
-        sent, state = neuron.run(given)
+        inputs = tuple(x / (k + 1) for k in range(len(case.inputs)))
+        sent, state = neuron.run(inputs)
         total = sent.sum() + sum(
             v.sum() / float(scale_of(model.dimensions[name])) for name, v in state.values.items()
         )
-        found.append(torch.autograd.grad(total, x)[0].numpy())
-    wrong = np.abs(found[0] - found[1]).max()
-    if wrong <= 1e-9 * np.abs(found[1]).max():
+        gradients.append(torch.autograd.grad(total, x)[0].numpy())
+    wrong = np.abs(gradients[0] - gradients[1]).max()
+    if wrong <= 1e-9 * np.abs(gradients[1]).max():
         return Verdict("same")
-    return Verdict("different", f"gradient through ';' {found[0].sum()}, on lines {found[1].sum()}")
+    return Verdict(
+        "different", f"gradient through ';' {gradients[0].sum()}, on lines {gradients[1].sum()}"
+    )
 
 
 def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> list[Verdict]:
@@ -364,10 +368,10 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
             path = export(net, f"{folder}/program", inputs=trial_of(part))
             subprocess.run(["make", "-s", QUICK], cwd=path, check=True, capture_output=True)
             subprocess.run(["./run"], cwd=path, check=True, capture_output=True)
-            found = read_results(path).spikes
+            spikes = read_results(path).spikes
         verdicts = []
         for case, layer in zip(part, net.layers, strict=True):
-            events = found[layer.name][0]
+            events = spikes[layer.name][0]
             ours = sorted(
                 zip(
                     np.rint(np.asarray(events.t) / dt).astype(int).tolist(),
@@ -375,12 +379,12 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
                     strict=True,
                 )
             )
-            same = ours == theirs[id(case)].spikes
+            is_same = ours == theirs[id(case)].spikes
             reason = f"{len(ours)} spikes, not {len(theirs[id(case)].spikes)}"
-            verdicts.append(Verdict("same") if same else Verdict("different", reason))
+            verdicts.append(Verdict("same") if is_same else Verdict("different", reason))
         return verdicts
 
-    return on_usable(cases, [usable(*one) for one in zip(cases, expected, strict=True)], run)
+    return on_usable(cases, [usable(*pair) for pair in zip(cases, expected, strict=True)], run)
 
 
 class Gradient(NamedTuple):
@@ -400,11 +404,11 @@ def same_gradient(net: SpikingNetwork, layer: str, spikes: int, ours: Any, their
     for key, connection in net.connections.items():
         if layer not in (connection.source, connection.target):
             continue
-        one, two = ours.gradient[f"{key}.w"], theirs.gradient[f"{key}.w"]
+        w, other_w = ours.gradient[f"{key}.w"], theirs.gradient[f"{key}.w"]
         if connection.mask is not None:
-            two = two * connection.mask
-        scale = max(np.abs(one).max(), np.abs(two).max())
-        wrong = np.abs(one - two).max()
+            other_w = other_w * connection.mask
+        scale = max(np.abs(w).max(), np.abs(other_w).max())
+        wrong = np.abs(w - other_w).max()
         if not wrong <= 1e-7 * scale:
             kind = key.rpartition("_")[0]
             return Verdict(

@@ -93,38 +93,44 @@ def is_defect(verdict: Verdict) -> bool:
 def defects(route: str, drawn: Sequence[Case]) -> tuple[Counter, list[Counterexample]]:
     """Run a batch: how many cases of each kind there are, and those that show a defect."""
     verdicts = evaluate(route, drawn)
-    found = [
+    counterexamples = [
         Counterexample(route, case, verdict)
         for case, verdict in zip(drawn, verdicts, strict=True)
         if is_defect(verdict)
     ]
-    return Counter(verdict.kind for verdict in verdicts), found
+    return Counter(verdict.kind for verdict in verdicts), counterexamples
 
 
-def shrink(found: Counterexample, *, rounds: int = 8) -> Counterexample:
+def shrink(counterexample: Counterexample, *, rounds: int = 8) -> Counterexample:
     """A simpler case with the same signature.
 
     Hypothesis would try one case after the other; all that is simpler by one thing in one batch costs
     not much more than one of them. Those that still show the defect are then taken together.
     """
     for _ in range(rounds):
-        simpler = reductions(found.case)
-        shown = _showing(found, list(simpler.values()))
-        keys = [key for key, case in simpler.items() if repr(case) in shown]
+        simpler = reductions(counterexample.case)
+        counterexamples = _showing(counterexample, list(simpler.values()))
+        keys = [key for key, case in simpler.items() if repr(case) in counterexamples]
         if not keys:
             break
         tries, size = [], len(keys)
         while size:
-            tries.append(together(found.case, keys[:size]))
+            tries.append(together(counterexample.case, keys[:size]))
             size //= 2
-        shown |= _showing(found, tries[:-1])
-        found = next(shown[repr(case)] for case in tries if repr(case) in shown)
-    return found
+        counterexamples |= _showing(counterexample, tries[:-1])
+        counterexample = next(
+            counterexamples[repr(case)] for case in tries if repr(case) in counterexamples
+        )
+    return counterexample
 
 
-def _showing(found: Counterexample, simpler: Sequence[Case]) -> dict[str, Counterexample]:
+def _showing(counterexample: Counterexample, simpler: Sequence[Case]) -> dict[str, Counterexample]:
     """Those of the cases that show the same defect."""
     if not simpler:
         return {}
-    others = defects(found.route, simpler)[1]
-    return {repr(one.case): one for one in others if one.signature == found.signature}
+    counterexamples = defects(counterexample.route, simpler)[1]
+    return {
+        repr(other.case): other
+        for other in counterexamples
+        if other.signature == counterexample.signature
+    }

@@ -25,14 +25,14 @@ def nudged(case: Case, factor: float) -> Case:
     """The same case with all of its real numbers multiplied by a factor."""
 
     def text(code: str) -> str:
-        return _NUMBER.sub(lambda found: repr(float(found[0]) * factor), code)
+        return _NUMBER.sub(lambda match: repr(float(match[0]) * factor), code)
 
-    def value(given: Any) -> Any:
-        if isinstance(given, str):
-            return text(given)
-        number, unit = given
+    def value(entry: Any) -> Any:
+        if isinstance(entry, str):
+            return text(entry)
+        number, unit = entry
         if isinstance(number, list | tuple):
-            return ([one * factor for one in number], unit)
+            return ([x * factor for x in number], unit)
         return (number * factor if isinstance(number, float) else number, unit)
 
     return dataclasses.replace(
@@ -42,6 +42,6 @@ def nudged(case: Case, factor: float) -> Case:
         reset=text(case.reset),
         step=text(case.step),
         refractory=case.refractory if isinstance(case.refractory, bool) else value(case.refractory),
-        parameters={name: value(given) for name, given in case.parameters.items()},
-        initial={name: value(given) for name, given in case.initial.items()},
+        parameters={name: value(entry) for name, entry in case.parameters.items()},
+        initial={name: value(entry) for name, entry in case.initial.items()},
     )

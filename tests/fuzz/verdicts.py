@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fuzz.cases import Case
 from neurosnn.engine import build
 
-__all__ = ["Verdict", "isolate", "made", "on_usable", "quick_compiler", "refused"]
+__all__ = ["Verdict", "isolate", "on_usable", "quick_compiler", "refused", "results_or_errors"]
 
 
 class Verdict(NamedTuple):
@@ -41,23 +41,25 @@ def isolate(cases: Sequence[Case], function: Callable[[list[Case]], list]) -> li
     return isolate(cases[:half], function) + isolate(cases[half:], function)
 
 
-def made(cases: Sequence[Case], make: Callable[[Case], Any], function: Callable) -> list:
+def results_or_errors(
+    cases: Sequence[Case], make: Callable[[Case], Any], function: Callable
+) -> list:
     """As `isolate`; if the batch fails, those that cannot even be made are looked for first."""
     try:
         return list(function(list(cases)))
     except Exception as error:
         if len(cases) == 1:
             return [error]
-    found: dict[int, Any] = {}
+    results: dict[int, Any] = {}
     for k, case in enumerate(cases):
         try:
             make(case)
         except Exception as error:
-            found[k] = error
-    left = [k for k in range(len(cases)) if k not in found]
-    if left:
-        found |= zip(left, isolate([cases[k] for k in left], function), strict=True)
-    return [found[k] for k in range(len(cases))]
+            results[k] = error
+    makeable = [k for k in range(len(cases)) if k not in results]
+    if makeable:
+        results |= zip(makeable, isolate([cases[k] for k in makeable], function), strict=True)
+    return [results[k] for k in range(len(cases))]
 
 
 def refused(error: Exception) -> Verdict:
@@ -71,9 +73,11 @@ def on_usable(
 ) -> list[Verdict]:
     """What `run` says of a batch without the cases that prove nothing; an error is a refusal."""
     verdicts = list(useless)
-    left = [k for k, verdict in enumerate(verdicts) if verdict is None]
-    for k, found in zip(
-        left, made([cases[k] for k in left], lambda case: case.model, run), strict=True
+    usable = [k for k, verdict in enumerate(verdicts) if verdict is None]
+    for k, result in zip(
+        usable,
+        results_or_errors([cases[k] for k in usable], lambda case: case.model, run),
+        strict=True,
     ):
-        verdicts[k] = refused(found) if isinstance(found, Exception) else found
+        verdicts[k] = refused(result) if isinstance(result, Exception) else result
     return verdicts

@@ -13,6 +13,7 @@ from brian2.equations.equations import PARAMETER
 from brian2.units.fundamentalunits import DIMENSIONLESS
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosnn.calculus.chain import simplify
 from neurosnn.calculus.filters import ReadoutFilter, in_place
 from neurosnn.calculus.step import (
     OPEN,
@@ -22,7 +23,6 @@ from neurosnn.calculus.step import (
     model_code,
     pseudo_derivative,
     refuse_noise,
-    simplify,
     step_map,
 )
 from neurosnn.core.messages import did_you_mean, message

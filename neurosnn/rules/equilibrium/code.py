@@ -13,7 +13,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 from neurosnn.core.messages import message
 from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import symbol, to_string, to_symbolic
-from neurosnn.engine.cpp import render
+from neurosnn.engine.cpp import rendered
 from neurosnn.engine.translate import Translator
 
 __all__ = ["ConstantCode", "LayerTranslator", "Side", "SpikeCode", "constant_code", "spike_code"]
@@ -161,11 +161,11 @@ def spike_code(
             _collect(parameters, expression, models)
             names |= get_identifiers(expression)
             if variable == SUM and operation == "+=":
-                statements.append((SUM, _rendered(expression)))
+                statements.append((SUM, rendered(expression)))
             elif variable in rule.brian_equations.names and variable not in ("w", SUM):
                 memory.append(variable)
                 value = Statement(variable, operation, expression).value
-                statements.append((variable, _rendered(value)))
+                statements.append((variable, rendered(value)))
             else:
                 raise _cannot(rule, f"{variable} {operation} {expression}")
         for state in names:
@@ -237,7 +237,7 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
         name=name,
         target=index,
         input=inputs[0],
-        expression=_rendered(expression),
+        expression=rendered(expression),
         post_states=_states(get_identifiers(expression), models, "post"),
         parameters=parameters,
         signal=rule.third_factor,
@@ -258,10 +258,6 @@ def _expanded(expression: str, models: dict) -> str:
             text = word_substitute(text, renamed)
             expression = word_substitute(expression, {f"{name}_{side}": f"({text})"})
     return expression
-
-
-def _rendered(expression: str) -> str:
-    return render(ast.parse(expression.strip(), mode="eval").body, "real")
 
 
 def _parameters(rule: Any) -> dict[str, float]:
