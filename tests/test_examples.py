@@ -109,10 +109,10 @@ def test_phones_of_a_corpus_in_folders(name, task, project_root, tmp_path, inter
     assert (tmp_path / "out" / f"{name.removesuffix('_recurrence')}_my_sentences.png").exists()
 
 
-def test_frames_of_silence_are_not_scored(project_root):
+def test_which_frames_are_scored_and_when(project_root):
     script = runpy.run_path(str(project_root / "examples/frompapers/vanderveen_2022.py"))
     trials = data.FrameTrials(
-        features=np.ones((5, 1)),
+        features=np.arange(5.0)[:, None],
         offsets=[0, 2, 5],
         frame=10 * ms,
         labels=[0, 1, 2, -1, 1],
@@ -121,6 +121,9 @@ def test_frames_of_silence_are_not_scored(project_root):
     left = script["speech_only"](trials)
     assert left.labels.tolist() == [0, -1, 2, -1, -1]
     assert left.lengths.tolist() == [2, 3]
+    late = script["asked_later"](trials, 2)
+    assert late.labels.tolist() == [-1, -1, 0, 1, -1, -1, 2, -1, 1]
+    assert late.features.ravel().tolist() == [0, 1, 1, 1, 2, 3, 4, 4, 4]
 
 
 def test_there_are_examples(project_root):
