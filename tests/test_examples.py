@@ -6,12 +6,18 @@ trains, and the README, run in interpreters of their own.
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
+from brian2 import ms
 from interpreter import Interpreter
+
+from neurosnn import data
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [
@@ -69,6 +75,55 @@ def test_example_runs(script, project_root, tmp_path, request):
         assert len(content) > 2000, picture.name
         # --output, or where an example without that option writes
         assert picture.relative_to(tmp_path).parts[0] in ("out", "output")
+
+
+PHONE_RECIPES = [
+    pytest.param("vanderveen_2022", (), marks=pytest.mark.slow),
+    pytest.param(
+        "ponghiran_2022_recurrence",
+        ("--task", "phonemes"),
+        marks=[pytest.mark.slow, pytest.mark.torch],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "task"), PHONE_RECIPES)
+def test_phones_of_a_corpus_in_folders(name, task, project_root, tmp_path, interpreter):
+    """Half of the training speakers are held out, and the test part is not shown with --choose."""
+    pytest.importorskip("librosa")
+    rng = np.random.default_rng(1)
+    for speaker in ("TRAIN/A", "TRAIN/B", "TEST/C", "TEST/D", "TEST/E"):
+        (tmp_path / "corpus" / speaker).mkdir(parents=True)
+        path = tmp_path / "corpus" / speaker / "1.WAV"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 16000, 4800, "NONE", ""))
+            file.writeframes(rng.integers(-9000, 9000, 4800).astype("<i2").tobytes())
+        path.with_suffix(".PHN").write_text("0 1600 h#\n1600 3200 aa\n3200 4800 h#\n")
+    script = project_root / f"examples/frompapers/{name}.py"
+    options = ["--root", "corpus", "--corpus", "My sentences", "--validation-speakers", 0.5]
+    begin = [script, "--quick", "--output", "out", *task, *options]
+    chosen = run([*begin, "--choose"], tmp_path, interpreter)
+    assert re.findall(r"'corpus': (\d) trials", chosen) == ["1", "1", "1"]
+    assert "validation part" in chosen
+    assert "speech" in chosen
+    assert (tmp_path / "out" / f"{name.removesuffix('_recurrence')}_my_sentences.png").exists()
+
+
+def test_which_frames_are_scored_and_when(project_root):
+    script = runpy.run_path(str(project_root / "examples/frompapers/vanderveen_2022.py"))
+    trials = data.FrameTrials(
+        features=np.arange(5.0)[:, None],
+        offsets=[0, 2, 5],
+        frame=10 * ms,
+        labels=[0, 1, 2, -1, 1],
+        class_names=("aa", "sil", "z"),
+    )
+    left = script["speech_only"](trials)
+    assert left.labels.tolist() == [0, -1, 2, -1, -1]
+    assert left.lengths.tolist() == [2, 3]
+    late = script["asked_later"](trials, 2)
+    assert late.labels.tolist() == [-1, -1, 0, 1, -1, -1, 2, -1, 1]
+    assert late.features.ravel().tolist() == [0, 1, 1, 1, 2, 3, 4, 4, 4]
 
 
 def test_there_are_examples(project_root):

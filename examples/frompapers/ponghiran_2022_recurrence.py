@@ -1,4 +1,4 @@
-"""Can a spiking network remember like an LSTM? Gated multi-bit neurons (Ponghiran & Roy 2022).
+r"""Can a spiking network remember like an LSTM? Gated multi-bit neurons (Ponghiran & Roy 2022).
 
 Three recurrent spiking layers against LSTM and GRU of the same width, one class for each frame:
 
@@ -20,10 +20,14 @@ neurons that leak at the start, because without (the released --leak 1) they do 
 
     python examples/frompapers/ponghiran_2022_recurrence.py                        # digits
     python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER --epochs 30
+    python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER \
+        --corpus "My sentences" --validation-speakers 0.2 --choose   # speech of your own
     python examples/frompapers/ponghiran_2022_recurrence.py --task memory --clip 1 --gain 0.1 --keep 5
 """
 
 import argparse
+import dataclasses
+import re
 import time
 from pathlib import Path
 
@@ -43,6 +47,8 @@ from neurosnn.torch import (
     score,
 )
 from neurosnn.torch.recurrent import KINDS
+
+SILENCE = "sil"  # of the 39 phones
 
 
 def digits(quick):
@@ -96,7 +102,9 @@ def padded(trials):
 
 
 def run(kind, stages, seed, settings):
-    """Scores of the test set, of the voices that training never heard, weights and counts.
+    """Scores of the test set, of the voices that training never heard if it holds known ones too.
+
+    With weights and counts.
 
     Training goes through the stages; scores are those of the last one.
     """
@@ -148,6 +156,7 @@ def run(kind, stages, seed, settings):
     new = np.zeros(len(test), dtype=bool)
     if settings.task == "phonemes":
         new = ~np.isin(test.speaker, np.unique(train.speaker))
+        new &= not new.all()  # where every voice is new, all scores are those of new voices
     result = {}
     for name, chosen in (("", ~new), ("_new_voices", new)):
         if chosen.any():
@@ -155,6 +164,8 @@ def run(kind, stages, seed, settings):
             if bigram is None:  # nothing to decode
                 del found["greedy_per"]
             result |= {key + name: value for key, value in found.items()}
+    if SILENCE in test.class_names:
+        result["speech_accuracy"] = score(net, speech_only(test))["frame_accuracy"]
     features, mask = padded(cut(test, 400)[:16])
     result |= count_multiplications(net, features, mask)
     with torch.no_grad():
@@ -165,10 +176,18 @@ def run(kind, stages, seed, settings):
     return result
 
 
+def speech_only(trials):
+    """The same frames, of which those of silence are not scored."""
+    silence = trials.class_names.index(SILENCE)
+    labels = np.where(trials.labels == silence, -1, trials.labels)
+    return dataclasses.replace(trials, labels=labels)
+
+
 def table(results):
     """Mean and standard deviation over the seeds, a line for each kind."""
     columns = [
         ("frames right (%)", "frame_accuracy", 100),
+        ("speech frames (%)", "speech_accuracy", 100),
         ("PER greedy (%)", "greedy_per", 100),
         ("PER bigram (%)", "bigram_per", 100),
         ("frames, new voices", "frame_accuracy_new_voices", 100),
@@ -212,6 +231,14 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
     parser.add_argument("--task", choices=("digits", "phonemes", "memory"), default="digits")
     parser.add_argument("--root", help="folder or zip in TIMIT's layout, for phonemes")
+    parser.add_argument("--corpus", help="its name in titles and file names; default: the task")
+    parser.add_argument(
+        "--validation-speakers", type=float, help="share of the training speakers, see read_timit"
+    )
+    parser.add_argument("--split-seed", type=int, default=0, help="draws these speakers")
+    parser.add_argument(
+        "--choose", action="store_true", help="show validation scores, leave the test part alone"
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--size", type=int, default=64, help="units of each of the two layers")
     parser.add_argument("--bits", type=int, default=6)
@@ -256,11 +283,19 @@ def main():
         settings.epochs, settings.seeds, settings.size = 1, [1], 16
         settings.curriculum, settings.kinds = [25], ("v2", "LSTM")
     if settings.task == "phonemes":
-        stages = [data.read_timit(settings.root)]
+        stages = [
+            data.read_timit(
+                settings.root,
+                validation_speakers=settings.validation_speakers,
+                seed=settings.split_seed,
+            )
+        ]
     elif settings.task == "digits":
         stages = [digits(settings.quick)]
     else:
         stages = [memory(round(share * settings.delay)) for share in settings.stages]
+    if settings.choose:
+        stages = [(train, validation, validation) for train, validation, _ in stages]
     print("\n".join(repr(part) for sets in stages for part in sets), flush=True)
 
     results = {}
@@ -269,16 +304,20 @@ def main():
             begin = time.perf_counter()
             found = run(kind, stages, seed, settings)
             results.setdefault(kind, []).append(found)
-            per = [f"{key} {100 * found[key]:.2f} %, " for key in found if key.endswith("per")]
+            shown = [key for key in found if key.endswith("per") or key == "speech_accuracy"]
+            per = [f"{key} {100 * found[key]:.2f} %, " for key in shown]
             print(
                 f"{kind:12s} seed {seed}: {100 * found['frame_accuracy']:.2f} % of frames, "
                 f"{''.join(per)}{found['total']:.0f} multiplications, "
                 f"{time.perf_counter() - begin:.0f} s",
                 flush=True,
             )
-    title = f"{settings.task}, {settings.size} units, {settings.bits} bits"
+    corpus = settings.corpus or settings.task
+    part = ", validation part" if settings.choose else ""
+    title = f"{corpus}{part}, {settings.size} units, {settings.bits} bits"
     print(f"\n{title}, {len(settings.seeds)} seeds\n{table(results)}")
-    path = settings.output / f"ponghiran_2022_{settings.task}.png"
+    where = "_".join(re.findall(r"[a-z0-9]+", corpus.lower()))
+    path = settings.output / f"ponghiran_2022_{where}.png"
     draw(results, title, path)
     print(f"picture: {path}")
 

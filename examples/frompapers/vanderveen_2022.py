@@ -1,4 +1,4 @@
-"""Does STDP in the neuron help e-prop? ALIF, STDP-ALIF and Izhikevich (van der Veen 2022), again.
+r"""Does STDP in the neuron help e-prop? ALIF, STDP-ALIF and Izhikevich (van der Veen 2022), again.
 
 The paper trains ALIF, STDP-ALIF and Izhikevich neurons in one, two and three layers with e-prop to
 name the phone of every frame of TIMIT. The same comparison here, with mean and spread over seeds:
@@ -23,11 +23,15 @@ there ("x" in the table) and the best weights so far are tested.
 
     python examples/frompapers/vanderveen_2022.py                              # digits
     python examples/frompapers/vanderveen_2022.py --root TIMIT                 # phonemes
+    python examples/frompapers/vanderveen_2022.py --root FOLDER --corpus "My sentences" \
+        --validation-speakers 0.2 --choose                 # speech of your own, test part untouched
     python examples/frompapers/vanderveen_2022.py --neurons ALIF --layers 1 --seeds 1
 """
 
 import argparse
+import dataclasses
 import math
+import re
 import time
 from pathlib import Path
 
@@ -36,6 +40,7 @@ from brian2 import ms
 from matplotlib import pyplot as plt
 
 from neurosnn import (
+    BPTT,
     Adam,
     EProp,
     Input,
@@ -47,8 +52,9 @@ from neurosnn import (
     equations,
 )
 from neurosnn.core.drawing import COLORS, mark_quick_runs
-from neurosnn.training.schedules import WarmUp
+from neurosnn.training.schedules import Cosine, WarmUp
 
+RULES = {"e-prop": EProp(feedback="symmetric"), "BPTT": BPTT()}
 # Test errors (%) of the paper on TIMIT, 61 phones, one run each; 800 neurons in all.
 PAPER = {
     "ALIF": (58.4, 64.5, 74.1),
@@ -57,6 +63,7 @@ PAPER = {
 }
 NEURONS = ("ALIF", "STDP-ALIF 0", "STDP-ALIF -gamma", "STDP-ALIF +gamma", "Izhikevich")
 GAMMA, N = 0.3, 240
+SILENCE = "sil"  # of the 39 phones
 
 
 def decay(per_step):
@@ -81,11 +88,11 @@ def neuron(name, task):
     return equations.STDP_ALIF(psi_refractory=psi, **values), rate, 1.0, 1.0
 
 
-def make_trainer(name, task, n_channels, n_classes, n_layers, seed, n=N):
-    """A network of `n` neurons in all, every layer recurrent and read out, and its trainer."""
+def make_trainer(name, task, n_channels, n_classes, n_layers, seed, settings):
+    """A network of `settings.size` neurons in all, every layer recurrent and read out, and its trainer."""
     model, rate, first, others = neuron(name, task)
     layers = [
-        Layer(model, n // n_layers, recurrent=True, weight_scale=others if k else first)
+        Layer(model, settings.size // n_layers, recurrent=True, weight_scale=others if k else first)
         for k in range(n_layers)
     ]
     net = SpikingNetwork(
@@ -98,17 +105,20 @@ def make_trainer(name, task, n_channels, n_classes, n_layers, seed, n=N):
     loss = "cross_entropy_per_step" if task == "phonemes" else "cross_entropy"
     return Trainer(
         net,
-        EProp(feedback="symmetric"),
-        optimizer=Adam(rate, epsilon=1e-5),
+        RULES[settings.rule],
+        optimizer=Adam(settings.rate or rate, epsilon=1e-5),
         loss=loss,
-        schedule=WarmUp(1),
+        schedule=WarmUp(1, Cosine(settings.epochs) if settings.falling else None),
         clip_gradient=1.0,
         seed=seed,
     )
 
 
-def error_on_test(trainer, sets, epochs):
-    """Train, take the weights of the best validation loss: test error (%), firing rates, exploded?"""
+def errors_on_test(trainer, sets, epochs):
+    """Train and take the weights of the best validation loss.
+
+    Test error (%), that of the frames with speech (None for digits), firing rates, exploded?
+    """
     train, validation, test = sets
     best = {"loss": math.inf, "weights": {}}
 
@@ -127,22 +137,57 @@ def error_on_test(trainer, sets, epochs):
     trainer.net.set_parameters(best["weights"])
     result = trainer.evaluate(test)
     rates = [value for key, value in result.items() if key.startswith("rate.")]
-    return 100 * (1 - result["accuracy"]), rates, exploded
+    speech = None
+    if SILENCE in test.class_names:
+        speech = 100 * (1 - trainer.evaluate(speech_only(test))["accuracy"])
+    return 100 * (1 - result["accuracy"]), speech, rates, exploded
 
 
-def read(root, quick):
+def speech_only(trials):
+    """The same frames, of which those of silence are not scored."""
+    silence = trials.class_names.index(SILENCE)
+    labels = np.where(trials.labels == silence, -1, trials.labels)
+    return dataclasses.replace(trials, labels=labels)
+
+
+def asked_later(trials, frames):
+    """Trials whose every frame is asked for some frames later, when more has been heard.
+
+    All frames stay scored: the last one of a trial is heard again until the answers are complete.
+    """
+    features, labels = [], []
+    for trial in trials:
+        features.append(np.pad(trial.features, ((0, frames), (0, 0)), mode="edge"))
+        labels.append(np.pad(trial.labels, (frames, 0), constant_values=-1))
+    return dataclasses.replace(
+        trials,
+        features=np.concatenate(features),
+        labels=np.concatenate(labels),
+        offsets=trials.offsets + frames * np.arange(len(trials) + 1),
+    )
+
+
+def read(settings):
     """Task, and training, validation and test set."""
-    if root is not None:
-        return "phonemes", data.read_timit(root)
+    quick = settings.quick
+    if settings.root is not None:
+        sets = data.read_timit(
+            settings.root,
+            validation_speakers=settings.validation_speakers,
+            seed=settings.split_seed,
+        )
+        return "phonemes", tuple(asked_later(part, settings.later) for part in sets)
     train, test = data.spoken_digits(n_bands=16 if quick else 35, n_thresholds=4)
     train, validation = data.validation_split(train[::10] if quick else train)
     return "digits", (train, validation, test)
 
 
-def table(errors, layers):
+def table(errors, layers, part):
     """Mean and standard deviation over the seeds beside the numbers of the paper."""
     lines = [
-        f"{'test error (%)':18s}" + "".join(f"{f'layers: {n}':>16s}" for n in layers) + "   paper"
+        f"{part + ' error (%)':22s}"
+        + "".join(f"{f'layers: {n}':>16s}" for n in layers)
+        + "   paper"
     ]
     for name in dict.fromkeys(key[0] for key in errors):
         cells = []
@@ -151,11 +196,11 @@ def table(errors, layers):
             mark = "x" if any(exploded) else " "
             cells.append(f"{np.mean(values):10.1f} ±{np.std(values):4.1f}{mark}")
         paper = "  ".join(f"{PAPER[name.split()[0]][n - 1]:.1f}" for n in layers)
-        lines.append(f"{name:18s}" + "".join(cells) + f"   {paper}")
+        lines.append(f"{name:22s}" + "".join(cells) + f"   {paper}")
     return "\n".join(lines)
 
 
-def draw(errors, layers, title, path):
+def draw(errors, layers, title, label, path):
     """The table as a picture: one bar a neuron and number of layers, one dot a seed."""
     names = list(dict.fromkeys(key[0] for key in errors))
     _, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
@@ -166,7 +211,7 @@ def draw(errors, layers, title, path):
         for place, dots in zip(x, values, strict=True):
             ax.plot([place] * len(dots), dots, ".", color="black", ms=3)
     ax.set_xticks(range(len(layers)), [f"{n} layers" if n > 1 else "1 layer" for n in layers])
-    ax.set(ylabel="test error (%)", title=title)
+    ax.set(ylabel=label, title=title)
     ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     ax.figure.savefig(path, dpi=120)
 
@@ -176,6 +221,23 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small, one epoch: only a test")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the picture")
     parser.add_argument("--root", help="folder or zip in TIMIT's layout; default: spoken digits")
+    parser.add_argument("--corpus", help="its name in titles and file names; default: the folder's")
+    parser.add_argument(
+        "--validation-speakers", type=float, help="share of the training speakers, see read_timit"
+    )
+    parser.add_argument("--split-seed", type=int, default=0, help="draws these speakers")
+    parser.add_argument(
+        "--choose", action="store_true", help="show validation errors, leave the test part alone"
+    )
+    parser.add_argument("--rule", choices=tuple(RULES), default="e-prop")
+    parser.add_argument("--rate", type=float, help="learning rate, instead of the neuron's own")
+    parser.add_argument(
+        "--falling", action="store_true", help="the learning rate falls to 0 (half a cosine)"
+    )
+    parser.add_argument(
+        "--later", type=int, default=0, help="a phone is asked for so many frames later"
+    )
+    parser.add_argument("--size", type=int, default=N, help="neurons in all")
     parser.add_argument("--neurons", nargs="+", choices=NEURONS, default=NEURONS)
     parser.add_argument("--layers", type=int, nargs="+", choices=(1, 2, 3), default=(1, 2, 3))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -184,11 +246,16 @@ def main():
     if options.quick:
         mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
-    task, sets = read(options.root, options.quick)
-    epochs = options.epochs or {"phonemes": 30, "digits": 10}[task]
-    names, layers, seeds, n = options.neurons, options.layers, options.seeds, N
+    task, sets = read(options)
+    if options.choose:
+        sets = (*sets[:2], sets[1])
+    part = "validation" if options.choose else "test"
+    corpus = options.corpus or sets[2].name
+    options.epochs = options.epochs or {"phonemes": 30, "digits": 10}[task]
+    names, layers, seeds = options.neurons, options.layers, options.seeds
     if options.quick:
-        epochs, names, layers, seeds, n = 1, ("STDP-ALIF -gamma", "Izhikevich"), (2,), seeds[:1], 32
+        names, layers, seeds = ("STDP-ALIF -gamma", "Izhikevich"), (2,), seeds[:1]
+        options.epochs, options.size = 1, 32
     print("\n".join(map(repr, sets)), flush=True)
 
     errors = {}
@@ -197,20 +264,26 @@ def main():
             for seed in seeds:
                 begin = time.perf_counter()
                 trainer = make_trainer(
-                    name, task, sets[0].n_channels, sets[0].n_classes, n_layers, seed, n
+                    name, task, sets[0].n_channels, sets[0].n_classes, n_layers, seed, options
                 )
-                error, rates, exploded = error_on_test(trainer, sets, epochs)
+                error, speech, rates, exploded = errors_on_test(trainer, sets, options.epochs)
                 errors.setdefault((name, n_layers), []).append((error, exploded))
                 print(
                     f"{name:16s} layers: {n_layers}, seed {seed}: {error:5.1f} % wrong, "
+                    f"{'' if speech is None else f'{speech:.1f} % of speech frames wrong, '}"
                     f"{'/'.join(f'{rate:.0f}' for rate in rates)} Hz, "
                     f"{time.perf_counter() - begin:.0f} s{', exploded' if exploded else ''}",
                     flush=True,
                 )
-    print(f"\n{sets[2].name}, {n} neurons, {len(seeds)} seeds; paper: TIMIT, 800 neurons, one run")
-    print(table(errors, layers))
-    path = options.output / f"vanderveen_2022_{task}.png"
-    draw(errors, layers, f"{sets[2].name}: e-prop, {n} neurons in all", path)
+    print(
+        f"\n{corpus}, {part} part, {options.rule}, {options.size} neurons, {len(seeds)} seeds; "
+        f"paper: TIMIT, e-prop, 800 neurons, one run"
+    )
+    print(table(errors, layers, part))
+    where = "_".join(re.findall(r"[a-z0-9]+", options.corpus.lower())) if options.corpus else task
+    path = options.output / f"vanderveen_2022_{where}.png"
+    title = f"{corpus}: {options.rule}, {options.size} neurons in all"
+    draw(errors, layers, title, f"{part} error (%)", path)
     print(f"picture: {path}")
 
 
