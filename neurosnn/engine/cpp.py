@@ -221,7 +221,7 @@ class Hoister:
             for value in (1, 0)
         )
         flag = self.flag.removeprefix(MARK)
-        return ast.Name(id=f"{MARK}({flag} ? {one} : {zero})", ctx=ast.Load())
+        return ast.Name(id=f"{MARK}chosen_({flag}, {one}, {zero})", ctx=ast.Load())
 
     def _hoist(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.Constant | ast.operator | ast.boolop | ast.unaryop | ast.cmpop):
