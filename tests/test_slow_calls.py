@@ -115,7 +115,9 @@ def test_powers_are_taken_out_where_they_call_a_function():
 
 def test_what_follows_a_flag_is_computed_once():
     hoister = Hoister({"tau", "dt"}, set(), lambda name: name in ("v", "open"), flag="open")
-    assert hoister.expression("v*exp(dt*int(open)/tau)") == "u_v * chosen_(open, scalar_0, scalar_1)"
+    assert (
+        hoister.expression("v*exp(dt*int(open)/tau)") == "u_v * chosen_(open, scalar_0, scalar_1)"
+    )
     assert [value for _, value in hoister.definitions()[0]] == [
         "exp_(double((double(u_dt * int_(1))/double(u_tau))))",
         "exp_(double((double(u_dt * int_(0))/double(u_tau))))",
