@@ -1,4 +1,4 @@
-r"""Can a spiking network remember like an LSTM? Gated multi-bit neurons (Ponghiran & Roy 2022).
+"""Can a spiking network remember like an LSTM? Gated multi-bit neurons (Ponghiran & Roy 2022).
 
 Three recurrent spiking layers against LSTM and GRU of the same width, one class for each frame:
 
@@ -20,7 +20,7 @@ neurons that leak at the start, because without (the released --leak 1) they do 
 
     python examples/frompapers/ponghiran_2022_recurrence.py                        # digits
     python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER --epochs 30
-    python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER \
+    python examples/frompapers/ponghiran_2022_recurrence.py --task phonemes --root FOLDER
         --corpus "My sentences" --validation-speakers 0.2 --choose   # speech of your own
     python examples/frompapers/ponghiran_2022_recurrence.py --task memory --clip 1 --gain 0.1 --keep 5
 """

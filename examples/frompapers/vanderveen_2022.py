@@ -1,4 +1,4 @@
-r"""Does STDP in the neuron help e-prop? ALIF, STDP-ALIF and Izhikevich (van der Veen 2022), again.
+"""Does STDP in the neuron help e-prop? ALIF, STDP-ALIF and Izhikevich (van der Veen 2022), again.
 
 The paper trains ALIF, STDP-ALIF and Izhikevich neurons in one, two and three layers with e-prop to
 name the phone of every frame of TIMIT. The same comparison here, with mean and spread over seeds:
@@ -23,7 +23,7 @@ there ("x" in the table) and the best weights so far are tested.
 
     python examples/frompapers/vanderveen_2022.py                              # digits
     python examples/frompapers/vanderveen_2022.py --root TIMIT                 # phonemes
-    python examples/frompapers/vanderveen_2022.py --root FOLDER --corpus "My sentences" \
+    python examples/frompapers/vanderveen_2022.py --root FOLDER --corpus "My sentences"
         --validation-speakers 0.2 --choose                 # speech of your own, test part untouched
     python examples/frompapers/vanderveen_2022.py --neurons ALIF --layers 1 --seeds 1
 """
