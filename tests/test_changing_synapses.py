@@ -263,13 +263,19 @@ def test_the_strings_are_those_of_the_rule():
     assert code.read == ()
 
 
-def test_a_named_rule_learns_between_populations():
+@pytest.mark.parametrize(
+    "inputs", [{"input": Input(N_IN)}, {"ears": Input(4), "eyes": Input(N_IN - 4)}]
+)
+def test_a_named_rule_learns_between_populations(inputs):
     """It leaves open what a spike adds to: the first input, or that of the projection."""
+    rule = equations.PairSTDP()
+    *others, source = inputs
     net = SpikingNetwork.from_graph(
         {"E": Population(equations.LIF(), 5)},
-        [Projection("input", "E", synapse=equations.PairSTDP(), weight=0.7, learn=())],
+        [Projection(name, "E", weight=0.7, learn=()) for name in others]
+        + [Projection(source, "E", name="input_to_E", synapse=rule, weight=0.7, learn=())],
         Readout(2),
-        input=Input(N_IN),
+        input=inputs,
         dt=0.1 * ms,
     )
     simulation = net.brian2(given(), record="spikes")

@@ -355,7 +355,8 @@ class Engine:
                     )
                 )
             source, target = connection.source, self.parts[connection.target].model
-            ends = {"pre": None if source == "input" else self.parts[source].model, "post": target}
+            entry = source in self.net.inputs
+            ends = {"pre": None if entry else self.parts[source].model, "post": target}
             gated = set(model_code(target).conditional)
             to = target.inputs[int(connection.channel.max())]
             codes[name] = changing_synapses(index, connection.synapse, ends, gated, to)
