@@ -673,8 +673,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "eventprop: of a long trial the last piece counts",
         "neurosnn/rules/eventprop/trial_eventprop.jinja",
-        "if (step % PIECE) continue;",
-        "if (step) continue;",
+        "if (step % PIECE == 0) add_matrices",
+        "if (step == 0) add_matrices",
         ("test_engine.py::test_sparse_connections_give_the_same_gradient",),
     ),
     Mutant(
