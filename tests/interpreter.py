@@ -67,9 +67,11 @@ class Interpreter:
         Modules that are imported first, once.
     env : dict, optional
         Environment of these imports, that of this process if None.
+    cwd : Path, optional
+        Folder of these imports, that of this process if None: Brian2 reads its preferences there.
     """
 
-    def __init__(self, *imports: str, env: dict[str, str] | None = None):
+    def __init__(self, *imports: str, env: dict[str, str] | None = None, cwd: Path | None = None):
         self._server = None
         if hasattr(os, "fork"):
             self._server = subprocess.Popen(
@@ -77,6 +79,7 @@ class Interpreter:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=env,
+                cwd=cwd,
             )
 
     def __enter__(self) -> Interpreter:

@@ -38,15 +38,22 @@ def environment():
     return {**os.environ, "PYTHONWARNINGS": "default", "NEUROSNN_CXXFLAGS": "-O1"}
 
 
+def prefer_numpy(folder):
+    """A file of Brian2's preferences: these runs are shorter than Cython's compilation."""
+    (folder / "brian_preferences").write_text('codegen.target = "numpy"\n', encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="module")
-def interpreter():
-    with Interpreter("neurosnn", env=environment()) as one:
+def interpreter(tmp_path_factory):
+    folder = prefer_numpy(tmp_path_factory.mktemp("interpreter"))
+    with Interpreter("neurosnn", env=environment(), cwd=folder) as one:
         yield one
 
 
 def run(arguments, folder, interpreter=None):
     """Run Python in a folder, and show all that it printed if it fails."""
-    options = {"cwd": folder, "env": environment(), "timeout": 300}
+    options = {"cwd": prefer_numpy(folder), "env": environment(), "timeout": 300}
     arguments = list(map(str, arguments))
     if interpreter is None:
         command = [sys.executable, *arguments]

@@ -17,6 +17,7 @@ from brian2 import (
     ms,
     mV,
     nS,
+    prefs,
     second,
 )
 from plasticity_reference import inhibitory, pair, reward, triplet, voltage
@@ -136,7 +137,13 @@ def test_weight_with_unit():
 def test_same_weight_on_the_cython_target():
     values = {"A_plus": 0.03, "A_minus": -0.02}
     wanted = pair(PRE, POST, **values, tau_plus=20, tau_minus=20, w=0.5)
-    assert simulate(equations.PairSTDP(**values)).w[0] == pytest.approx(wanted, abs=1e-14)
+    prefs["codegen.target"] = "numpy"  # Cython would compile the creation of the synapse too
+    pre, post = source(PRE), source(POST)
+    synapses = equations.PairSTDP(**values).synapses(pre, post, dt=1 * ms)
+    synapses.w = 0.5
+    prefs["codegen.target"] = "cython"
+    Network(pre, post, synapses).run(100 * ms, namespace={})
+    assert synapses.w[0] == pytest.approx(wanted, abs=1e-14)
 
 
 # -- delays and transmission ------------------------------------------------------------------------

@@ -247,8 +247,14 @@ def test_single_precision():
 
 @pytest.mark.cython
 def test_cython_gives_the_same_spikes():
-    net, trials = network(delay=np.arange(N) % 3 * ms), spike_trials(2)
-    found = spikes(simulate(net, trials)["hidden_spikes"])
+    """Of a network with few objects, since Cython compiles each of them for one or two seconds."""
+    net = SpikingNetwork(Input(N_IN), Layer(LIF, N, weight_scale=3), Readout(2), seed=2)
+    trials = spike_trials(2)
+    prefs["codegen.target"] = "numpy"
+    simulation = net.brian2(trials, record=("spikes",))
+    prefs["codegen.target"] = "cython"
+    simulation.run(net.trial_times(trials).duration, namespace={})
+    found = spikes(simulation["hidden_spikes"])
     prefs["codegen.target"] = "numpy"
     assert found == spikes(simulate(net, trials)["hidden_spikes"])
     assert len(found) > N

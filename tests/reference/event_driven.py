@@ -15,6 +15,7 @@ integrated by RK4 up to each event, with an error of order step^4 instead of a g
 
 import heapq
 from dataclasses import dataclass, replace
+from math import exp, log
 
 import numpy as np
 
@@ -51,31 +52,30 @@ class CurrentLIF:
     def start(self):
         return np.zeros((2, len(self.tau_m)))
 
-    def _parts(self, state, free):
-        v, current = state
-        c = self.tau_s / (self.tau_s - self.tau_m) * free
-        return v - c * current, c * current
-
     def advance(self, state, free, h):
-        a, b = self._parts(state, free)
+        v, current = state
+        b = self.tau_s / (self.tau_s - self.tau_m) * current
         slow, fast = np.exp(-h / self.tau_m), np.exp(-h / self.tau_s)
-        return np.array([np.where(free, a * slow + b * fast, state[0]), state[1] * fast])
+        return np.array([np.where(free, (v - b) * slow + b * fast, v), current * fast])
 
     def crossing(self, state, free, horizon):
         """Time to the first spike before `horizon` and its neuron, or (inf, -1)."""
-        a, b = self._parts(state, free)
-        ratio = -b * self.tau_m / np.where(a == 0, 1, a * self.tau_s)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            peak = np.log(ratio) / (1 / self.tau_s - 1 / self.tau_m)
         best, who = np.inf, -1
-        for j in np.flatnonzero(free & (state[1] > 0)):
-            top = min(peak[j], horizon) if peak[j] > 0 else horizon
+        # v rises through v_th only where I is above it, and I falls
+        for j in np.flatnonzero(free & (state[1] > self.v_th)):
+            v, current = map(float, state[:, j])
+            tau_m, tau_s = float(self.tau_m[j]), float(self.tau_s[j])
+            b = tau_s / (tau_s - tau_m) * current
+            a = v - b
 
-            def v(t, j=j):
-                return a[j] * np.exp(-t / self.tau_m[j]) + b[j] * np.exp(-t / self.tau_s[j])
+            def above(t, a=a, b=b, tau_m=tau_m, tau_s=tau_s):
+                return a * exp(-t / tau_m) + b * exp(-t / tau_s) - self.v_th
 
-            if v(top) > self.v_th:
-                time = root(lambda t: v(t) - self.v_th, 0.0, top)
+            ratio = -b * tau_m / (a * tau_s) if a else 0.0
+            peak = log(ratio) / (1 / tau_s - 1 / tau_m) if ratio > 0 else 0.0
+            top = min(peak, horizon) if peak > 0 else horizon
+            if above(top) > 0:
+                time = root(above, 0.0, top)
                 if time < best:
                     best, who = time, j
         return best, who
@@ -311,7 +311,7 @@ def simulate(net, times, channels):
         due = min(queue[0][0] if queue else np.inf, net.duration)
         parts = list(zip(net.layers, states, free, strict=True))
         first = [layer.crossing(state, ok, due - now) for layer, state, ok in parts]
-        k = int(np.argmin([wait for wait, _ in first]))
+        k = min(range(len(first)), key=lambda k: first[k][0])
         wait, neuron = first[k]
         spiking = now + wait <= due
         step = wait if spiking else due - now
