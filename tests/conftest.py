@@ -15,6 +15,7 @@ addressed by content, so a second run of the tests is quick and no run can see a
 
 from __future__ import annotations
 
+import functools
 import gc
 import hashlib
 import os
@@ -106,6 +107,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
+def optimized(monkeypatch):
+    """Engines are optimized: for tests that train for longer than a compiler takes."""
+    monkeypatch.setenv("NEUROSNN_CXXFLAGS", "-O1")
+
+
+@pytest.fixture
 def derived_anew(monkeypatch):
     """The engine neither reads nor keeps derivations: for tests that change one."""
     monkeypatch.setattr("neurosnn.engine.backend.read_derivation", lambda key: None)
@@ -167,6 +174,22 @@ def precompiled_headers_of_engines():
             os.replace(Path(folder) / "all.h", header)
             os.replace(Path(folder) / name, compiled / name)
     os.environ["NEUROSNN_CXXFLAGS"] += f" -include {shlex.quote(str(header))}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exponentials_of_matrices_once():
+    """Brian2's exact integrator spends most of its time in them, and many tests have the same neurons."""
+    from sympy import ImmutableMatrix, MatrixBase
+
+    exponential = MatrixBase.exp
+
+    @functools.cache
+    def once(matrix):
+        return exponential(matrix)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MatrixBase, "exp", lambda self: type(self)(once(ImmutableMatrix(self))))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,9 +37,9 @@ def marked(name):
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in PAGES])
+@pytest.mark.usefixtures("optimized")
 def test_blocks_of_a_page_run_in_order(name, project_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NEUROSNN_CXXFLAGS", "-O1")  # pages train
     if name == "exchange":
         pytest.importorskip("neo")
         pytest.importorskip("nir")

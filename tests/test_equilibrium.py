@@ -257,6 +257,7 @@ def test_learning_window_is_that_of_single_pairs_and_its_control():
 # -- learning ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize("kind", ["constant", "spikes", "two_point"])
 def test_digits_are_learned(kind):
     net = EquilibriumNetwork(
@@ -273,6 +274,7 @@ def test_digits_are_learned(kind):
     assert 3 < after["rate.hidden"] < 100  # Hz, of 167
 
 
+@pytest.mark.usefixtures("optimized")
 def test_a_nudge_of_one_sign_drives_the_rates_away():
     """What is not the gradient (finite beta, spike correlations) is odd in beta and adds up."""
     rates = {}

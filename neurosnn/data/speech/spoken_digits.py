@@ -17,7 +17,19 @@ from neurosnn.data.spike_trials import SpikeTrials
 
 _RECORDINGS_A_DIGIT = 50
 _TEST_INDICES = 5
-_NUMBERS = ("frame_differences", "lengths", "n_levels", "hop_seconds", "speaker")
+_NUMBERS = ("frame_differences", "lengths", "n_levels", "hop_seconds")
+
+
+def _read(names, texts=()):
+    """Arrays of the embedded file."""
+    with as_file(files("neurosnn.data.speech") / "spoken_digits.npz") as path:
+        return read_npz(path, names, texts=texts)
+
+
+def _speakers():
+    """Number of the speaker of each recording, and the speakers' names."""
+    stored = _read(("speaker",), texts=("speaker_names",))
+    return stored["speaker"].astype(np.int64), tuple(stored["speaker_names"].tolist())
 
 
 def spoken_digit_frames() -> FrameTrials:
@@ -37,16 +49,16 @@ def spoken_digit_frames() -> FrameTrials:
     >>> spoken_digit_frames()
     FrameTrials 'spoken_digits': 3000 trials, no labels, 70 channels, 29 to 457 frames of 5 ms
     """
-    with as_file(files("neurosnn.data.speech") / "spoken_digits.npz") as path:
-        stored = read_npz(path, _NUMBERS, texts=("speaker_names",))
+    stored = _read(_NUMBERS)
+    speaker, speaker_names = _speakers()
     # Stored as differences along time, modulo 256: a fifth smaller after compression.
     levels = np.cumsum(stored["frame_differences"], axis=0, dtype=np.uint8)
     return FrameTrials(
         features=levels * np.float32(1 / int(stored["n_levels"] - 1)),
         offsets=np.append(0, np.cumsum(stored["lengths"], dtype=np.int64)),
         frame=float(stored["hop_seconds"]) * second,
-        speaker=stored["speaker"].astype(np.int64),
-        speaker_names=tuple(stored["speaker_names"].tolist()),
+        speaker=speaker,
+        speaker_names=speaker_names,
         name="spoken_digits",
     )
 
@@ -133,20 +145,19 @@ def spoken_digits(
             f"{where}: test_speaker={test_speaker!r} with split='official'. The official split has "
             f"every speaker on both sides. Use split='speaker'."
         )
-    frames = spoken_digit_frames()
-    names = frames.speaker_names
-    keep = np.ones(len(frames), dtype=bool)
+    speaker, names = _speakers()
+    keep = np.ones(len(speaker), dtype=bool)
     if speakers is not None:
         if isinstance(speakers, str):
             speakers = (speakers,)
-        for speaker in speakers:
-            choice(speaker, "speakers", names, where=where)
-        keep = np.isin(frames.speaker, [names.index(s) for s in speakers])
+        for name in speakers:
+            choice(name, "speakers", names, where=where)
+        keep = np.isin(speaker, [names.index(name) for name in speakers])
     if split == "official":
         test = spoken_digit_labels()[1] < _TEST_INDICES
     else:
         test_speaker = choice(test_speaker or "theo", "test_speaker", names, where=where)
-        test = frames.speaker == names.index(test_speaker)
+        test = speaker == names.index(test_speaker)
     if not np.any(keep & test) or not np.any(keep & ~test):
         raise ValueError(
             f"{where}: speakers={speakers!r} with split={split!r} and test_speaker="
