@@ -19,6 +19,7 @@ from neurosnn.torch import (
     StepBatchNorm,
     Voting,
     accuracy,
+    count_operations,
     fit,
     image_tensors,
     layers,
@@ -272,6 +273,46 @@ def test_recipe_reads_data_that_are_not_at_hand(
     net = plif_network("small", convolutions=((2,), (2,)), **shape)
     rates = recipe["TimeFirst"](net)(sets[2][0])
     assert rates.shape == (len(sets[2][1]), classes)
+
+
+@pytest.mark.parametrize("pool", ["max", "average"])
+def test_operations_are_those_of_each_element_that_is_sent(pool):
+    """Convolutions of marks with weights of 1 count what meets; a second pair of eyes."""
+    torch.manual_seed(3)
+    shape = {"side": 8, "convolutions": ((3,), (4,)), "hidden": 6, "n_steps": 3}
+    net = plif_network("small", pool=pool, **shape).eval()
+    for parameter in net.parameters():
+        parameter.data *= 3 if parameter.ndim > 1 else 1  # enough for spikes
+    images = torch.rand(2, 1, 8, 8)
+    weights = additions = 0.0
+    x, repeated = images[None], False
+    for layer in net.layers:
+        if isinstance(layer, StepBatchNorm) and not repeated:
+            x, repeated = layer(x).expand(3, *x.shape[1:2], 3, 8, 8), True
+            continue
+        inner = getattr(layer, "layer", None)
+        if isinstance(inner, (nn.Conv2d, nn.Linear)):
+            ones = torch.ones_like(inner.weight)
+            for marks, into in ((x != 0, "additions"), ((x != 0) & (x != 1), "weights")):
+                marks = marks.flatten(0, 1).float()
+                meets = (
+                    nn.functional.conv2d(marks, ones, padding=1)
+                    if ones.ndim > 2
+                    else marks @ ones.T
+                )
+                if into == "weights":
+                    weights += float(meets.sum()) / 2
+                else:
+                    additions += float(meets.sum()) / 2
+        x = layer(x)
+    count = count_operations(net, images)
+    of_pixels = 22**2 * 3
+    assert count["weights"] == weights
+    assert count["additions"] == additions > of_pixels
+    assert (count["weights"] == of_pixels) == (pool == "max")
+    assert count["neurons"] == 3 * (3 * 64 + 4 * 16 + 6 + 100)
+    assert count["multiplications"] == count["weights"] + count["neurons"]
+    assert count["dense"] == of_pixels + 3 * (3 * 4 * 10**2 + 16 * 6 + 6 * 100)
 
 
 def test_compiled_neurons_are_the_same(monkeypatch):

@@ -52,6 +52,7 @@ from neurosnn import data
 from neurosnn.core.drawing import COLORS, mark_quick_runs
 from neurosnn.torch import (
     accuracy,
+    count_operations,
     fit,
     image_tensors,
     moved,
@@ -80,6 +81,8 @@ PIXELS = {
 }
 #: The input of each is that of the paper's network for it.
 SHAPED = ARCHITECTURES | {"digits": dataclasses.replace(ARCHITECTURES["small"], side=8)}
+#: Trials whose operations are counted.
+COUNTED = 200
 RUNS = {
     "PLIF 2": {"tau": 2.0},
     "PLIF 16": {"tau": 16.0},
@@ -195,7 +198,7 @@ def augmented(x, settings):
 
 
 def run(options, sets, shape, seed, settings):
-    """Test accuracy, validation accuracy and tau of each layer after each epoch."""
+    """Test accuracy, validation accuracy and tau of each layer after each epoch, operations a trial."""
     torch.manual_seed(seed)
     net = plif_network(
         settings.network,
@@ -239,19 +242,22 @@ def run(options, sets, shape, seed, settings):
     right = accuracy(wrapped, *sets[2])
     # a second figure, which nothing is chosen by
     mirrored = {"mirrored": accuracy(BothSides(wrapped), *sets[2])} if settings.mirror else {}
+    shown = sets[2][0][:COUNTED]
+    count = count_operations(net, shown.transpose(0, 1) if net.architecture.frames else shown)
     note(
         settings,
         data=settings.data,
         seed=seed,
         **options,
         test_accuracy=right,
+        **count,
         **mirrored,
         minutes=(time.perf_counter() - begin) / 60,
         best_validation=max(rows),
         best_epoch=1 + int(np.argmax(rows)),
         taus=[tau / ms for tau in net.time_constants()],
     )
-    return right, rows, np.array(taus)
+    return right, rows, np.array(taus), count
 
 
 def cross_validate(options, sets, shape, seed, settings):
@@ -276,8 +282,9 @@ def cross_validate(options, sets, shape, seed, settings):
             f"validation {100 * max(results[-1][1]):.2f} %",
             flush=True,
         )
-    _, rows, taus = zip(*results, strict=True)
-    return right / tested, list(np.mean(rows, axis=0)), np.mean(taus, axis=0)
+    _, rows, taus, counts = zip(*results, strict=True)
+    count = {name: np.mean([one[name] for one in counts]) for name in counts[0]}
+    return right / tested, list(np.mean(rows, axis=0)), np.mean(taus, axis=0), count
 
 
 def epochs_to(rows, share=0.9):
@@ -411,15 +418,16 @@ def main():
             )
     print(
         f"\n{'':20s} {'test (%)':>15s} {'validation, 1st epoch':>22s} {'epochs to 90 %':>15s}"
-        "   tau of each layer at the end (steps)"
+        f" {'multiplications':>16s} {'additions':>11s}   tau of each layer at the end (steps)"
     )
     for name, runs in results.items():
-        right, rows, taus = zip(*runs, strict=True)
+        right, rows, taus, counts = zip(*runs, strict=True)
+        operations = [np.mean([c[key] for c in counts]) for key in ("multiplications", "additions")]
         first, epochs = [100 * row[0] for row in rows], [epochs_to(row) for row in rows]
         tau = " ".join(f"{v:6.2f}" for v in np.mean([values[-1] for values in taus], axis=0))
         print(
             f"{name:20s} {spread(100 * np.array(right)):>15s} {spread(first):>22s} "
-            f"{spread(epochs):>15s}   {tau}"
+            f"{spread(epochs):>15s} {operations[0]:16.0f} {operations[1]:11.0f}   {tau}"
         )
     path = settings.output / "fang_2021_plif.png"
     draw(results, f"{settings.data}, {len(sets[0][1])} images", path)

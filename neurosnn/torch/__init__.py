@@ -13,6 +13,7 @@ from neurosnn.torch.from_model import to_torch
 from neurosnn.torch.layers import Ahead, EveryStep, FixedDropout, StepBatchNorm, Voting
 from neurosnn.torch.multiplications import count_multiplications
 from neurosnn.torch.neuron import State, TorchNeuron
+from neurosnn.torch.operations import count_operations
 from neurosnn.torch.plif import Architecture, PLIFNetwork, plif_network, rate_loss
 from neurosnn.torch.recurrent import SequenceNetwork, SpikingRecurrent
 from neurosnn.torch.sequences import cut, fit_sequences, log_posteriors, score
@@ -33,6 +34,7 @@ __all__ = [
     "Voting",
     "accuracy",
     "count_multiplications",
+    "count_operations",
     "cut",
     "fit",
     "fit_sequences",
