@@ -665,7 +665,7 @@ def test_single_precision_adds_up_what_is_on_its_way(rule):
     learn = ("w", "delay") if isinstance(rule, EventProp) else ("w",)
     few = {"delay": Uniform(0 * ms, 5 * ms), "connectivity": 0.2, "weight_scale": 2}
     net = SpikingNetwork.from_graph(
-        {name: Population(equations.CurrentLIF(), 20) for name in "AB"},
+        {name: Population(equations.CurrentLIF(), 40) for name in "AB"},
         [
             Projection("input", "A", delay=Uniform(0 * ms, 9 * ms), weight_scale=4),
             Projection("A", "A", delay=Uniform(0 * ms, 20 * ms), learn=learn, weight_scale=2),

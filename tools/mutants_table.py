@@ -24,6 +24,7 @@ class Mutant(NamedTuple):
 GRADIENT = "test_engine_gradient.py"
 GRAPH = "test_graph.py"
 INPUTS = "test_graph_inputs.py"
+AXONS = GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons"
 SINGLE = GRAPH + "::test_single_precision_adds_up_what_is_on_its_way"
 CUDA_LATE = "test_cuda.py::test_delays_of_synapses_have_the_bits_of_the_engine"
 NOISE = "test_noise.py::"
@@ -358,18 +359,18 @@ MUTANTS: tuple[Mutant, ...] = (
         (CUDA_LATE,),
     ),
     Mutant(
-        "bptt: what arrives in the last step left out",
+        "bptt: what arrives late in a trial left out",
         "neurosnn/rules/bptt/trial_bptt.jinja",
         "(b, i, steps - step)",
-        "(b, i, steps - step - 1)",
-        (SINGLE,),
+        "(b, i, steps - step - 9)",
+        (AXONS,),
     ),
     Mutant(
-        "surrogate: synapses of what arrives in the last step left out",
+        "surrogate: synapses of what arrives late in a trial left out",
         SURROGATE + "trial_surrogate.jinja",
         "(b, *i, steps - step)",
-        "(b, *i, steps - step - 1)",
-        (SINGLE,),
+        "(b, *i, steps - step - 9)",
+        (AXONS,),
     ),
     Mutant(
         "eventprop: synapses find what arrivals of the next step are worth",
@@ -838,7 +839,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/rules/eventprop/trial_eventprop.jinja",
         "g.delay_{{ c.name }}[s] -= worth;",
         "g.delay_{{ c.name }}[s] -= effect;",
-        (GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons",),
+        (AXONS,),
     ),
     Mutant(
         "graph: the readout's error in populations that it does not read",
