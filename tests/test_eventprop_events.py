@@ -252,6 +252,25 @@ NEURONS = {
         (12, 8),
         refractory="1*ms + u*ms",
     ),
+    "a period that changes at another rate while it lasts": neuron(
+        MEMBRANE + "\ndu/dt = -u*(1 + 9*int(not_refractory))/(20*ms) : 1" + CURRENT,
+        "v > 1",
+        "v = 0\nu += 0.5*I",
+        {
+            "flow": lambda t, h, last, free: (
+                membrane(h, at=2),
+                -h[1] * (1 + 9 * free) / 20e-3,
+                -h[2] / 10e-3,
+            ),
+            "margin": over_one,
+            "jump": lambda t, h: (0.0, h[1] + 0.5 * h[2], h[2]),
+            "rest": lambda t, h, last: t - last - 1e-3 - 1e-3 * h[1],
+            "initial": (0.0, 0.0, 0.0),
+        },
+        (2e-3, 7.5e-3),
+        (12, 8),
+        refractory="1*ms + u*ms",
+    ),
 }
 
 

@@ -303,6 +303,9 @@ def test_printed_equations_of_a_rest_that_the_state_ends():
     # input that arrives at rest is dropped
     assert strings.gradient == {"I": "lam_I*int(not_refractory)"}
     assert strings.feedback["I"].count("int(not_refractory)") == 2
+    # the rest ends at the rate of u while it lasts
+    text = str(model.equations).replace("-u/tau", "-u*(1 + int(not_refractory))/tau")
+    assert "/(u/tau)" in EventProp().equations(dataclasses.replace(model, equations=text)).release
 
 
 def test_strings_in_brian2_give_the_gradient_of_the_engine(project_root):

@@ -598,7 +598,9 @@ def late(n_steps_of_delay, learn=("w",), **settings):
         {"A": Population(equations.CurrentLIF(), 3)},
         [
             Projection("input", "A", delay=n_steps_of_delay * ms, learn=learn, weight=weights()),
-            Projection("A", "A", name="back", delay=Uniform(1 * ms, 4 * ms), weight_scale=3),
+            Projection(
+                "A", "A", name="back", delay=Uniform(1 * ms, 4 * ms), learn=learn, weight_scale=3
+            ),
         ],
         Readout(2),
         input=Input(6),
@@ -636,14 +638,13 @@ DELAYS = np.random.default_rng(1).integers(0, 6, (6, 3))
 
 @pytest.mark.parametrize("rule", [EProp(), BPTT(), EventProp()], ids=repr)
 def test_delays_of_synapses_are_those_of_axons_to_single_neurons(rule):
-    net, data = late(DELAYS), trials(n=6, rate=0.2)
-    other = split(net)
+    kinds = ("w", "delay") if isinstance(rule, EventProp) else ("w",)
+    net, data = late(DELAYS, learn=kinds), trials(n=6, rate=0.2)
     settings = {"dtype": "float64", "threads": 1}
     one = Engine(net, rule, CrossEntropy(), **settings).run(data, gradient=True)
-    two = Engine(other, rule, CrossEntropy(), **settings).run(data, gradient=True)
+    two = Engine(split(net), rule, CrossEntropy(), **settings).run(data, gradient=True)
     assert one.spikes["A"] > 40
     np.testing.assert_array_equal(one.counts["A"], [two.counts[f"A{j}"][0] for j in range(3)])
-    kinds = ("w", "delay") if isinstance(rule, EventProp) else ("w",)
     for kind in kinds:
         expected = np.hstack(
             [two.gradient[f"input_to_A{j}.{kind}"].reshape(6, 1) for j in range(3)]
@@ -656,6 +657,44 @@ def test_delays_of_synapses_are_those_of_axons_to_single_neurons(rule):
             for i, j in zip(back.pre, back.post, strict=True)
         ]
         np.testing.assert_allclose(one.gradient[f"back.{kind}"], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("rule", [EProp(), BPTT(), EventProp()], ids=repr)
+def test_single_precision_adds_up_what_is_on_its_way(rule):
+    """It goes back by the spikes that were sent; float64 adds in the order of arrival."""
+    learn = ("w", "delay") if isinstance(rule, EventProp) else ("w",)
+    few = {"delay": Uniform(0 * ms, 5 * ms), "connectivity": 0.2, "weight_scale": 2}
+    net = SpikingNetwork.from_graph(
+        {name: Population(equations.CurrentLIF(), 40) for name in "AB"},
+        [
+            Projection("input", "A", delay=Uniform(0 * ms, 9 * ms), weight_scale=4),
+            Projection("A", "A", delay=Uniform(0 * ms, 20 * ms), learn=learn, weight_scale=2),
+            Projection("A", "B", **few, weight_mean=2),
+            Projection("B", "A", **few, learn=()),
+        ],
+        Readout(2),
+        input=Input(20),
+        seed=5,
+    )
+    data = trials(2, n=20)
+    double, single = (
+        Engine(net, rule, CrossEntropy(), dtype=dtype, threads=1).run(data, gradient=True)
+        for dtype in ("float64", "float32")
+    )
+    assert min(double.spikes.values()) > 40
+    for name in "AB":
+        np.testing.assert_array_equal(single.counts[name], double.counts[name])
+    for name, expected in double.gradient.items():
+        assert np.abs(expected).max() > 0, name
+        np.testing.assert_allclose(
+            single.gradient[name], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+        )
+
+
+def test_delays_that_no_memory_holds_are_refused():
+    net = late(np.full((6, 3), 1e9))
+    with pytest.raises(ValueError, match=r"a delay of 'input_to_A' has 1000000000 steps"):
+        Engine(net, threads=1).simulate(trials(n=6))
 
 
 def test_delays_of_synapses_arrive_as_in_brian2():

@@ -24,6 +24,9 @@ class Mutant(NamedTuple):
 GRADIENT = "test_engine_gradient.py"
 GRAPH = "test_graph.py"
 INPUTS = "test_graph_inputs.py"
+AXONS = GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons"
+SINGLE = GRAPH + "::test_single_precision_adds_up_what_is_on_its_way"
+CUDA_LATE = "test_cuda.py::test_delays_of_synapses_have_the_bits_of_the_engine"
 NOISE = "test_noise.py::"
 DRAWN = NOISE + "test_the_engine_draws_the_numbers_of_numpy"
 NUMPY = GRADIENT + "::test_two_layers_with_delays_equal_online_eprop_in_numpy"
@@ -353,7 +356,56 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/rules/bptt/trial_bptt.jinja",
         "s < b.row_{{ c.name }}[g + 1]; s++)\n                            zbar",
         "s + 1 < b.row_{{ c.name }}[g + 1]; s++)\n                            zbar",
-        (GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons",),
+        (CUDA_LATE,),
+    ),
+    Mutant(
+        "bptt: what arrives late in a trial left out",
+        "neurosnn/rules/bptt/trial_bptt.jinja",
+        "(b, i, steps - step)",
+        "(b, i, steps - step - 9)",
+        (AXONS,),
+    ),
+    Mutant(
+        "surrogate: synapses of what arrives late in a trial left out",
+        SURROGATE + "trial_surrogate.jinja",
+        "(b, *i, steps - step)",
+        "(b, *i, steps - step - 9)",
+        (AXONS,),
+    ),
+    Mutant(
+        "eventprop: synapses find what arrivals of the next step are worth",
+        EVENTPROP + "trial_eventprop.jinja",
+        "worth_through_{{ c.name }}.at(step), place",
+        "worth_through_{{ c.name }}.at(step + 1), place",
+        (SINGLE,),
+    ),
+    Mutant(
+        "eventprop: sign of the gradient of a delay in single precision",
+        EVENTPROP + "trial_eventprop.jinja",
+        "delay[s] -= w[s]*q[place[s]];",
+        "delay[s] += w[s]*q[place[s]];",
+        (SINGLE,),
+    ),
+    Mutant(
+        "engine: what lies past the end of a window is lost",
+        ENGINE + "events.jinja",
+        "target[j] += first[j] + second[j];",
+        "target[j] += first[j];",
+        (SINGLE,),
+    ),
+    Mutant(
+        "engine: a window is kept once",
+        ENGINE + "events.jinja",
+        "copy(row, row + n, at(t) + steps*n);",
+        "",
+        (SINGLE,),
+    ),
+    Mutant(
+        "engine: places keep their last part",
+        ENGINE + "rows.jinja",
+        "part[k] += w[s + k]*values[place[s + k]];",
+        "part[k] = w[s + k]*values[place[s + k]];",
+        (SINGLE,),
     ),
     # -- many threads -----------------------------------------------------------------------------
     Mutant(
@@ -787,7 +839,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/rules/eventprop/trial_eventprop.jinja",
         "g.delay_{{ c.name }}[s] -= worth;",
         "g.delay_{{ c.name }}[s] -= effect;",
-        (GRAPH + "::test_delays_of_synapses_are_those_of_axons_to_single_neurons",),
+        (AXONS,),
     ),
     Mutant(
         "graph: the readout's error in populations that it does not read",

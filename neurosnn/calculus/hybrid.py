@@ -43,7 +43,7 @@ from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.chain import Chain, Statements
 from neurosnn.calculus.jumps import first_jump, settled
-from neurosnn.calculus.step import model_code, refuse_gsl, refuse_noise
+from neurosnn.calculus.step import OPEN, model_code, refuse_gsl, refuse_noise
 from neurosnn.core.messages import message, shortened
 from neurosnn.core.symbolic import (
     differentiate,
@@ -359,9 +359,7 @@ def _release(model: NeuronModel, subexpressions: dict, flow: dict) -> Release | 
                 )
             )
     # the flow just before: refractory at an end, not so where a longer period begins anew
-    before = {
-        name: value.xreplace({moves: symbol("accepted_input")}) for name, value in flow.items()
-    }
+    before = {name: value.xreplace({moves: symbol(OPEN)}) for name, value in flow.items()}
     return Release(
         crossing=to_string(r),
         margin=_strings(margin),

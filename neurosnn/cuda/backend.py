@@ -144,6 +144,10 @@ class CudaEngine(Engine):
         """Full matrices, but with delays of synapses: threads own targets, which would wait for a list."""
         return bool(connection.synaptic)
 
+    def _takes_by_sender(self, target: LayerCode) -> bool:
+        """Never: threads look for what arrives at the targets that they own."""
+        return False
+
     def _layer_code(self, index: int, name: str, model: Any) -> LayerCode:
         if self.backward is not None:
             _check_templates(self.backward)
@@ -198,7 +202,6 @@ class CudaEngine(Engine):
             self._fields,
             losses=self._losses,
             templates=self._templates(),
-            learns_delays=self._learns_delays,
             real=REAL[self.dtype.name],
             real_input=self.net.input.real_valued,
             inputs=list(self._inputs.values()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from typing import TYPE_CHECKING, Any
@@ -301,9 +302,13 @@ class Engine:
     def _by_synapse(self, connection: Any) -> bool:
         """Whether the synapses of a connection are visited one by one."""
         real_valued = connection.source in self.net.inputs and self.net.input.real_valued
-        few = connection.n_synapses < SPARSE_BELOW * math.prod(connection.shape)
         one_per_synapse = connection.synaptic or connection.name in self._changing
+        few = not self._dense(connection)
         return bool(connection.sparse and not real_valued and (few or one_per_synapse))
+
+    def _dense(self, connection: Any) -> bool:
+        """Whether so many synapses exist that work on all neurons of the target at once is worth it."""
+        return bool(connection.n_synapses >= SPARSE_BELOW * math.prod(connection.shape))
 
     def _batch_fields(self) -> list[tuple[str, str]]:
         return batch_fields(
@@ -329,7 +334,6 @@ class Engine:
             self._fields,
             losses=self._losses,
             templates={} if self.backward is None else self.backward.templates,
-            learns_delays=self._learns_delays,
             real=REAL[self.dtype.name],
             real_input=self.net.input.real_valued,
             inputs=list(self._inputs.values()),
@@ -405,7 +409,9 @@ class Engine:
                 "delayed": delayed(connection),
                 "sparse": self._sparse[name],
                 "synaptic": connection.synaptic,
+                "dense": self._dense(connection),
                 "learned": connection.plastic,
+                "learned_delay": connection.learned_delay is not None,
                 "synapse": vars(self._synapses[name]) if name in self._synapses else None,
                 "changing": vars(self._changing[name]) if name in self._changing else None,
             }
@@ -431,10 +437,6 @@ class Engine:
             real_input=self.net.input.real_valued,
             inputs=list(self._inputs.values()),
         )
-
-    @property
-    def _learns_delays(self) -> bool:
-        return self.backward is not None and self.backward.learns_delays
 
     def _derive_layers(self) -> list[LayerCode]:
         layers = [
@@ -478,7 +480,7 @@ class Engine:
             if entry
             else f"{self._index[connection.source].object}.spikes"
         )
-        return ConnectionCode(
+        code = ConnectionCode(
             name=connection.name,
             source=source,
             source_layer="" if entry else str(self._index[connection.source].index),
@@ -493,6 +495,22 @@ class Engine:
             synapse=self._synapses.get(connection.name),
             changing=self._changing.get(connection.name),
         )
+        by_sender = code.travels and self._takes_by_sender(target)
+        added_up = by_sender and self.dtype == np.float32 and self._dense(connection)
+        learns = not code.synaptic or connection.learned_delay is not None
+        differentiates = self.backward is not None and self.backward.learns_delays
+        return dataclasses.replace(
+            code,
+            by_sender=by_sender,
+            added_up=added_up,
+            delay_gradient=code.delayed and learns and differentiates,
+        )
+
+    def _takes_by_sender(self, target: LayerCode) -> bool:
+        """Whether the way back, if there is one, needs no list of what arrives at a layer in which step."""
+        if self.backward is None:
+            return True
+        return self.dtype.name in self.backward.by_sender and not target.direct
 
     def _drive_codes(self) -> list[DriveCode]:
         codes = []
@@ -543,6 +561,7 @@ class Engine:
 
     def _weights(self) -> dict[str, np.ndarray]:
         values = {}
+        codes = {code.name: code for code in self._connections}
         for name, connection in self.net.connections.items():
             w, delay, channel = connection.w, connection.delay, connection.channel
             n_pre = connection.shape[0]
@@ -556,6 +575,8 @@ class Engine:
                 )
                 values[f"first_{name}"], values[f"source_{name}"] = groups.first, groups.source
                 values[f"late_{name}"] = groups.late
+                if codes[name].by_sender:
+                    values |= _places(name, groups, connection)
             elif self._sparse[name]:
                 values[f"row_{name}"], values[f"post_{name}"] = self._rows[name], connection.post
             elif connection.sparse:
@@ -625,7 +646,7 @@ class Engine:
                     connection.n_synapses if self._sparse[name] else connection.shape
                 )
         for code in self._connections:
-            if code.delayed and self._learns_delays:
+            if code.delay_gradient:
                 buffers[f"delay_{code.name}"] = np.zeros(len(self.net.connections[code.name].delay))
         for states in self._synapses.values():
             for key in states.learned:
@@ -676,6 +697,22 @@ class Engine:
         if self.backward is not None:
             self.backward.finish(self.net, gradient)
         return gradient
+
+
+def _places(name: str, groups: SynapsesByDelay, connection: Connection) -> dict[str, Any]:
+    """Where each synapse finds its target among the steps from that of a spike to its latest arrival."""
+    longest, n_post = int(groups.late.max(initial=0)), connection.shape[1]
+    if (longest + 1) * n_post > np.iinfo(np.int32).max:
+        raise ValueError(
+            message(
+                f"a delay of '{name}' has {longest} steps.",
+                "Engine",
+                f"For {n_post} neurons so many steps do not fit into the memory of spikes on their way.",
+                "Choose shorter delays or a larger dt.",
+            )
+        )
+    place = groups.late * np.int32(n_post) + connection.post[groups.order].astype(np.int32)
+    return {f"place_{name}": place, f"longest_{name}": longest}
 
 
 def learned_parameters(net: SpikingNetwork) -> dict[str, tuple[str, ...]]:

@@ -43,6 +43,9 @@ class Backward(ABC):
         Arrays that are learned besides the network's.
     learns_delays : bool
         Whether it fills ``g.delay_<connection>``.
+    by_sender : frozenset of str
+        Precisions in which its templates take plain synapses with delays of their own spike by spike as they
+        were sent (connections that are ``by_sender``); no list of what arrives in which step is kept then.
     follows_synapses : bool
         Whether its gradient of weights is that of synapses that have states.
     through_neurons : bool
@@ -55,6 +58,7 @@ class Backward(ABC):
     """
 
     learns_delays: ClassVar[bool] = False
+    by_sender: ClassVar[frozenset[str]] = frozenset()
     follows_synapses: ClassVar[bool] = False
     through_neurons: ClassVar[bool] = True
     through_synapses: ClassVar[bool] = False

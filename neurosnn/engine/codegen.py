@@ -141,6 +141,12 @@ class ConnectionCode:
     #: Whether each synapse has a delay of its own: what arrives are the synapses of one neuron with one
     #: delay, which stand for a presynaptic neuron.
     synaptic: bool = False
+    #: Whether its delays get a gradient: those of axons, and those of synapses if they are learned.
+    delay_gradient: bool = False
+    #: Whether the way back takes its synapses spike by spike as they were sent, not as they arrive.
+    by_sender: bool = False
+    #: Whether spikes on their way are added up before they arrive, not in the order of their arrival.
+    added_up: bool = False
     #: The states of its synapses, if they have any.
     synapse: SynapseCode | None = None
     #: What its synapses do, if they change their own weights.
@@ -173,6 +179,11 @@ class ConnectionCode:
         """Whether spikes on their way can be what they add: nothing else depends on them."""
         plain = self.synapse is None and self.changing is None
         return self.synaptic and self.delayed and plain and len(self.variables) == 1
+
+    @property
+    def listed(self) -> bool:
+        """Whether it is kept what arrives in which step."""
+        return self.delayed and not self.by_sender
 
     @property
     def arrivals(self) -> str:
@@ -216,7 +227,6 @@ def network_source(
     *,
     losses: Sequence[type[Loss]],
     templates: Mapping[str, str],
-    learns_delays: bool,
     real: str,
     real_input: bool,
     inputs: Sequence[str],
@@ -239,8 +249,6 @@ def network_source(
         In the order of their numbers in ``Batch::loss_kind``.
     templates : mapping of str to str
         Templates of the backward pass by name; empty for simulation only.
-    learns_delays : bool
-        Whether the backward pass fills the gradient of delays.
     real : str
         "float" or "double".
     real_input : bool
@@ -267,7 +275,6 @@ def network_source(
         drives=drives,
         fields=fields,
         losses=losses,
-        learns_delays=learns_delays,
         real=real,
         real_input=real_input,
         inputs=inputs,

@@ -93,6 +93,8 @@ def batch_fields(
         if connection.synaptic:
             fields += [(f"first_{name}", "const int64_t*"), (f"source_{name}", "const int32_t*")]
             fields += [(f"late_{name}", "const int32_t*")]
+        if connection.by_sender:
+            fields += [(f"place_{name}", "const int32_t*"), (f"longest_{name}", "int64_t")]
         if connection.synapse is not None:
             states = connection.synapse
             keys = (*states.constants, *states.states)

@@ -20,6 +20,7 @@ class EventPropBackward(Backward):
     """The backward pass of EventProp."""
 
     learns_delays = True
+    by_sender = frozenset({"float32"})
     threaded = True
 
     @cached_property

@@ -9,6 +9,7 @@ from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neurosnn.calculus.hybrid import MOVES, HybridMap, hybrid_map
+from neurosnn.calculus.step import OPEN
 from neurosnn.core.symbolic import differentiate, substitute, symbol, to_string, to_symbolic
 from neurosnn.core.units import si_unit
 from neurosnn.core.written_out import written_out
@@ -227,8 +228,7 @@ def _at_release(hybrid: HybridMap, lam: dict) -> str:
     worth = _total(lam[name] * to_symbolic(text) for name, text in release.jump.items())
     if not release.margin:
         return f"feedback += {_text(worth, hybrid.model)}" if worth != 0 else ""
-    resting = to_symbolic(release.slope).xreplace({symbol("accepted_input"): sympy.S.Zero})
-    resting = resting.xreplace({to_symbolic("int(accepted_input)"): sympy.S.Zero})
+    resting = to_symbolic(release.slope).xreplace({symbol(OPEN): sympy.S.Zero})
     lines = [
         f"wait = ({_text(worth + symbol('waiting'), hybrid.model)})/({_text(resting, hybrid.model)})"
     ]

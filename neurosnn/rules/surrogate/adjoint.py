@@ -41,6 +41,8 @@ class SurrogateBackward(Backward):
         Feedback weights by layer.
     """
 
+    by_sender = frozenset({"float32", "float64"})
+
     def __init__(
         self, numbers: Mapping[str, float], feedback: Mapping[str, np.ndarray] | None = None
     ):
