@@ -16,14 +16,28 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from _common import Report, arguments, timed
 from _networks import alif_network, current_network, random_trials, tune
+from brian2 import ms
 
-from neurosnn import CrossEntropy, EProp, EventProp
+from neurosnn import (
+    BPTT,
+    CrossEntropy,
+    EProp,
+    EventProp,
+    Input,
+    Population,
+    Projection,
+    Readout,
+    SpikingNetwork,
+    equations,
+)
 from neurosnn.engine import Engine
+from neurosnn.study import Uniform
 
 #: The case from which one number at a time is changed.
 BASE = {
@@ -106,6 +120,57 @@ def measure(case):
             }
         )
     )
+
+
+def delayed_network(rule, delay):
+    """The recurrent network of SHD's shape, its recurrent synapses with a delay each or without delays."""
+    flow = isinstance(rule, EventProp)
+    neuron = equations.CurrentLIF() if flow else equations.ALIF()
+    readout = Readout(20, model=equations.CurrentReadout() if flow else equations.LeakyReadout())
+    scales = {"weight_scale": 0.25, "weight_mean": 1.0} if flow else {}
+    net = SpikingNetwork.from_graph(
+        {"hidden": Population(neuron, 256)},
+        [
+            Projection("input", "hidden", name="input", **scales),
+            Projection("hidden", "hidden", name="recurrent", **delay),
+        ],
+        readout,
+        input=Input(700),
+        dt=1 * ms,
+        seed=1,
+    )
+    if flow:
+        net.parameters["recurrent.w"][:] *= 0.25
+    tune(net, random_trials(4), 7900, low=0.1 if flow else 0.5)
+    return net
+
+
+def delays_of_synapses(report, repetitions):
+    """The gradient with a delay for each recurrent synapse against that without delays."""
+    trials, own = random_trials(8), {"delay": Uniform(1 * ms, 20 * ms)}
+    for rule in (EProp(), BPTT(), EventProp()):
+        for dtype in ("float32", "float64"):
+            name = f"time of delays of synapses, {type(rule).__name__}, {dtype}"
+            if not report.wants(name):
+                continue
+            engines = {
+                label: Engine(
+                    delayed_network(rule, delay), rule, CrossEntropy(), dtype=dtype, threads=1
+                )
+                for label, delay in (("with", own), ("without", {}))
+            }
+            runs, spikes = {}, {}
+            for label, engine in engines.items():
+                batch = engine.prepare(trials)
+                runs[label] = partial(engine.run, batch, gradient=True)
+                spikes[label] = sum(runs[label]().spikes.values()) / len(trials)
+            seconds = timed(runs, repetitions=repetitions)
+            report.add(
+                name,
+                seconds["with"] / len(trials),
+                seconds["without"] / len(trials),
+                f"hidden spikes a trial {spikes['with']:.0f} and {spikes['without']:.0f}",
+            )
 
 
 def resident(highest: bool = False) -> float:
@@ -220,6 +285,7 @@ def main():
     grow(report, "time of 4 times the neurons, same spikes", "n", 4, expected=4, **same)
     grow(report, "time of 4 times the trials", "n_trials", 4, expected=4, **several)
     grow(report, "time of two threads", "threads", 2, expected=0.5, n_trials=64, **several)
+    delays_of_synapses(report, repetitions)
     if report.wants("memory of"):
         memory(report)
     memory_of_eventprop(report)
