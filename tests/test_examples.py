@@ -11,10 +11,11 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import Hz, ms
 from interpreter import Interpreter
 
 from neurosnn import data
@@ -124,6 +125,49 @@ def test_which_frames_are_scored_and_when(project_root):
     late = script["asked_later"](trials, 2)
     assert late.labels.tolist() == [-1, -1, 0, 1, -1, -1, 2, -1, 1]
     assert late.features.ravel().tolist() == [0, 1, 1, 1, 2, 3, 4, 4, 4]
+
+
+def test_words_of_further_speakers_sound_like_digits(project_root, tmp_path):
+    """Recordings at 16 kHz reach the channels of the same sound at 8 kHz; above 4 kHz nothing is heard."""
+    script = runpy.run_path(str(project_root / "examples/spoken_digits.py"))
+    pitch = dict(zip(script["WORDS"], range(500, 3500, 250), strict=True))
+    heard = {}
+    for rate in (16000, 8000):
+        t = np.arange(rate // 4) / rate
+        heard[rate] = {word: 8000 * np.sin(2 * np.pi * hertz * t) for word, hertz in pitch.items()}
+    for word, tone in heard[16000].items():
+        (tmp_path / word).mkdir()
+        with wave.open(str(tmp_path / word / "a1_nohash_0.wav"), "wb") as file:
+            file.setparams((1, 2, 16000, len(tone), "NONE", ""))
+            tone = tone + 8000 * np.sin(2 * np.pi * 6100 * np.arange(len(tone)) / 16000)
+            file.writeframes(tone.astype("<i2").tobytes())
+    for part in ("validation", "testing"):
+        (tmp_path / f"{part}_list.txt").write_text("")
+
+    spikes = script["words_as_spikes"](
+        script["read_words"](tmp_path), np.arange(6), n_bands=35, n_thresholds=4
+    )
+    frames = data.log_mel(list(heard[8000].values()), 8000 * Hz, hop=5 * ms)
+    wanted = data.encode_cochlea(frames, n_bands=35, n_thresholds=4)
+    assert spikes.class_names[:5] == ("0", "1", "5", "8", "down")
+    for got, other in zip(spikes, wanted, strict=True):
+        counts, reference = (np.bincount(one.units, minlength=140) for one in (got, other))
+        assert reference.sum() > 50
+        assert np.abs(counts - reference).sum() < 0.1 * reference.sum()
+
+    digits = data.spoken_digits(n_bands=35, n_thresholds=4)[1]
+    both = data.join_trials(digits, spikes)
+    assert both.class_names[:10] == digits.class_names
+    assert both.labels[300:304].tolist() == [0, 1, 5, 8]
+    assert script["digits_of"](both).labels.tolist() == digits.labels.tolist()
+
+
+def test_an_answer_is_one_of_the_ten_digits(project_root):
+    script = runpy.run_path(str(project_root / "examples/spoken_digits.py"))
+    scores = np.zeros((2, 18))
+    scores[:, 3], scores[:, 12] = 1, 2
+    trainer = SimpleNamespace(scores=lambda trials: scores)
+    assert script["share_right"](trainer, SimpleNamespace(labels=np.array([3, 4]))) == 0.5
 
 
 def test_there_are_examples(project_root):
