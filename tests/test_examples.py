@@ -15,10 +15,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from brian2 import Hz, ms
+from brian2 import Hz, ms, second
 from interpreter import Interpreter
 
-from neurosnn import data
+from neurosnn import Trainer, data
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [
@@ -168,6 +168,33 @@ def test_an_answer_is_one_of_the_ten_digits(project_root):
     scores[:, 3], scores[:, 12] = 1, 2
     trainer = SimpleNamespace(scores=lambda trials: scores)
     assert script["share_right"](trainer, SimpleNamespace(labels=np.array([3, 4]))) == 0.5
+
+
+@pytest.mark.parametrize("neuron", ["se_adlif", "brf"])
+def test_neurons_that_oscillate_hear_words(neuron, project_root):
+    """Each has a frequency of its own, most fire from the first weights on, and all are taught."""
+    script = runpy.run_path(str(project_root / "examples/speech_commands.py"))
+    net, rule, settings = script["make_network"]("eprop", neuron, 40, 2, 16, 1)
+    model = script["make_neuron"](neuron, "eprop", 16, 1)
+    differs = model.parameters[{"se_adlif": "tau_u", "brf": "omega"}[neuron]]
+    assert len(np.unique(np.asarray(differs))) == 16
+    rng = np.random.default_rng(1)
+    trials = data.SpikeTrials.from_lists(
+        [np.sort(rng.uniform(0, 0.3, 600)) * second for _ in range(4)],
+        [rng.integers(0, 40, 600) for _ in range(4)],
+        [0, 1, 0, 1],
+        n_channels=40,
+    )
+    trainer = Trainer(net, rule, threads=1, **settings)
+    before = {name: value.copy() for name, value in net.parameters.items()}
+    assert trainer.evaluate(trials)["rate.hidden"] > 2
+    gradient = trainer.gradient(trials)
+    assert all(np.any(gradient[name], axis=0).mean() > 0.8 for name in ("input.w", "recurrent.w"))
+    trainer.step(trials)
+    # Adam's first step is the learning rate of each kind of weights
+    for name in ("input.w", "recurrent.w", "readout.w"):
+        size = 1 if name == "readout.w" else script["SIZES"][neuron]
+        assert np.abs(net.parameters[name] - before[name]).max() == pytest.approx(3e-3 * size, 1e-3)
 
 
 def test_there_are_examples(project_root):
