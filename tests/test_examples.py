@@ -11,13 +11,14 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import Hz, ms, second
 from interpreter import Interpreter
 
-from neurosnn import data
+from neurosnn import Trainer, data
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [
@@ -131,6 +132,76 @@ def test_which_frames_are_scored_and_when(project_root):
     late = script["asked_later"](trials, 2)
     assert late.labels.tolist() == [-1, -1, 0, 1, -1, -1, 2, -1, 1]
     assert late.features.ravel().tolist() == [0, 1, 1, 1, 2, 3, 4, 4, 4]
+
+
+def test_words_of_further_speakers_sound_like_digits(project_root, tmp_path):
+    """Recordings at 16 kHz reach the channels of the same sound at 8 kHz; above 4 kHz nothing is heard."""
+    script = runpy.run_path(str(project_root / "examples/spoken_digits.py"))
+    pitch = dict(zip(script["WORDS"], range(500, 3500, 250), strict=True))
+    heard = {}
+    for rate in (16000, 8000):
+        t = np.arange(rate // 4) / rate
+        heard[rate] = {word: 8000 * np.sin(2 * np.pi * hertz * t) for word, hertz in pitch.items()}
+    for word, tone in heard[16000].items():
+        (tmp_path / word).mkdir()
+        with wave.open(str(tmp_path / word / "a1_nohash_0.wav"), "wb") as file:
+            file.setparams((1, 2, 16000, len(tone), "NONE", ""))
+            tone = tone + 8000 * np.sin(2 * np.pi * 6100 * np.arange(len(tone)) / 16000)
+            file.writeframes(tone.astype("<i2").tobytes())
+    for part in ("validation", "testing"):
+        (tmp_path / f"{part}_list.txt").write_text("")
+
+    spikes = script["words_as_spikes"](
+        script["read_words"](tmp_path), np.arange(6), n_bands=35, n_thresholds=4
+    )
+    frames = data.log_mel(list(heard[8000].values()), 8000 * Hz, hop=5 * ms)
+    wanted = data.encode_cochlea(frames, n_bands=35, n_thresholds=4)
+    assert spikes.class_names[:5] == ("0", "1", "5", "8", "down")
+    for got, other in zip(spikes, wanted, strict=True):
+        counts, reference = (np.bincount(one.units, minlength=140) for one in (got, other))
+        assert reference.sum() > 50
+        assert np.abs(counts - reference).sum() < 0.1 * reference.sum()
+
+    digits = data.spoken_digits(n_bands=35, n_thresholds=4)[1]
+    both = data.join_trials(digits, spikes)
+    assert both.class_names[:10] == digits.class_names
+    assert both.labels[300:304].tolist() == [0, 1, 5, 8]
+    assert script["digits_of"](both).labels.tolist() == digits.labels.tolist()
+
+
+def test_an_answer_is_one_of_the_ten_digits(project_root):
+    script = runpy.run_path(str(project_root / "examples/spoken_digits.py"))
+    scores = np.zeros((2, 18))
+    scores[:, 3], scores[:, 12] = 1, 2
+    trainer = SimpleNamespace(scores=lambda trials: scores)
+    assert script["share_right"](trainer, SimpleNamespace(labels=np.array([3, 4]))) == 0.5
+
+
+@pytest.mark.parametrize("neuron", ["se_adlif", "brf"])
+def test_neurons_that_oscillate_hear_words(neuron, project_root):
+    """Each has a frequency of its own, most fire from the first weights on, and all are taught."""
+    script = runpy.run_path(str(project_root / "examples/speech_commands.py"))
+    net, rule, settings = script["make_network"]("eprop", neuron, 40, 2, 16, 1)
+    model = script["make_neuron"](neuron, "eprop", 16, 1)
+    differs = model.parameters[{"se_adlif": "tau_u", "brf": "omega"}[neuron]]
+    assert len(np.unique(np.asarray(differs))) == 16
+    rng = np.random.default_rng(1)
+    trials = data.SpikeTrials.from_lists(
+        [np.sort(rng.uniform(0, 0.3, 600)) * second for _ in range(4)],
+        [rng.integers(0, 40, 600) for _ in range(4)],
+        [0, 1, 0, 1],
+        n_channels=40,
+    )
+    trainer = Trainer(net, rule, threads=1, **settings)
+    before = {name: value.copy() for name, value in net.parameters.items()}
+    assert trainer.evaluate(trials)["rate.hidden"] > 2
+    gradient = trainer.gradient(trials)
+    assert all(np.any(gradient[name], axis=0).mean() > 0.8 for name in ("input.w", "recurrent.w"))
+    trainer.step(trials)
+    # Adam's first step is the learning rate of each kind of weights
+    for name in ("input.w", "recurrent.w", "readout.w"):
+        size = 1 if name == "readout.w" else script["SIZES"][neuron]
+        assert np.abs(net.parameters[name] - before[name]).max() == pytest.approx(3e-3 * size, 1e-3)
 
 
 def test_there_are_examples(project_root):
