@@ -1,0 +1,545 @@
+"""Which rule learns real speech, and what must its synapses know? Eight spoken words with every rule.
+
+The recordings, the network and the settings are those of ``speech_commands.py``, which lies beside this
+script: real words by hundreds of speakers, the official split, 256 recurrent adaptive neurons behind a delay
+line. Every rule learns them, and for each are measured
+
+accuracy
+    on the official test part: mean over the seeds with its 95 % interval (Student's t), and Wilson's 95 %
+    interval of that share of the test recordings, whose number limits what can be told apart.
+locality
+    what a synapse of the hidden layer must know besides its own spikes and the state of its neuron: yes or
+    no for each need (``analysis.Locality``), and on the axis the hardest of them, in this order: nothing
+    (fixed weights), one signal for all, a signal for each neuron, weights of other synapses, a second
+    phase, a pass backward in time.
+alignment
+    cosine of its gradient of the task in the hidden weights to the full gradient of the same network, on the
+    same recordings of the validation part, before and after learning. For ALIF, which is a recursion, the
+    full gradient is that of BPTT with the same pseudo-derivative; for the neuron that is a flow it is
+    EventProp's, exact up to the grid. EqSpike's is compared with that of its own steady state.
+activity
+    firing rate, synaptic events of a test recording, and their energy on a neuromorphic chip.
+delay of credit
+    input spikes of 10 ms in the middle of a recording are marked, and only the output d later has an error:
+    with g(d) the gradient of the weights that these spikes went through and delta(d) the error of the
+    output, the credit is ``|g(d)| / rms |delta(d)|``, here over its largest value, and the share that is
+    right is the cosine of g(d) to the same of the full gradient. The delay of credit is the time after which
+    the credit has fallen to 1/e of its largest value.
+
+Three rows train the neuron that is a flow, so that the rule and the neuron can be told apart: EventProp, BPTT
+and e-prop. Two keep weights fixed: only the readout learns (the floor), or all but the recurrent weights.
+EqSpike learns static patterns: it gets the mean rate of each channel in each third of the word as a constant
+current, has no recurrent weights and no delay line.
+
+The learning rates were chosen on the validation part with seed 1, three for each rule (``--choose``). It runs
+as a study: kill it at any time, and the same command goes on.
+
+    python examples/plausibility.py --root FOLDER                   # three quarters of an hour of a processor
+    python examples/plausibility.py --root FOLDER --choose          # learning rates, on the validation part
+    python examples/plausibility.py --quick                         # made sounds: only a test
+"""
+
+import argparse
+import dataclasses
+import functools
+import time
+from pathlib import Path
+
+import numpy as np
+import speech_commands as speech
+from brian2 import ms
+from matplotlib import pyplot as plt
+
+from neurosnn import (
+    BPTT,
+    Adam,
+    CrossEntropy,
+    EProp,
+    EventProp,
+    Input,
+    Population,
+    Projection,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    analysis,
+    data,
+    equations,
+)
+from neurosnn.analysis.energy import LOIHI, count_events, count_network_events, energy
+from neurosnn.analysis.equilibrium import steady_state_gradient
+from neurosnn.core.drawing import COLORS, mark_quick_runs
+from neurosnn.engine.backend import Engine
+from neurosnn.losses.base import log_softmax
+from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.study import Study
+from neurosnn.training import EquilibriumTrainer
+from neurosnn.training.callbacks import LiftSilent
+from neurosnn.training.schedules import Cosine, Exponential
+
+#: The same for all rules, because it is part of the full gradient: with 0.3 that of BPTT explodes.
+GAMMA = 0.1
+SMALLEST_SLOPE = 50
+#: The input spikes whose credit is followed, and when the output has an error after them.
+MARKED = (400 * ms, 410 * ms)
+DELAYS = (0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400) * ms
+COMPARED = 64
+VALIDATION, TEST = 1, 2
+MICROJOULE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of the table: a rule, for which neuron, and which weights stay as they are."""
+
+    rule: object
+    learning_rate: float
+    neuron: str = "ALIF"
+    fixed: tuple[str, ...] = ()
+    color: str = "0.6"
+    marker: str = "o"
+
+
+def eprop(feedback="symmetric"):
+    return EProp(feedback=feedback, **speech.RATE_TERM)
+
+
+exact = EventProp(smallest_slope=SMALLEST_SLOPE, **speech.RATE_TERM)
+ROWS = {
+    "only the readout learns": Row(
+        rule=eprop(), learning_rate=3e-3, fixed=("input.w", "recurrent.w")
+    ),
+    "e-prop, recurrent weights fixed": Row(
+        rule=eprop(), learning_rate=3e-3, fixed=("recurrent.w",), marker="s"
+    ),
+    "e-prop, global": Row(rule=eprop("global"), learning_rate=3e-3, color=COLORS[4]),
+    "e-prop, random": Row(rule=eprop("random"), learning_rate=3e-3, color=COLORS[5]),
+    "e-prop, adaptive": Row(rule=eprop("adaptive"), learning_rate=3e-3, color=COLORS[2]),
+    "e-prop, symmetric": Row(rule=eprop(), learning_rate=3e-3, color=COLORS[0]),
+    "e-prop, STDP-ALIF": Row(
+        rule=eprop(), learning_rate=3e-3, neuron="STDP-ALIF", color=COLORS[0], marker="v"
+    ),
+    "BPTT": Row(rule=BPTT(**speech.RATE_TERM), learning_rate=3e-3, color=COLORS[1]),
+    "EqSpike, rates of thirds": Row(
+        rule=equations.EqSpike(),
+        learning_rate=3e-3,
+        neuron="EqSpikeLIF",
+        color=COLORS[3],
+        marker="D",
+    ),
+    "e-prop, flow": Row(
+        rule=eprop(), learning_rate=5e-3, neuron="flow", color=COLORS[0], marker="^"
+    ),
+    "BPTT, flow": Row(
+        rule=BPTT(**speech.RATE_TERM),
+        learning_rate=5e-3,
+        neuron="flow",
+        color=COLORS[1],
+        marker="^",
+    ),
+    "EventProp, flow": Row(
+        rule=exact, learning_rate=5e-3, neuron="flow", color=COLORS[6], marker="^"
+    ),
+}
+#: What a rule is compared with, by neuron: the full gradient of the same network.
+FULL = {"ALIF": BPTT(), "STDP-ALIF": BPTT(), "flow": EventProp(smallest_slope=SMALLEST_SLOPE)}
+RECIPE = {"ALIF": "eprop", "STDP-ALIF": "eprop", "flow": "eventprop", "EqSpikeLIF": "eventprop"}
+LOSS = {"flow": CrossEntropy(readout="linear")}
+QUICK = ("e-prop, random", "BPTT", "EqSpike, rates of thirds")
+#: From the easiest to the hardest: fields of ``analysis.Locality``.
+NEEDS = {
+    "nothing": "nothing\n(fixed)",
+    "third_factor": "one signal\nfor all",
+    "neuron_error": "a signal for\neach neuron",
+    "weight_transport": "weights of\nother synapses",
+    "second_phase": "a second\nphase",
+    "backward_in_time": "backward\nin time",
+}
+
+
+def hardest_need(row):
+    """Which of the needs is the hardest, as a key of ``NEEDS``."""
+    if "input.w" in row.fixed:
+        return "nothing"
+    needs = analysis.locality(row.rule)
+    return [name for name in NEEDS if getattr(needs, name, False)][-1]
+
+
+def make_network(row, n_channels, n_words, n, seed):
+    sizes = (n_channels, n_words, n, seed)
+    if row.neuron == "flow":
+        return speech.make_flow(*sizes, gamma=GAMMA)
+    neuron = {"ALIF": equations.ALIF, "STDP-ALIF": equations.STDP_ALIF}[row.neuron]
+    return speech.make_recursion(neuron, *sizes, gamma=GAMMA)
+
+
+@functools.lru_cache(maxsize=1)
+def trials(root, quick):
+    """Training, validation and test part."""
+    return speech.read(root, ("rise", "fall") if quick else speech.WORDS, quick=quick)
+
+
+def some_of(part):
+    """Recordings of all words; they are in the order of the words."""
+    return part[:: max(1, len(part) // COMPARED)]
+
+
+# -- a training ---------------------------------------------------------------------------------------
+
+
+def train(rule, learning_rate, judged, n, length, root, quick, seed):
+    """Train with one rule; what it can do in the end, and how its gradient compares.
+
+    `judged` is the part that tells the accuracy; `length` the epochs in units of the recipe.
+    """
+    row, parts = ROWS[rule], trials(root, quick)
+    recipe = speech.RULES[RECIPE[row.neuron]]
+    epochs = max(1, round(length * recipe["epochs"]))
+    if row.neuron == "EqSpikeLIF":
+        return train_without_time(row, learning_rate, parts, parts[judged], n, epochs, seed)
+    net = make_network(row, parts[0].n_channels, parts[0].n_classes, n, seed)
+    random = isinstance(row.rule, EProp)
+    trainer = Trainer(
+        net,
+        dataclasses.replace(row.rule, seed=seed) if random else row.rule,
+        optimizer=Adam(learning_rate, factors=dict.fromkeys(row.fixed, 0.0)),
+        loss=LOSS.get(row.neuron, CrossEntropy(readout="mean")),
+        schedule=Exponential(recipe["decay"] ** (1 / length)),
+        augment=speech.augmentation(100 * ms, 0.2),
+        threads=1,
+        seed=seed,
+    )
+    few = some_of(parts[VALIDATION])
+    aligned = [hidden_alignment(row, trainer, few)]
+    begin = time.process_time()
+    trainer.fit(
+        parts[0],
+        epochs=epochs,
+        # EventProp cannot reach a neuron without spikes
+        callbacks=LiftSilent(0.02) if row.neuron == "flow" else (),
+        progress=False,
+    )
+    seconds = time.process_time() - begin
+    if judged == VALIDATION:
+        return {"accuracy": trainer.evaluate(parts[judged])["accuracy"]}
+    aligned.append(hidden_alignment(row, trainer, few))
+    result = trainer.evaluate(parts[judged])
+    counts = count_network_events(net, parts[judged])
+    return {
+        "accuracy": result["accuracy"],
+        "total": len(parts[judged]),
+        "before": aligned[0],
+        "after": aligned[1],
+        "rate": result["rate.hidden"],
+        "silent": analysis.network_activity(net, parts[judged])["hidden"].silent,
+        "events": counts.synaptic_events,
+        "energy": energy(counts, LOIHI)["total"],
+        "training": seconds,
+        **delayed_credit(row, trainer, few),
+    }
+
+
+def hidden_alignment(row, trainer, few):
+    """Cosine of the gradient of the task to the full one, in the hidden weights that learn."""
+    names = [name for name in ("input.w", "recurrent.w") if name not in row.fixed]
+    if not names:
+        return float("nan")
+    full = Trainer(trainer.net, FULL[row.neuron], loss=trainer.loss, threads=1).gradient(few)
+    own = analysis.task_gradient(trainer, few)
+    return analysis.alignment(own, {name: full[name] for name in names})["all"]
+
+
+# -- delay of credit ----------------------------------------------------------------------------------
+
+
+def mark(trials, start, stop):
+    """Twice as many channels: the spikes between two times on the first half, all others on the second."""
+    inside = (trials.times >= float(start)) & (trials.times < float(stop))
+    channel = trials.units + np.where(inside, 0, trials.n_channels)
+    both = dataclasses.replace(trials, units=channel, n_channels=2 * trials.n_channels)
+    return both
+
+
+def with_marked_input(net):
+    """The same network, in which the marked spikes go through weights of their own."""
+    w = net.parameters
+    both = SpikingNetwork.from_graph(
+        {"hidden": Population(net.layers[0].model, net.layers[0].n)},
+        [
+            Projection("marked", "hidden", name="from_marked", weight=w["input.w"]),
+            Projection("other", "hidden", name="from_other", weight=w["input.w"]),
+            Projection("hidden", "hidden", name="recurrent", weight=w["recurrent.w"]),
+            Projection("hidden", "readout", name="readout", weight=w["readout.w"]),
+        ],
+        Readout(net.readout.n, model=net.readout.model),
+        input={"marked": Input(net.input.n), "other": Input(net.input.n)},
+        dt=net.dt,
+    )
+    both.set_parameters({"readout.b": w["readout.b"]})
+    return both
+
+
+def delayed_credit(row, trainer, few):
+    """Credit of the marked spikes by the time of the error, and its cosine to the full gradient's."""
+    net, marked = with_marked_input(trainer.net), mark(few, *MARKED)
+    plain = dataclasses.replace(trainer.rule, rate_strength=0.0)
+    own, full = (
+        Trainer(net, rule, loss="cross_entropy_per_step", threads=1)
+        for rule in (plain, FULL[row.neuron])
+    )
+    for name, values in trainer.backend.parameters.items():  # feedback weights
+        np.copyto(own.backend.parameters[name], values)
+    output = Engine(net).simulate(marked).output
+    found = {}
+    for delay in DELAYS:
+        step = round(float((MARKED[1] + delay) / net.dt))
+        targets = np.full((len(few), output.shape[1]), -1)
+        targets[:, step] = few.labels
+        error = np.exp(log_softmax(output[:, step])) - np.eye(net.readout.n)[few.labels]
+        credit = own.gradient(marked, targets)["from_marked.w"]
+        key = f"{round(float(delay / ms))}"
+        found[f"credit_{key}"] = float(
+            np.linalg.norm(credit) / np.sqrt((error**2).sum(axis=1).mean())
+        )
+        reference = full.gradient(marked, targets)
+        found[f"right_{key}"] = analysis.alignment(
+            {"from_marked.w": credit}, {"from_marked.w": reference["from_marked.w"]}
+        )["all"]
+    credit = np.array([found[f"credit_{round(float(delay / ms))}"] for delay in DELAYS])
+    if "input.w" in row.fixed:
+        return {}
+    return {**found, "delay": fall_time(np.asarray(DELAYS / ms), credit)}
+
+
+def fall_time(delays, credit):
+    """When the credit has fallen to 1/e of its largest value, ms; nan if it has not."""
+    first = int(np.argmax(credit))
+    level = np.log(np.maximum(credit[first:], 1e-30) / credit[first]) + 1
+    below = np.flatnonzero(level < 0)
+    if not len(below):
+        return float("nan")
+    k = below[0]
+    return float(np.interp(0, [level[k], level[k - 1]], delays[first:][[k, k - 1]]))
+
+
+# -- without time -------------------------------------------------------------------------------------
+
+
+def rates_of_thirds(part, scale=None):
+    """Mean rates of the channels in each third of the word, as grey values; full white is the largest.
+
+    A word lasts from the time by which a twentieth of its spikes has come to that by which all but a
+    twentieth have. The delay line is left out: channels of the original only.
+    """
+    n, rates = part.n_channels // (speech.COPIES + 1), []
+    for k in range(len(part)):
+        inside = slice(part.offsets[k], part.offsets[k + 1])
+        times, units = part.times[inside], part.units[inside]
+        times, units = times[units < n], units[units < n]
+        if not len(times):
+            rates.append(np.zeros((3, n)))
+            continue
+        begin, end = np.quantile(times, (0.05, 0.95))
+        third = np.clip(3 * (times - begin) / max(end - begin, 1e-3), 0, 2.999).astype(int)
+        counts = np.zeros((3, n))
+        np.add.at(counts, (third, units), 1)
+        rates.append(3 * counts / max(end - begin, 1e-3))
+    rates = np.array(rates)
+    scale = np.maximum(np.quantile(rates, 0.99, axis=0), 1e-9) if scale is None else scale
+    pixels = np.round(255 * np.minimum(rates / scale, 1)).astype(np.uint8)
+    return data.Images(images=pixels, labels=part.labels, class_names=part.class_names), scale
+
+
+def train_without_time(row, learning_rate, parts, judged, n, epochs, seed):
+    """Equilibrium propagation with spikes on the rates."""
+    images, scale = rates_of_thirds(parts[0])
+    judged, few = (rates_of_thirds(part, scale)[0] for part in (judged, some_of(parts[VALIDATION])))
+    net = EquilibriumNetwork((images.n_channels, n, images.n_classes), dt=2 * ms, seed=seed)
+    trainer = EquilibriumTrainer(
+        net, optimizer=Adam(learning_rate), schedule=Cosine(epochs, 0.01), threads=1, seed=seed
+    )
+    x, targets = few.pixels(), trainer.targets(few.labels)
+
+    def aligned():
+        beta = trainer.beta * np.where(np.arange(len(x)) % 2, 1, -1)
+        result = trainer.engine.run(x, targets=targets, beta=beta)
+        full = steady_state_gradient(net, x, targets, start=result.free)
+        return analysis.alignment(result.gradient, full)["input_hidden.w"]
+
+    before, begin = aligned(), time.process_time()
+    trainer.fit(images, epochs=epochs, progress=False)
+    seconds = time.process_time() - begin
+    result = trainer.evaluate(judged)
+    x_judged = judged.pixels()
+    counts = count_events(net, trainer.engine.run(x_judged), x_judged, learning=False)
+    return {
+        "accuracy": result["accuracy"],
+        "total": len(judged),
+        "before": before,
+        "after": aligned(),
+        "rate": result["rate.hidden"],
+        "events": counts.synaptic_events + counts.constant_inputs,
+        "energy": energy(counts, LOIHI)["total"],
+        "training": seconds,
+    }
+
+
+# -- table and picture --------------------------------------------------------------------------------
+
+
+def statistics(table, column):
+    """Mean, lower and upper limit of a result, by rule; rules without this result are left out."""
+    if column not in table.columns:
+        return {}
+    means = table.mean(column, by="rule")
+    return {
+        rule: (means.mean[k], means.low[k], means.high[k]) for k, rule in enumerate(means.value)
+    }
+
+
+def report(table):
+    """The table as text."""
+    columns = {
+        "accuracy": ("accuracy (%)", 100, 1),
+        "before": ("cosine before", 1, 2),
+        "after": ("cosine after", 1, 2),
+        "rate": ("rate (Hz)", 1, 1),
+        "silent": ("silent (%)", 100, 1),
+        "events": ("events (1000)", 1e-3, 0),
+        "energy": ("energy (µJ)", 1 / MICROJOULE, 1),
+        "delay": ("delay of credit (ms)", 1, 0),
+        "training": ("training (s)", 1, 0),
+    }
+    found = {name: statistics(table, name) for name in columns}
+    total = int(max(table["total"]))
+    heads = ["rule", "hardest need", "Wilson (%)", *(head for head, *_ in columns.values())]
+    rows = []
+    for rule, (accuracy, *_) in found["accuracy"].items():
+        low, high = 100 * analysis.wilson_interval(accuracy, total)
+        cells = [
+            rule,
+            NEEDS[hardest_need(ROWS[rule])].replace("\n", " "),
+            f"{low:.1f} to {high:.1f}",
+        ]
+        for name, (_, scale, digits) in columns.items():
+            mean, _, high = found[name].get(rule, (np.nan,) * 3)
+            text = "" if np.isnan(mean) else f"{scale * mean:.{digits}f}"
+            cells.append(text + (f" ± {scale * (high - mean):.{digits}f}" if high == high else ""))
+        rows.append(cells)
+    widths = [max(len(row[k]) for row in [heads, *rows]) for k in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [heads, *rows]
+    )
+
+
+def point(ax, x, y, row, *, vertical=True, filled=True, label=None):
+    """One mean with its interval."""
+    mean, low, high = y
+    error = np.nan_to_num([[mean - low], [high - mean]])
+    place = {"x": [x], "y": [mean], "yerr": error}
+    if not vertical:
+        place = {"x": [mean], "y": [x], "xerr": error}
+    ax.errorbar(
+        **place, color=row.color, marker=row.marker, mfc=row.color if filled else "white",
+        markersize=7, elinewidth=1, linestyle="none", label=label,
+    )  # fmt: skip
+
+
+def draw(table, path):
+    """Accuracy against locality, alignment, and the delay of credit with its direction."""
+    figure, axes = plt.subplots(2, 2, figsize=(12, 8.5), layout="constrained")
+    places, accuracy = {}, statistics(table, "accuracy")
+    for rule, values in accuracy.items():  # rules with the same need stand beside each other
+        need = hardest_need(ROWS[rule])
+        places.setdefault(need, []).append((rule, 100 * np.array(values)))
+    for need, rules in places.items():
+        for k, (rule, values) in enumerate(rules):
+            x = list(NEEDS).index(need) + 0.14 * (k - (len(rules) - 1) / 2)
+            point(axes[0, 0], x, values, ROWS[rule], label=rule)
+    axes[0, 0].set_xticks(range(len(NEEDS)), NEEDS.values(), fontsize=8)
+    axes[0, 0].set(
+        xlim=(-0.6, len(NEEDS) - 0.4),
+        xlabel="hardest need of a hidden synapse",
+        ylabel="accuracy on the test part (%)",
+    )
+    compared = [rule for rule in accuracy if rule in statistics(table, "after")][::-1]
+    for k, rule in enumerate(compared):
+        before, after = (statistics(table, name)[rule] for name in ("before", "after"))
+        axes[0, 1].plot([before[0], after[0]], [k, k], color="0.85", zorder=0)
+        point(axes[0, 1], k, before, ROWS[rule], vertical=False, filled=False)
+        point(axes[0, 1], k, after, ROWS[rule], vertical=False)
+    axes[0, 1].axvline(0, color="0.75", lw=0.8, zorder=0)
+    axes[0, 1].set_yticks(range(len(compared)), compared, fontsize=8)
+    axes[0, 1].set_xlabel("cosine to the full gradient\n(open: before learning, filled: after)")
+    delays = np.asarray(DELAYS / ms)
+    for rule in accuracy:
+        credit = [statistics(table, f"credit_{d:.0f}").get(rule) for d in delays]
+        if credit[0] is None:
+            continue
+        style = {"color": ROWS[rule].color, "marker": ROWS[rule].marker, "markersize": 4, "lw": 1}
+        mean = np.array([values[0] for values in credit])
+        axes[1, 0].plot(delays, mean / mean.max(), **style)
+        right = np.array([statistics(table, f"right_{d:.0f}")[rule] for d in delays])
+        axes[1, 1].plot(delays, right[:, 0], **style)
+        axes[1, 1].fill_between(delays, *right[:, 1:].T, color=ROWS[rule].color, alpha=0.12, lw=0)
+    axes[1, 0].axhline(1 / np.e, color="0.75", lw=0.8, zorder=0)
+    axes[1, 0].set(yscale="log", ylim=(1e-4, 1.5), ylabel="credit / largest credit")
+    axes[1, 1].axhline(0, color="0.75", lw=0.8, zorder=0)
+    axes[1, 1].set_ylabel("cosine of this credit to the full gradient's")
+    for ax in axes[1]:
+        ax.set_xlabel("time from the input spikes to the error (ms)")
+    for ax in axes.flat:
+        ax.grid(alpha=0.3)
+    seeds = len(np.unique(table["seed"]))
+    bars = (
+        f"bars and bands: 95 % interval of the mean of {seeds} seeds" if seeds > 1 else "one seed"
+    )
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8, title=bars)
+    figure.savefig(path, dpi=110)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="made sounds: only a test")
+    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the results")
+    parser.add_argument("--root", help="folder of Speech Commands")
+    parser.add_argument("--rules", nargs="+", choices=tuple(ROWS), help="all if not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--choose", action="store_true", help="compare learning rates, seed 1")
+    parser.add_argument("--workers", type=int, default=0, help="processes besides this one")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    fixed = {"judged": TEST, "n": 256, "length": 1.0, "root": options.root, "quick": options.quick}
+    if options.quick:
+        mark_quick_runs()
+        options.rules, options.seeds = options.rules or QUICK, [1]
+        fixed |= {"n": 16, "length": 0.1}
+    if options.choose:
+        options.seeds, fixed = [1], fixed | {"judged": VALIDATION, "length": 0.25}
+    points = []
+    for rule in options.rules or ROWS:
+        rates = (1e-3, 3e-3, 1e-2) if options.choose else (ROWS[rule].learning_rate,)
+        grid = {"rule": [rule], "learning_rate": rates, **{k: [v] for k, v in fixed.items()}}
+        study = Study(options.output / "plausibility", train, grid, seeds=options.seeds)
+        points += study.points
+    study.points = sorted(points, key=lambda point: point.values["seed"])
+    table = study.run(workers=options.workers)
+    if len(table.failed):
+        raise SystemExit(table.failed["error"][0])
+    if options.choose:
+        for row in table.rows:
+            print(f"{row['rule']:34s} {row['learning_rate']:<6g} {100 * row['accuracy']:.2f} %")
+        return
+    print(
+        analysis.locality_table({name: ROWS[name].rule for name in np.unique(table["rule"])}), "\n"
+    )
+    print(report(table))
+    table.to_csv(options.output / "plausibility.csv")
+    draw(table, options.output / "plausibility.png")
+    print(f"table: {options.output / 'plausibility.csv'}")
+    print(f"picture: {options.output / 'plausibility.png'}")
+
+
+if __name__ == "__main__":
+    main()
