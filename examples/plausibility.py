@@ -1,40 +1,37 @@
 """Which rule learns real speech, and what must its synapses know? Eight spoken words with every rule.
 
 The recordings, the network and the settings are those of ``speech_commands.py``, which lies beside this
-script: real words by hundreds of speakers, the official split, 256 recurrent adaptive neurons behind a delay
-line. Every rule learns them, and for each are measured
+script: real words by hundreds of speakers, the official split, 256 recurrent adaptive neurons behind a
+delay line. Every rule learns them, and for each are measured:
 
-accuracy
-    on the official test part: mean over the seeds with its 95 % interval (Student's t), and Wilson's 95 %
-    interval of that share of the test recordings, whose number limits what can be told apart.
-locality
-    what a synapse of the hidden layer must know besides its own spikes and the state of its neuron: yes or
-    no for each need (``analysis.Locality``), and on the axis the hardest of them, in this order: nothing
-    (fixed weights), one signal for all, a signal for each neuron, weights of other synapses, a second
-    phase, a pass backward in time.
-alignment
-    cosine of its gradient of the task in the hidden weights to the full gradient of the same network, on the
-    same recordings of the validation part, before and after learning. For ALIF, which is a recursion, the
-    full gradient is that of BPTT with the same pseudo-derivative; for the neuron that is a flow it is
-    EventProp's, exact up to the grid. EqSpike's is compared with that of its own steady state.
-activity
-    firing rate, synaptic events of a test recording, and their energy on a neuromorphic chip.
-delay of credit
-    input spikes of 10 ms in the middle of a recording are marked, and only the output d later has an error:
-    with g(d) the gradient of the weights that these spikes went through and delta(d) the error of the
-    output, the credit is ``|g(d)| / rms |delta(d)|``, here over its largest value, and the share that is
-    right is the cosine of g(d) to the same of the full gradient. The delay of credit is the time after which
-    the credit has fallen to 1/e of its largest value.
+- accuracy on the official test part: mean over the seeds with its 95 % interval (Student's t), and Wilson's
+  95 % interval of that share of the test recordings, whose number limits what can be told apart.
+- locality: what a synapse of the hidden layer must know besides its own spikes and the state of its neuron,
+  yes or no for each need (``analysis.Locality``); and on the axis the hardest of them, in this order:
+  nothing (fixed weights), one signal for all, a signal for each neuron, weights of other synapses, a second
+  phase, a pass backward in time.
+- alignment: cosine of its gradient of the task in the hidden weights to the full gradient of the same
+  network, on the same 64 or so recordings of the validation part, before and after learning. For ALIF,
+  which is a recursion, the full gradient is that of BPTT with the same pseudo-derivative; for the neuron
+  that is a flow it is EventProp's, exact up to the grid. EqSpike's, in its input weights, is compared with
+  that of its steady state.
+- firing rate, synaptic events of a test recording, and their energy on a neuromorphic chip.
+- delay of credit: input spikes of 10 ms in the middle of a recording are marked, and only the output d
+  after them has an error. With g(d) the gradient of the weights, as far as it went through the marked
+  spikes, and delta(d) the error of the output, the credit is ``|g(d)| / rms |delta(d)|``; how much of it is
+  right is the cosine of g(d) to the same of the full gradient. The delay of credit is the d at which the
+  credit has fallen to 1/e of its largest.
 
-Three rows train the neuron that is a flow, so that the rule and the neuron can be told apart: EventProp, BPTT
-and e-prop. Two keep weights fixed: only the readout learns (the floor), or all but the recurrent weights.
-EqSpike learns static patterns: it gets the mean rate of each channel in each third of the word as a constant
-current, has no recurrent weights and no delay line.
+Three rows train the neuron that is a flow, so that the rule and the neuron can be told apart: EventProp,
+BPTT and e-prop. Two keep weights fixed: only the readout learns (the floor), or all but the recurrent
+weights. EqSpike learns static patterns: it gets the mean rate of each channel in each third of the word as
+a constant current, has no recurrent weights and no delay line.
 
-The learning rates were chosen on the validation part with seed 1, three for each rule (``--choose``). It runs
-as a study: kill it at any time, and the same command goes on.
+A training has a quarter of the epochs of the recipe (``--length``). The learning rates were chosen on the
+validation part with seed 1 (``--choose``). It runs as a study: kill it at any time, and the same command
+goes on.
 
-    python examples/plausibility.py --root FOLDER                   # three quarters of an hour of a processor
+    python examples/plausibility.py --root FOLDER                   # an hour of a processor
     python examples/plausibility.py --root FOLDER --choose          # learning rates, on the validation part
     python examples/plausibility.py --quick                         # made sounds: only a test
 """
@@ -82,63 +79,43 @@ GAMMA = 0.1
 SMALLEST_SLOPE = 50
 #: The input spikes whose credit is followed, and when the output has an error after them.
 MARKED = (400 * ms, 410 * ms)
-DELAYS = (0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400) * ms
+DELAYS = np.array([0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400])  # ms
 COMPARED = 64
-VALIDATION, TEST = 1, 2
 MICROJOULE = 1e-6
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of the table: a rule, for which neuron, and which weights stay as they are."""
+    """A row of the table: a rule, its learning rate, for which neuron, and which weights stay as they are."""
 
     rule: object
     learning_rate: float
+    color: str
+    marker: str = "o"
     neuron: str = "ALIF"
     fixed: tuple[str, ...] = ()
-    color: str = "0.6"
-    marker: str = "o"
 
 
-def eprop(feedback="symmetric"):
-    return EProp(feedback=feedback, **speech.RATE_TERM)
-
-
-exact = EventProp(smallest_slope=SMALLEST_SLOPE, **speech.RATE_TERM)
+EPROP = {
+    kind: EProp(feedback=kind, **speech.RATE_TERM)
+    for kind in ("symmetric", "adaptive", "random", "global")
+}
+SYMMETRIC, BACKWARD = EPROP["symmetric"], BPTT(**speech.RATE_TERM)
+BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK, _ = COLORS
 ROWS = {
-    "only the readout learns": Row(
-        rule=eprop(), learning_rate=3e-3, fixed=("input.w", "recurrent.w")
-    ),
-    "e-prop, recurrent weights fixed": Row(
-        rule=eprop(), learning_rate=3e-3, fixed=("recurrent.w",), marker="s"
-    ),
-    "e-prop, global": Row(rule=eprop("global"), learning_rate=3e-3, color=COLORS[4]),
-    "e-prop, random": Row(rule=eprop("random"), learning_rate=3e-3, color=COLORS[5]),
-    "e-prop, adaptive": Row(rule=eprop("adaptive"), learning_rate=3e-3, color=COLORS[2]),
-    "e-prop, symmetric": Row(rule=eprop(), learning_rate=3e-3, color=COLORS[0]),
-    "e-prop, STDP-ALIF": Row(
-        rule=eprop(), learning_rate=3e-3, neuron="STDP-ALIF", color=COLORS[0], marker="v"
-    ),
-    "BPTT": Row(rule=BPTT(**speech.RATE_TERM), learning_rate=3e-3, color=COLORS[1]),
-    "EqSpike, rates of thirds": Row(
-        rule=equations.EqSpike(),
-        learning_rate=3e-3,
-        neuron="EqSpikeLIF",
-        color=COLORS[3],
-        marker="D",
-    ),
-    "e-prop, flow": Row(
-        rule=eprop(), learning_rate=5e-3, neuron="flow", color=COLORS[0], marker="^"
-    ),
-    "BPTT, flow": Row(
-        rule=BPTT(**speech.RATE_TERM),
-        learning_rate=5e-3,
-        neuron="flow",
-        color=COLORS[1],
-        marker="^",
-    ),
+    "only the readout learns": Row(SYMMETRIC, 3e-3, "0.6", fixed=("input.w", "recurrent.w")),
+    "e-prop, recurrent weights fixed": Row(SYMMETRIC, 3e-3, "0.6", "s", fixed=("recurrent.w",)),
+    "e-prop, global": Row(EPROP["global"], 3e-3, ORANGE),
+    "e-prop, random": Row(EPROP["random"], 3e-3, SKY),
+    "e-prop, adaptive": Row(EPROP["adaptive"], 3e-3, GREEN),
+    "e-prop, symmetric": Row(SYMMETRIC, 3e-3, BLUE),
+    "e-prop, STDP-ALIF": Row(SYMMETRIC, 3e-3, BLUE, "v", "STDP-ALIF"),
+    "BPTT": Row(BACKWARD, 3e-3, RED),
+    "EqSpike, rates of thirds": Row(equations.EqSpike(), 3e-3, PINK, "D", "EqSpikeLIF"),
+    "e-prop, flow": Row(SYMMETRIC, 5e-3, BLUE, "^", "flow"),
+    "BPTT, flow": Row(BACKWARD, 5e-3, RED, "^", "flow"),
     "EventProp, flow": Row(
-        rule=exact, learning_rate=5e-3, neuron="flow", color=COLORS[6], marker="^"
+        EventProp(smallest_slope=SMALLEST_SLOPE, **speech.RATE_TERM), 5e-3, BLACK, "^", "flow"
     ),
 }
 #: What a rule is compared with, by neuron: the full gradient of the same network.
@@ -187,16 +164,16 @@ def some_of(part):
 # -- a training ---------------------------------------------------------------------------------------
 
 
-def train(rule, learning_rate, judged, n, length, root, quick, seed):
+def train(rule, learning_rate, n, length, root, quick, seed):
     """Train with one rule; what it can do in the end, and how its gradient compares.
 
-    `judged` is the part that tells the accuracy; `length` the epochs in units of the recipe.
+    `length` is the number of epochs in units of the recipe's.
     """
     row, parts = ROWS[rule], trials(root, quick)
     recipe = speech.RULES[RECIPE[row.neuron]]
     epochs = max(1, round(length * recipe["epochs"]))
     if row.neuron == "EqSpikeLIF":
-        return train_without_time(row, learning_rate, parts, parts[judged], n, epochs, seed)
+        return train_without_time(row, learning_rate, parts, n, epochs, seed)
     net = make_network(row, parts[0].n_channels, parts[0].n_classes, n, seed)
     random = isinstance(row.rule, EProp)
     trainer = Trainer(
@@ -209,7 +186,7 @@ def train(rule, learning_rate, judged, n, length, root, quick, seed):
         threads=1,
         seed=seed,
     )
-    few = some_of(parts[VALIDATION])
+    few = some_of(parts[1])
     aligned = [hidden_alignment(row, trainer, few)]
     begin = time.process_time()
     trainer.fit(
@@ -220,18 +197,18 @@ def train(rule, learning_rate, judged, n, length, root, quick, seed):
         progress=False,
     )
     seconds = time.process_time() - begin
-    if judged == VALIDATION:
-        return {"accuracy": trainer.evaluate(parts[judged])["accuracy"]}
     aligned.append(hidden_alignment(row, trainer, few))
-    result = trainer.evaluate(parts[judged])
-    counts = count_network_events(net, parts[judged])
+    result = trainer.evaluate(parts[2])
+    some = parts[2][::4]
+    counts = count_network_events(net, some)
     return {
         "accuracy": result["accuracy"],
-        "total": len(parts[judged]),
+        "total": len(parts[2]),
+        "validation": trainer.evaluate(parts[1])["accuracy"],
         "before": aligned[0],
         "after": aligned[1],
         "rate": result["rate.hidden"],
-        "silent": analysis.network_activity(net, parts[judged])["hidden"].silent,
+        "silent": analysis.network_activity(net, some)["hidden"].silent,
         "events": counts.synaptic_events,
         "energy": energy(counts, LOIHI)["total"],
         "training": seconds,
@@ -256,8 +233,7 @@ def mark(trials, start, stop):
     """Twice as many channels: the spikes between two times on the first half, all others on the second."""
     inside = (trials.times >= float(start)) & (trials.times < float(stop))
     channel = trials.units + np.where(inside, 0, trials.n_channels)
-    both = dataclasses.replace(trials, units=channel, n_channels=2 * trials.n_channels)
-    return both
+    return dataclasses.replace(trials, units=channel, n_channels=2 * trials.n_channels)
 
 
 def with_marked_input(net):
@@ -281,6 +257,8 @@ def with_marked_input(net):
 
 def delayed_credit(row, trainer, few):
     """Credit of the marked spikes by the time of the error, and its cosine to the full gradient's."""
+    if "input.w" in row.fixed:
+        return {}
     net, marked = with_marked_input(trainer.net), mark(few, *MARKED)
     plain = dataclasses.replace(trainer.rule, rate_strength=0.0)
     own, full = (
@@ -289,32 +267,26 @@ def delayed_credit(row, trainer, few):
     )
     for name, values in trainer.backend.parameters.items():  # feedback weights
         np.copyto(own.backend.parameters[name], values)
-    output = Engine(net).simulate(marked).output
-    found = {}
+    output, found, sizes = Engine(net).simulate(marked).output, {}, []
     for delay in DELAYS:
-        step = round(float((MARKED[1] + delay) / net.dt))
+        step = round(float((MARKED[1] + delay * ms) / net.dt))
         targets = np.full((len(few), output.shape[1]), -1)
         targets[:, step] = few.labels
         error = np.exp(log_softmax(output[:, step])) - np.eye(net.readout.n)[few.labels]
-        credit = own.gradient(marked, targets)["from_marked.w"]
-        key = f"{round(float(delay / ms))}"
-        found[f"credit_{key}"] = float(
-            np.linalg.norm(credit) / np.sqrt((error**2).sum(axis=1).mean())
+        credit, right = (
+            {"marked": one.gradient(marked, targets)["from_marked.w"]} for one in (own, full)
         )
-        reference = full.gradient(marked, targets)
-        found[f"right_{key}"] = analysis.alignment(
-            {"from_marked.w": credit}, {"from_marked.w": reference["from_marked.w"]}
-        )["all"]
-    credit = np.array([found[f"credit_{round(float(delay / ms))}"] for delay in DELAYS])
-    if "input.w" in row.fixed:
-        return {}
-    return {**found, "delay": fall_time(np.asarray(DELAYS / ms), credit)}
+        size = np.linalg.norm(credit["marked"]) / np.sqrt((error**2).sum(axis=1).mean())
+        sizes.append(float(size))
+        found[f"credit_{delay}"] = sizes[-1]
+        found[f"right_{delay}"] = analysis.alignment(credit, right)["marked"]
+    return {**found, "delay": fall_time(DELAYS, sizes)}
 
 
 def fall_time(delays, credit):
     """When the credit has fallen to 1/e of its largest value, ms; nan if it has not."""
     first = int(np.argmax(credit))
-    level = np.log(np.maximum(credit[first:], 1e-30) / credit[first]) + 1
+    level = 1 + np.log(np.maximum(credit[first:], 1e-30) / credit[first])
     below = np.flatnonzero(level < 0)
     if not len(below):
         return float("nan")
@@ -350,10 +322,11 @@ def rates_of_thirds(part, scale=None):
     return data.Images(images=pixels, labels=part.labels, class_names=part.class_names), scale
 
 
-def train_without_time(row, learning_rate, parts, judged, n, epochs, seed):
+def train_without_time(row, learning_rate, parts, n, epochs, seed):
     """Equilibrium propagation with spikes on the rates."""
     images, scale = rates_of_thirds(parts[0])
-    judged, few = (rates_of_thirds(part, scale)[0] for part in (judged, some_of(parts[VALIDATION])))
+    valid, test = (rates_of_thirds(part, scale)[0] for part in parts[1:])
+    few = some_of(valid)
     net = EquilibriumNetwork((images.n_channels, n, images.n_classes), dt=2 * ms, seed=seed)
     trainer = EquilibriumTrainer(
         net, optimizer=Adam(learning_rate), schedule=Cosine(epochs, 0.01), threads=1, seed=seed
@@ -369,12 +342,13 @@ def train_without_time(row, learning_rate, parts, judged, n, epochs, seed):
     before, begin = aligned(), time.process_time()
     trainer.fit(images, epochs=epochs, progress=False)
     seconds = time.process_time() - begin
-    result = trainer.evaluate(judged)
-    x_judged = judged.pixels()
-    counts = count_events(net, trainer.engine.run(x_judged), x_judged, learning=False)
+    result = trainer.evaluate(test)
+    x_test = test[::4].pixels()
+    counts = count_events(net, trainer.engine.run(x_test), x_test, learning=False)
     return {
         "accuracy": result["accuracy"],
-        "total": len(judged),
+        "total": len(test),
+        "validation": trainer.evaluate(valid)["accuracy"],
         "before": before,
         "after": aligned(),
         "rate": result["rate.hidden"],
@@ -472,17 +446,15 @@ def draw(table, path):
     axes[0, 1].axvline(0, color="0.75", lw=0.8, zorder=0)
     axes[0, 1].set_yticks(range(len(compared)), compared, fontsize=8)
     axes[0, 1].set_xlabel("cosine to the full gradient\n(open: before learning, filled: after)")
-    delays = np.asarray(DELAYS / ms)
     for rule in accuracy:
-        credit = [statistics(table, f"credit_{d:.0f}").get(rule) for d in delays]
-        if credit[0] is None:
+        if rule not in statistics(table, "right_0"):
             continue
         style = {"color": ROWS[rule].color, "marker": ROWS[rule].marker, "markersize": 4, "lw": 1}
-        mean = np.array([values[0] for values in credit])
-        axes[1, 0].plot(delays, mean / mean.max(), **style)
-        right = np.array([statistics(table, f"right_{d:.0f}")[rule] for d in delays])
-        axes[1, 1].plot(delays, right[:, 0], **style)
-        axes[1, 1].fill_between(delays, *right[:, 1:].T, color=ROWS[rule].color, alpha=0.12, lw=0)
+        credit = np.array([statistics(table, f"credit_{d}")[rule][0] for d in DELAYS])
+        axes[1, 0].plot(DELAYS, credit / credit.max(), **style)
+        right = np.array([statistics(table, f"right_{d}")[rule] for d in DELAYS])
+        axes[1, 1].plot(DELAYS, right[:, 0], **style)
+        axes[1, 1].fill_between(DELAYS, *right[:, 1:].T, color=ROWS[rule].color, alpha=0.12, lw=0)
     axes[1, 0].axhline(1 / np.e, color="0.75", lw=0.8, zorder=0)
     axes[1, 0].set(yscale="log", ylim=(1e-4, 1.5), ylabel="credit / largest credit")
     axes[1, 1].axhline(0, color="0.75", lw=0.8, zorder=0)
@@ -507,19 +479,21 @@ def main():
     parser.add_argument("--rules", nargs="+", choices=tuple(ROWS), help="all if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--choose", action="store_true", help="compare learning rates, seed 1")
+    parser.add_argument("--rates", type=float, nargs="+", default=[3e-3, 1e-2], help="which")
+    parser.add_argument("--length", type=float, default=0.25, help="epochs, in those of the recipe")
     parser.add_argument("--workers", type=int, default=0, help="processes besides this one")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    fixed = {"judged": TEST, "n": 256, "length": 1.0, "root": options.root, "quick": options.quick}
+    fixed = {"n": 256, "length": options.length, "root": options.root, "quick": options.quick}
     if options.quick:
         mark_quick_runs()
         options.rules, options.seeds = options.rules or QUICK, [1]
         fixed |= {"n": 16, "length": 0.1}
     if options.choose:
-        options.seeds, fixed = [1], fixed | {"judged": VALIDATION, "length": 0.25}
+        options.seeds = [1]
     points = []
     for rule in options.rules or ROWS:
-        rates = (1e-3, 3e-3, 1e-2) if options.choose else (ROWS[rule].learning_rate,)
+        rates = options.rates if options.choose else (ROWS[rule].learning_rate,)
         grid = {"rule": [rule], "learning_rate": rates, **{k: [v] for k, v in fixed.items()}}
         study = Study(options.output / "plausibility", train, grid, seeds=options.seeds)
         points += study.points
@@ -529,7 +503,10 @@ def main():
         raise SystemExit(table.failed["error"][0])
     if options.choose:
         for row in table.rows:
-            print(f"{row['rule']:34s} {row['learning_rate']:<6g} {100 * row['accuracy']:.2f} %")
+            share = 100 * row["validation"]
+            print(
+                f"{row['rule']:34s} {row['learning_rate']:<6g} {share:.2f} % of the validation part"
+            )
         return
     print(
         analysis.locality_table({name: ROWS[name].rule for name in np.unique(table["rule"])}), "\n"
