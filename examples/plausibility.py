@@ -24,8 +24,9 @@ delay line. Every rule learns them, and for each are measured:
 
 Three rows train the neuron that is a flow, so that the rule and the neuron can be told apart: EventProp,
 BPTT and e-prop. Two keep weights fixed: only the readout learns (the floor), or all but the recurrent
-weights. EqSpike learns static patterns: it gets the mean rate of each channel in each third of the word as
-a constant current, has no recurrent weights and no delay line.
+weights. One signal for all is the sum of the outputs' errors, which is zero for a softmax: in that row the
+hidden weights follow the firing-rate term alone. EqSpike learns static patterns: it gets the mean rate of
+each channel in each third of the word as a constant current, has no recurrent weights and no delay line.
 
 A training has a quarter of the epochs of the recipe (``--length``). The learning rates were chosen on the
 validation part with seed 1 (``--choose``). It runs as a study: kill it at any time, and the same command
@@ -216,9 +217,20 @@ def train(rule, learning_rate, n, length, root, quick, seed):
     }
 
 
+def learned_from_error(row):
+    """The hidden weights that an error reaches.
+
+    None with one signal for all: the errors of a softmax sum to zero, so that this signal is zero, and
+    rounding alone has a direction.
+    """
+    if row.rule is EPROP["global"]:
+        return []
+    return [name for name in ("input.w", "recurrent.w") if name not in row.fixed]
+
+
 def hidden_alignment(row, trainer, few):
     """Cosine of the gradient of the task to the full one, in the hidden weights that learn."""
-    names = [name for name in ("input.w", "recurrent.w") if name not in row.fixed]
+    names = learned_from_error(row)
     if not names:
         return float("nan")
     full = Trainer(trainer.net, FULL[row.neuron], loss=trainer.loss, threads=1).gradient(few)
@@ -257,7 +269,7 @@ def with_marked_input(net):
 
 def delayed_credit(row, trainer, few):
     """Credit of the marked spikes by the time of the error, and its cosine to the full gradient's."""
-    if "input.w" in row.fixed:
+    if not learned_from_error(row):
         return {}
     net, marked = with_marked_input(trainer.net), mark(few, *MARKED)
     plain = dataclasses.replace(trainer.rule, rate_strength=0.0)

@@ -242,6 +242,19 @@ def test_gradient_of_the_task_alone():
         np.testing.assert_array_equal(alone[name], values)
 
 
+def test_global_feedback_sends_nothing_for_a_softmax():
+    """The errors of all outputs sum to zero, and so does what reaches the hidden neurons."""
+    trials, net = spike_trials(n_trials=4, n_steps=60), network()
+    net.parameters["readout.b"][:] = [0.3, 0.0, -0.2]
+    sizes = {}
+    for feedback in ("global", "random"):
+        gradient = Trainer(net, EProp(feedback=feedback), dtype="float64").gradient(trials)
+        sizes[feedback] = [np.linalg.norm(gradient[name]) for name in ("input.w", "recurrent.w")]
+        assert np.linalg.norm(gradient["readout.w"]) > 1e-3
+    assert min(sizes["random"]) > 1e-3
+    assert max(sizes["global"]) < 1e-12
+
+
 def test_recording_changes_no_bit_of_the_training():
     trials, results = spike_trials(n_trials=4, n_steps=60), []
     for recorded in (False, True):
