@@ -29,10 +29,12 @@ hidden weights follow the firing-rate term alone. EqSpike learns static patterns
 each channel in each third of the word as a constant current, has no recurrent weights and no delay line.
 
 A training has a quarter of the epochs of the recipe (``--length``). The learning rates were chosen on the
-validation part with seed 1 (``--choose``). It runs as a study: kill it at any time, and the same command
-goes on.
+validation part with seed 1 (``--choose``), from 0.003 and 0.01. Where 0.03 was tried as well, symmetric
+e-prop and EventProp got worse and the readout alone better. Four rows were not searched and have the 0.01
+of their neighbours: adaptive feedback, fixed recurrent weights, and e-prop and BPTT for the flow. It runs
+as a study: kill it at any time, and the same command goes on.
 
-    python examples/plausibility.py --root FOLDER                   # an hour of a processor
+    python examples/plausibility.py --root FOLDER                   # half an hour of a processor
     python examples/plausibility.py --root FOLDER --choose          # learning rates, on the validation part
     python examples/plausibility.py --quick                         # made sounds: only a test
 """
@@ -83,6 +85,7 @@ MARKED = (400 * ms, 410 * ms)
 DELAYS = np.array([0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400])  # ms
 COMPARED = 64
 MICROJOULE = 1e-6
+MISSING = (np.nan,) * 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,19 +107,19 @@ EPROP = {
 SYMMETRIC, BACKWARD = EPROP["symmetric"], BPTT(**speech.RATE_TERM)
 BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK, _ = COLORS
 ROWS = {
-    "only the readout learns": Row(SYMMETRIC, 3e-3, "0.6", fixed=("input.w", "recurrent.w")),
-    "e-prop, recurrent weights fixed": Row(SYMMETRIC, 3e-3, "0.6", "s", fixed=("recurrent.w",)),
-    "e-prop, global": Row(EPROP["global"], 3e-3, ORANGE),
-    "e-prop, random": Row(EPROP["random"], 3e-3, SKY),
-    "e-prop, adaptive": Row(EPROP["adaptive"], 3e-3, GREEN),
-    "e-prop, symmetric": Row(SYMMETRIC, 3e-3, BLUE),
+    "only the readout learns": Row(SYMMETRIC, 3e-2, "0.6", fixed=("input.w", "recurrent.w")),
+    "e-prop, recurrent weights fixed": Row(SYMMETRIC, 1e-2, "0.6", "s", fixed=("recurrent.w",)),
+    "e-prop, global": Row(EPROP["global"], 1e-2, ORANGE),
+    "e-prop, random": Row(EPROP["random"], 1e-2, SKY),
+    "e-prop, adaptive": Row(EPROP["adaptive"], 1e-2, GREEN),
+    "e-prop, symmetric": Row(SYMMETRIC, 1e-2, BLUE),
     "e-prop, STDP-ALIF": Row(SYMMETRIC, 3e-3, BLUE, "v", "STDP-ALIF"),
-    "BPTT": Row(BACKWARD, 3e-3, RED),
-    "EqSpike, rates of thirds": Row(equations.EqSpike(), 3e-3, PINK, "D", "EqSpikeLIF"),
-    "e-prop, flow": Row(SYMMETRIC, 5e-3, BLUE, "^", "flow"),
-    "BPTT, flow": Row(BACKWARD, 5e-3, RED, "^", "flow"),
+    "BPTT": Row(BACKWARD, 1e-2, RED),
+    "EqSpike, rates of thirds": Row(equations.EqSpike(), 1e-2, PINK, "D", "EqSpikeLIF"),
+    "e-prop, flow": Row(SYMMETRIC, 1e-2, BLUE, "^", "flow"),
+    "BPTT, flow": Row(BACKWARD, 1e-2, RED, "^", "flow"),
     "EventProp, flow": Row(
-        EventProp(smallest_slope=SMALLEST_SLOPE, **speech.RATE_TERM), 5e-3, BLACK, "^", "flow"
+        EventProp(smallest_slope=SMALLEST_SLOPE, **speech.RATE_TERM), 1e-2, BLACK, "^", "flow"
     ),
 }
 #: What a rule is compared with, by neuron: the full gradient of the same network.
@@ -408,7 +411,7 @@ def report(table):
             f"{low:.1f} to {high:.1f}",
         ]
         for name, (_, scale, digits) in columns.items():
-            mean, _, high = found[name].get(rule, (np.nan,) * 3)
+            mean, _, high = found[name].get(rule, MISSING)
             text = "" if np.isnan(mean) else f"{scale * mean:.{digits}f}"
             cells.append(text + (f" ± {scale * (high - mean):.{digits}f}" if high == high else ""))
         rows.append(cells)
@@ -422,7 +425,7 @@ def report(table):
 def point(ax, x, y, row, *, vertical=True, filled=True, label=None):
     """One mean with its interval."""
     mean, low, high = y
-    error = np.nan_to_num([[mean - low], [high - mean]])
+    error = np.abs(np.nan_to_num([[mean - low], [high - mean]]))  # an axis may be turned over
     place = {"x": [x], "y": [mean], "yerr": error}
     if not vertical:
         place = {"x": [mean], "y": [x], "xerr": error}
@@ -442,13 +445,17 @@ def draw(table, path):
     for need, rules in places.items():
         for k, (rule, values) in enumerate(rules):
             x = list(NEEDS).index(need) + 0.14 * (k - (len(rules) - 1) / 2)
-            point(axes[0, 0], x, values, ROWS[rule], label=rule)
-    axes[0, 0].set_xticks(range(len(NEEDS)), NEEDS.values(), fontsize=8)
+            point(axes[0, 0], x, 100 - values, ROWS[rule], label=rule)
+    axes[0, 0].set_xticks(range(len(NEEDS)), NEEDS.values(), fontsize=7)
     axes[0, 0].set(
         xlim=(-0.6, len(NEEDS) - 0.4),
         xlabel="hardest need of a hidden synapse",
-        ylabel="accuracy on the test part (%)",
+        ylabel="errors on the test part (%): 100 - accuracy",
+        yscale="log",
     )
+    axes[0, 0].invert_yaxis()  # better is higher
+    axes[0, 0].yaxis.set_major_formatter("{x:.0f}")
+    axes[0, 0].yaxis.set_minor_formatter("{x:.0f}")
     compared = [rule for rule in accuracy if rule in statistics(table, "after")][::-1]
     for k, rule in enumerate(compared):
         before, after = (statistics(table, name)[rule] for name in ("before", "after"))
@@ -462,13 +469,14 @@ def draw(table, path):
         if rule not in statistics(table, "right_0"):
             continue
         style = {"color": ROWS[rule].color, "marker": ROWS[rule].marker, "markersize": 4, "lw": 1}
-        credit = np.array([statistics(table, f"credit_{d}")[rule][0] for d in DELAYS])
-        axes[1, 0].plot(DELAYS, credit / credit.max(), **style)
-        right = np.array([statistics(table, f"right_{d}")[rule] for d in DELAYS])
+        credit = np.array([statistics(table, f"credit_{d}").get(rule, MISSING)[0] for d in DELAYS])
+        axes[1, 0].plot(DELAYS, credit / np.nanmax(credit), **style)
+        # none where the full gradient has exploded
+        right = np.array([statistics(table, f"right_{d}").get(rule, MISSING) for d in DELAYS])
         axes[1, 1].plot(DELAYS, right[:, 0], **style)
         axes[1, 1].fill_between(DELAYS, *right[:, 1:].T, color=ROWS[rule].color, alpha=0.12, lw=0)
     axes[1, 0].axhline(1 / np.e, color="0.75", lw=0.8, zorder=0)
-    axes[1, 0].set(yscale="log", ylim=(1e-4, 1.5), ylabel="credit / largest credit")
+    axes[1, 0].set(yscale="log", ylim=(1e-3, 1.5), ylabel="credit / largest credit")
     axes[1, 1].axhline(0, color="0.75", lw=0.8, zorder=0)
     axes[1, 1].set_ylabel("cosine of this credit to the full gradient's")
     for ax in axes[1]:
