@@ -476,6 +476,8 @@ def draw(table, path):
     axes[1, 0].axhline(1 / np.e, color="0.75", lw=0.8, zorder=0)
     axes[1, 0].set(yscale="log", ylim=(1e-3, 1.5), ylabel="credit / largest credit")
     axes[1, 1].axhline(0, color="0.75", lw=0.8, zorder=0)
+    axes[0, 1].set_xlim(max(-1.05, axes[0, 1].get_xlim()[0]), 1.05)
+    axes[1, 1].set_ylim(max(-1.05, axes[1, 1].get_ylim()[0]), 1.05)
     axes[1, 1].set_ylabel("cosine of this credit to the full gradient's")
     for ax in axes[1]:
         ax.set_xlabel("time from the input spikes to the error (ms)")
