@@ -9,7 +9,13 @@ from neurosnn.analysis.activity import (
 )
 from neurosnn.analysis.curves import FrequencyCurve, pairing_frequency_curve
 from neurosnn.analysis.fit_rule import fit_rule
-from neurosnn.analysis.gradients import AlignmentRecorder, CreditCurve, alignment, credit_curve
+from neurosnn.analysis.gradients import (
+    AlignmentRecorder,
+    CreditCurve,
+    alignment,
+    credit_curve,
+    task_gradient,
+)
 from neurosnn.analysis.intervals import wilson_interval
 from neurosnn.analysis.locality import Locality, locality, locality_table, register_locality
 from neurosnn.analysis.measured import (
@@ -112,6 +118,7 @@ __all__ = [
     "register_locality",
     "sjostrom_2001",
     "stdp_window",
+    "task_gradient",
     "triplet_changes",
     "wang_2005",
     "weight_distribution",

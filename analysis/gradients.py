@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from neurosnn.core.messages import message
 from neurosnn.core.values import Range, check_value, whole_steps
 from neurosnn.training.callbacks import Callback
 
-__all__ = ["AlignmentRecorder", "CreditCurve", "alignment", "credit_curve"]
+__all__ = ["AlignmentRecorder", "CreditCurve", "alignment", "credit_curve", "task_gradient"]
 
 
 class CreditCurve(NamedTuple):
@@ -92,6 +93,60 @@ def alignment(
     return {name: _cosine(a, b) for name, (a, b) in flat.items()}
 
 
+def task_gradient(trainer: Any, batch: Any, targets: Any = None) -> dict[str, np.ndarray]:
+    """The gradient of the loss alone, at the weights of a training and by its rule.
+
+    Without the rule's firing-rate term, which has another scale in each rule and would hide how well
+    they agree about the task.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Network, rule and loss; nothing is changed.
+    batch : SpikeTrials or FrameTrials
+        The trials.
+    targets : array, optional
+        As for ``Trainer.fit``.
+
+    Returns
+    -------
+    dict of str to ndarray
+        As :meth:`neurosnn.Trainer.gradient` returns it.
+
+    Notes
+    -----
+    Feedback weights that have been learned (adaptive e-prop) are those of the training.
+
+    Examples
+    --------
+    >>> from brian2 import Hz
+    >>> from neurosnn import EProp, Input, Layer, Readout, SpikingNetwork, Trainer
+    >>> from neurosnn import analysis, data, equations
+    >>> train, _ = data.spoken_digits(n_bands=8, n_thresholds=1)
+    >>> net = SpikingNetwork(Input(8), Layer(equations.LIF(), 10), Readout(10))
+    >>> trainer = Trainer(net, EProp(rate_target=10 * Hz, rate_strength=1.0))
+    >>> alone, both = analysis.task_gradient(trainer, train[:4]), trainer.gradient(train[:4])
+    >>> bool((alone["readout.w"] == both["readout.w"]).all())
+    True
+    >>> bool((alone["input.w"] == both["input.w"]).all())
+    False
+    """
+    from neurosnn.training import Trainer
+
+    if not np.any(getattr(trainer.rule, "rate_strength", 0.0)):
+        return trainer.gradient(batch, targets)
+    other = Trainer(
+        trainer.net,
+        dataclasses.replace(trainer.rule, rate_strength=0.0),
+        loss=trainer.loss,
+        dtype=trainer.dtype,
+        threads=getattr(trainer.backend, "threads", None),
+    )
+    for name, values in trainer.backend.parameters.items():
+        np.copyto(other.backend.parameters[name], values)
+    return other.gradient(batch, targets)
+
+
 class AlignmentRecorder(Callback):
     """Compares a training's gradient with those of other rules at the same weights, while it learns.
 
@@ -109,8 +164,7 @@ class AlignmentRecorder(Callback):
         As for ``Trainer.fit``.
     own : callable, optional
         Function of the trainer and the batch that returns the gradient to be compared, if it is not
-        all of ``trainer.gradient``: without the firing-rate term, for instance, which has another
-        scale in each rule.
+        all of ``trainer.gradient``: :func:`task_gradient` for that without the firing-rate term.
 
     Attributes
     ----------

@@ -2,7 +2,7 @@
 
 Most run for minutes with their own settings, so that these are shorter, by options or by other values of
 the constants at their top; the page of an example says which were used. The examples of neurosnn.torch need
-PyTorch, speech_commands the recordings (NEUROSNN_DATA).
+PyTorch, speech_commands and plausibility the recordings (NEUROSNN_DATA).
 
     python docs/thumbnails.py                         # all: some minutes of a processor
     python docs/thumbnails.py traub_2020              # one
@@ -10,6 +10,7 @@ PyTorch, speech_commands the recordings (NEUROSNN_DATA).
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -45,6 +46,7 @@ PICTURES = {
     "martin_2021_eqspike": ("martin_2021_window.png", "--seeds 1 --epochs 2"),
     "meszaros_2025_delays": ("meszaros_2025_delays.png", "SEEDS = [1]"),
     "nowotny_2022_eventprop": ("nowotny_2022_losses_digits.png", "--epochs 3"),
+    "plausibility": ("plausibility.png", "--seeds 1"),
     "ponghiran_2022_recurrence": ("ponghiran_2022_digits.png", "--seeds 1 --epochs 3"),
     "speech_commands": ("speech_commands_bptt.png", "--split official"),
     "spoken_digits": (
@@ -63,7 +65,8 @@ PICTURES = {
 def draw(name: str) -> None:
     """Run one example and keep its picture, small."""
     picture, settings = PICTURES[name]
-    source = next(EXAMPLES.rglob(f"{name}.py")).read_text(encoding="utf-8")
+    path = next(EXAMPLES.rglob(f"{name}.py"))
+    source = path.read_text(encoding="utf-8")
     options = shlex.split(settings) if settings.startswith("--") else []
     for constant in [] if options else filter(None, settings.split("; ")):
         source, found = re.subn(rf"(?m)^{constant.split()[0]} = .*$", constant, source)
@@ -72,7 +75,10 @@ def draw(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / f"{name}.py"
         script.write_text(source, encoding="utf-8")
-        subprocess.run([sys.executable, "-P", str(script), *options], check=True, cwd=folder)
+        # an example may use another one beside it
+        beside = {**os.environ, "PYTHONPATH": str(path.parent)}
+        command = [sys.executable, "-P", str(script), *options]
+        subprocess.run(command, check=True, cwd=folder, env=beside)
         keep(Path(folder) / "output" / picture, FOLDER / f"{name}.png")
 
 

@@ -23,7 +23,6 @@ not explode at the start. EqSpike has those of ``frompapers/martin_2021_eqspike.
 """
 
 import argparse
-import dataclasses
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,20 +52,6 @@ RULES = {
     WITHOUT_TIME: equations.EqSpike(),
 }
 MICROJOULE = 1e-6
-
-
-def without_rate_term(rule):
-    """The gradient of the task alone: the firing-rate term has another scale in each rule."""
-    plain, made = dataclasses.replace(rule, rate_strength=0.0), []
-
-    def gradient(trainer, batch):
-        if not made:
-            made.append(Trainer(trainer.net, plain, loss=trainer.loss, threads=1))
-        for name, values in trainer.backend.parameters.items():  # learned feedback weights
-            np.copyto(made[0].backend.parameters[name], values)
-        return made[0].gradient(batch)
-
-    return gradient
 
 
 def train(rule, n, epochs, every, seed):
@@ -104,7 +89,7 @@ def train(rule, n, epochs, every, seed):
     recorder = analysis.AlignmentRecorder(
         {"exact": EventProp(smallest_slope=SMALLEST_SLOPE), "bptt": BPTT()},
         trials[::42],  # they are in the order of the digits
-        own=without_rate_term(RULES[rule]),
+        own=analysis.task_gradient,
     )
     trainer.fit(trials[::every], epochs=epochs, callbacks=[recorder], progress=False)
     result = trainer.evaluate(test)

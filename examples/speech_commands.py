@@ -61,6 +61,7 @@ ENCODER = {"n_bands": 35, "n_thresholds": 4, "f_max": 7000 * Hz}
 #: Copies of the channels besides the original, and the delay from one to the next.
 COPIES, SPACING = 5, 30 * ms
 TIME_STEP = 2 * ms
+RATE_TERM = {"rate_target": 15 * Hz, "rate_strength": 1e-5}
 #: Factor of the learning rate from one epoch to the next, and epochs.
 RULES = {
     "bptt": {"epochs": 16, "decay": 0.88},
@@ -89,34 +90,48 @@ def make_neuron(name, rule, n, seed):
             omega=rng.uniform(5, 15, n), b=rng.uniform(2, 3, n)
         )
     # backpropagation multiplies by the height at each spike on its way; to e-prop with Adam it is nothing
-    return equations.ALIF(tau_m=40 * ms, tau_a=200 * ms, gamma=0.1 if rule == "bptt" else 0.3)
+    return adaptive(equations.ALIF, gamma=0.1 if rule == "bptt" else 0.3)
+
+
+def adaptive(neuron, **parameters):
+    """ALIF or a neuron like it, with the times of this task."""
+    return neuron(tau_m=40 * ms, tau_a=200 * ms, **parameters)
 
 
 def make_network(rule, neuron, n_channels, n_words, n, seed):
     """A recurrent layer of neurons that adapt or oscillate, and how it learns."""
+    sizes = (n_channels, n_words, n, seed)
     if rule == "eventprop":
-        return make_flow(n_channels, n_words, n, seed)
+        gradient = EventProp(smallest_slope=50, **RATE_TERM)
+        settings = {"optimizer": Adam(5e-3), "loss": CrossEntropy(readout="linear")}
+        return make_flow(*sizes), gradient, settings
     size = SIZES[neuron]
-    model = make_neuron(neuron, rule, n, seed)
-    net = SpikingNetwork(
-        Input(n_channels),
-        Layer(model, n, recurrent=True, weight_scale=size),
-        Readout(n_words, tau=40 * ms),
-        dt=TIME_STEP,
-        seed=seed,
-    )
-    term = {"rate_target": 15 * Hz, "rate_strength": 1e-5}
-    gradient = BPTT(**term) if rule == "bptt" else EProp(feedback="symmetric", **term)
+    net = make_recursion(make_neuron(neuron, rule, n, seed), *sizes, weight_scale=size)
+    gradient = BPTT(**RATE_TERM) if rule == "bptt" else EProp(feedback="symmetric", **RATE_TERM)
     optimizer = Adam(3e-3, factors={"input.w": size, "recurrent.w": size})
     return net, gradient, {"optimizer": optimizer, "loss": CrossEntropy(readout="mean")}
 
 
-def make_flow(n_channels, n_words, n, seed):
+def make_recursion(neuron, n_channels, n_words, n, seed, *, weight_scale=1):
+    """The network for neurons that are given by their steps, such as ALIF."""
+    return SpikingNetwork(
+        Input(n_channels),
+        Layer(neuron, n, recurrent=True, weight_scale=weight_scale),
+        Readout(n_words, tau=40 * ms),
+        dt=TIME_STEP,
+        seed=seed,
+    )
+
+
+def make_flow(n_channels, n_words, n, seed, **parameters):
     """The same for EventProp: slow currents and membranes cross the threshold at times a grid can tell."""
+    neuron = equations.AdaptiveCurrentLIF(
+        tau_m=40 * ms, tau_s=20 * ms, tau_a=200 * ms, **parameters
+    )
     net = SpikingNetwork(
         Input(n_channels),
         Layer(
-            equations.AdaptiveCurrentLIF(tau_m=40 * ms, tau_s=20 * ms, tau_a=200 * ms),
+            neuron,
             n,
             recurrent=True,
             weight_scale=0.2 * np.sqrt(n_channels),
@@ -127,8 +142,16 @@ def make_flow(n_channels, n_words, n, seed):
         seed=seed,
     )
     net.parameters["recurrent.w"][:] *= 0.02 / net.parameters["recurrent.w"].std()
-    gradient = EventProp(rate_target=15 * Hz, rate_strength=1e-5, smallest_slope=50)
-    return net, gradient, {"optimizer": Adam(5e-3), "loss": CrossEntropy(readout="linear")}
+    return net
+
+
+def augmentation(shift, dropped):
+    """While it learns words begin earlier or later, by up to `shift`, and some spikes are left out."""
+
+    def augment(trials, rng):
+        return data.drop_spikes(data.shift_times(trials, shift, seed=rng), dropped, seed=rng)
+
+    return augment
 
 
 def train_one(train, valid, seed, options):
@@ -137,17 +160,12 @@ def train_one(train, valid, seed, options):
     net, gradient, settings = make_network(
         options.rule, options.neuron, train.n_channels, train.n_classes, options.neurons, seed
     )
-
-    def augment(trials, rng):
-        trials = data.shift_times(trials, options.shift * ms, seed=rng)
-        return data.drop_spikes(trials, options.dropped, seed=rng)
-
     trainer = Trainer(
         net,
         gradient,
         **settings,
         schedule=Exponential(recipe["decay"]),
-        augment=augment,
+        augment=augmentation(options.shift * ms, options.dropped),
         threads=options.threads,
         seed=seed,
     )
@@ -201,15 +219,15 @@ def make_sounds(root):
     (root / "testing_list.txt").write_text("\n".join(lists["test"]))
 
 
-def read(options):
-    """Training, validation and test part as spikes, behind the delay line."""
+def read(root, words, *, quick=False):
+    """Training, validation and test part as spikes, behind the delay line; made sounds if `quick`."""
     with tempfile.TemporaryDirectory() as folder:
-        root, cache, encoder = options.root, None, ENCODER
-        if options.quick:
+        cache, encoder = None, ENCODER
+        if quick:
             root, cache = Path(folder) / "sounds", Path(folder) / "encoded"
             encoder = ENCODER | {"n_bands": 16, "n_thresholds": 2}
             make_sounds(root)
-        parts = data.read_speech_commands(root, words=options.words, cache=cache, **encoder)
+        parts = data.read_speech_commands(root, words=words, cache=cache, **encoder)
     return [data.delay_line(trials, COPIES, SPACING) for trials in parts]
 
 
@@ -234,7 +252,7 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
     if options.quick:
         options.words, options.neurons, options.epochs = ("rise", "fall"), 32, 2
-    train, valid, test = read(options)
+    train, valid, test = read(options.root, options.words, quick=options.quick)
     judged = valid if options.split == "validation" else test
     print(
         f"{len(options.words)} words, {train.n_channels} channels: {len(train)} recordings to train "

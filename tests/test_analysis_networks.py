@@ -222,6 +222,39 @@ def test_recorder_compares_at_the_weights_of_each_epoch():
     assert opposite.ratios["same"][0] == {"input.w": pytest.approx(2)}
 
 
+def test_gradient_of_the_task_alone():
+    """That of the same rule without a rate term, with the feedback weights that have been learned."""
+    trials = spike_trials(n_trials=4, n_steps=60)
+    term = {"rate_target": 90 * Hz, "rate_strength": 1e-2}
+    net = network()
+    trainer = Trainer(net, EProp(feedback="adaptive", **term), optimizer=Adam(0.2), dtype="float64")
+    trainer.fit(trials, epochs=4, batch_size=2, progress=False)
+    alone = analysis.task_gradient(trainer, trials)
+    assert analysis.alignment(trainer.gradient(trials), alone)["recurrent.w"] < 0.9
+    # Without a term nothing is taken away, and the start's feedback is another one.
+    plain = Trainer(net, EProp(feedback="adaptive"), dtype="float64")
+    start = analysis.task_gradient(plain, trials)
+    np.testing.assert_array_equal(start["input.w"], plain.gradient(trials)["input.w"])
+    assert analysis.alignment(alone, start)["recurrent.w"] < 0.99
+    for name, values in trainer.backend.parameters.items():
+        np.copyto(plain.backend.parameters[name], values)
+    for name, values in plain.gradient(trials).items():
+        np.testing.assert_array_equal(alone[name], values)
+
+
+def test_global_feedback_sends_nothing_for_a_softmax():
+    """The errors of all outputs sum to zero, and so does what reaches the hidden neurons."""
+    trials, net = spike_trials(n_trials=4, n_steps=60), network()
+    net.parameters["readout.b"][:] = [0.3, 0.0, -0.2]
+    sizes = {}
+    for feedback in ("global", "random"):
+        gradient = Trainer(net, EProp(feedback=feedback), dtype="float64").gradient(trials)
+        sizes[feedback] = [np.linalg.norm(gradient[name]) for name in ("input.w", "recurrent.w")]
+        assert np.linalg.norm(gradient["readout.w"]) > 1e-3
+    assert min(sizes["random"]) > 1e-3
+    assert max(sizes["global"]) < 1e-12
+
+
 def test_recording_changes_no_bit_of_the_training():
     trials, results = spike_trials(n_trials=4, n_steps=60), []
     for recorded in (False, True):

@@ -16,9 +16,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from brian2 import Hz, ms, second
+from engine_cases import spike_trials
 from interpreter import Interpreter
 
-from neurosnn import Trainer, data
+from neurosnn import (
+    BPTT,
+    EProp,
+    Input,
+    Layer,
+    Readout,
+    SpikingNetwork,
+    Trainer,
+    data,
+    equations,
+)
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [
@@ -202,6 +213,72 @@ def test_neurons_that_oscillate_hear_words(neuron, project_root):
     for name in ("input.w", "recurrent.w", "readout.w"):
         size = 1 if name == "readout.w" else script["SIZES"][neuron]
         assert np.abs(net.parameters[name] - before[name]).max() == pytest.approx(3e-3 * size, 1e-3)
+
+
+@pytest.fixture
+def plausibility(project_root, monkeypatch):
+    """The study of plausibility, beside the recipe that it uses."""
+    monkeypatch.syspath_prepend(str(project_root / "examples"))
+    return runpy.run_path(str(project_root / "examples/plausibility.py"))
+
+
+@pytest.mark.parametrize("rule", [EProp(feedback="random"), BPTT()])
+def test_credit_of_marked_spikes_is_a_part_of_the_gradient(plausibility, rule):
+    """The parts of two windows add up to the gradient of a network that knows of no marks."""
+    trials = spike_trials(n_trials=3, n_steps=60)
+    net = SpikingNetwork(
+        Input(30), Layer(equations.ALIF(), 12, recurrent=True, weight_scale=4.0), Readout(3), seed=3
+    )
+    net.parameters["readout.b"][:] = [0.1, 0.0, -0.2]
+    whole = Trainer(net, rule, dtype="float64").gradient(trials)["input.w"]
+    both = Trainer(plausibility["with_marked_input"](net), rule, dtype="float64")
+    early, late = (
+        both.gradient(plausibility["mark"](trials, *window))["from_marked.w"]
+        for window in ((0 * ms, 20 * ms), (20 * ms, 60 * ms))
+    )
+    assert np.abs(early).max() > 1e-4
+    assert np.abs(late).max() > 1e-4
+    np.testing.assert_allclose(early + late, whole, rtol=1e-9, atol=1e-12)
+
+
+def test_when_credit_has_fallen(plausibility):
+    delays = np.array([0.0, 10, 20, 40, 80, 200])
+    fall_time = plausibility["fall_time"]
+    assert fall_time(delays, 3 * np.exp(-delays / 50)) == pytest.approx(50)
+    # counted from the error, not from the largest credit
+    assert fall_time(delays, np.r_[0.1, 1, np.exp(-delays[2:] / 30)]) == pytest.approx(30, rel=0.01)
+    assert np.isnan(fall_time(delays, np.exp(-delays / 1000)))
+
+
+def test_needs_are_in_their_order(plausibility):
+    needs = {name: plausibility["hardest_need"](row) for name, row in plausibility["ROWS"].items()}
+    assert list(dict.fromkeys(needs.values())) == [
+        "nothing", "weight_transport", "third_factor", "neuron_error", "backward_in_time",
+        "second_phase",
+    ]  # fmt: skip
+    assert needs["e-prop, random"] == needs["e-prop, adaptive"] == "neuron_error"
+
+
+def test_rates_of_thirds_follow_the_word(plausibility):
+    """The same word later and slower has the same thirds; the delayed copies do not count."""
+    word = np.repeat([0.1, 0.2, 0.3], 20) + np.tile(np.linspace(0, 0.099, 20), 3)
+    channel = np.repeat([0, 1, 2], 20)
+    trials = data.SpikeTrials(
+        times=np.r_[word, 2 * word + 0.1, 0.95],
+        units=np.r_[channel, channel, 17],
+        offsets=[0, 60, 121],
+        labels=[0, 1],
+        n_channels=18,
+        duration=1000 * ms,
+    )
+    images, scale = plausibility["rates_of_thirds"](trials)
+    assert images.images.shape == (2, 3, 3)
+    quick, slow = images.images / 255 * scale
+    for rates in (quick, slow):
+        assert np.all(np.diag(rates) > 5 * (rates.sum(axis=1) - np.diag(rates)))
+    # 20 spikes of a channel in about 0.1 s and, in the slow word, 0.2 s
+    assert np.diag(quick) == pytest.approx([200, 200, 200], rel=0.2)
+    assert np.diag(slow) == pytest.approx(np.diag(quick) / 2, rel=0.05)
 
 
 def test_there_are_examples(project_root):

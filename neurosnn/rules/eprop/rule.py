@@ -47,7 +47,9 @@ class EProp(Rule):
     ----------
     feedback : {"symmetric", "random", "adaptive", "global"}, optional
         Feedback weights B: the readout weights; fixed and random, N(0, 1); random at first, then
-        changed by the same updates as the readout weights; or 1/sqrt(n) for all (a control).
+        changed by the same updates as the readout weights; or 1/sqrt(n) for all (a control). The last sends
+        the sum of the errors, which is zero for the errors of a softmax: with a cross-entropy only the
+        firing-rate term then moves hidden weights.
     rate_target : Quantity (hertz), optional
         Firing rate towards which every neuron is driven.
     rate_strength : float, optional
