@@ -17,14 +17,11 @@ from __future__ import annotations
 
 import functools
 import gc
-import hashlib
 import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
-import tempfile
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,11 +34,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NEUROSNN_CXXFLAGS", "-O0")
 
 import pytest
-
-#: Of engines.
-UNOPTIMIZED = "-O0"
-#: Of Brian2's own C++ programs: most of the time of a test is the compiler's, and bits are the same.
-FLAGS = ("-w", "-O0", "-ffp-contract=off")
 
 # A shell ignores Ctrl-C for what it runs in the background; Brian2 would keep that as a handler.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -126,54 +118,27 @@ def what_lasts_is_not_searched():
     gc.freeze()
 
 
-@pytest.fixture(scope="session")
-def precompiled(tmp_path_factory):
-    """Standard headers, which otherwise take most of the time of Brian2's own builds."""
-    folder = tmp_path_factory.mktemp("headers")
-    names = ("cmath", "ctime", "iostream", "fstream", "random", "vector", "map", "string", "tuple")
-    (folder / "all.h").write_text("".join(f"#include <{name}>\n" for name in names))
-    subprocess.run(
-        ["g++", *FLAGS, "-x", "c++-header", "all.h"], cwd=folder, check=True, capture_output=True
-    )
-    return folder / "all.h"
-
-
 @pytest.fixture(scope="session", autouse=True)
 def precompiled_headers_of_engines():
-    """Standard headers of engines, compiled once and kept in the cache folder: a fifth of their time.
+    """Standard headers of engines, compiled once and kept in the cache folder: a fifth of their time."""
+    import precompiled
 
-    GCC reads them as text where its other flags differ. Other compilers refuse them then, and get none.
-    """
     from neurosnn.engine import build
 
-    command = build.compiler()
-    if os.environ["NEUROSNN_CXXFLAGS"] != UNOPTIMIZED or command is None:
-        return
-    machine = build._machine(command)
-    if "Free Software Foundation" not in machine:
+    if os.environ["NEUROSNN_CXXFLAGS"] != precompiled.UNOPTIMIZED:
         return
     text = (Path(build.__file__).parent / "numbers.jinja").read_text(encoding="utf-8")
-    text = "".join(re.findall(r"^#include <.*\n", text, flags=re.MULTILINE))
-    common = [*build.FLAGS, "-march=native", UNOPTIMIZED]
-    kinds = {
-        "double": [*common, *build.PRECISION_FLAGS["double"]],
-        "float": [*common, *build.PRECISION_FLAGS["float"]],
-        "cuda": [*common, *build.PRECISION_FLAGS["double"], "-std=c++20"],
-    }
-    key = hashlib.sha256(f"{text}{kinds}{machine}".encode()).hexdigest()[:24]
-    header = build.cache_folder() / f"headers_{key}" / "all.h"
-    compiled = header.with_suffix(".h.gch")
-    compiled.mkdir(parents=True, exist_ok=True)
-    for name, flags in kinds.items():
-        if (compiled / name).exists():
-            continue
-        with tempfile.TemporaryDirectory(dir=header.parent) as folder:
-            (Path(folder) / "all.h").write_text(text, encoding="utf-8")
-            command_line = [command, *flags, "-x", "c++-header", "all.h", "-o", name]
-            subprocess.run(command_line, cwd=folder, check=True, capture_output=True)
-            os.replace(Path(folder) / "all.h", header)
-            os.replace(Path(folder) / name, compiled / name)
-    os.environ["NEUROSNN_CXXFLAGS"] += f" -include {shlex.quote(str(header))}"
+    common = [*build.FLAGS, "-march=native", precompiled.UNOPTIMIZED]
+    header = precompiled.headers(
+        re.findall(r"^#include <(.*)>\n", text, flags=re.MULTILINE),
+        {
+            "double": [*common, *build.PRECISION_FLAGS["double"]],
+            "float": [*common, *build.PRECISION_FLAGS["float"]],
+            "cuda": [*common, *build.PRECISION_FLAGS["double"], "-std=c++20"],
+        },
+    )
+    if header is not None:
+        os.environ["NEUROSNN_CXXFLAGS"] += f" -include {shlex.quote(str(header))}"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -203,6 +168,7 @@ def nothing_compiled_by_brian2():
 @pytest.fixture(autouse=True)
 def clean_brian2(request, monkeypatch):
     """Every test gets Brian2 as it is right after its import, and leaves it so."""
+    import precompiled
     from brian2 import defaultclock, ms, prefs, seed, start_scope
     from brian2.devices.device import (
         all_devices,
@@ -217,10 +183,14 @@ def clean_brian2(request, monkeypatch):
     BrianLogger.log_level_warn()  # not which integrator or target it has picked
     prefs["codegen.target"] = "cython" if request.node.get_closest_marker("cython") else "numpy"
     if request.node.get_closest_marker("cython"):
-        prefs["codegen.cpp.extra_compile_args_gcc"] = list(FLAGS)
+        prefs["codegen.cpp.extra_compile_args_gcc"] = list(precompiled.BRIAN2)
     if request.node.get_closest_marker("standalone"):
-        header = request.getfixturevalue("precompiled")
-        prefs["codegen.cpp.extra_compile_args_gcc"] = [*FLAGS, f"-include{header}"]
+        prefs["codegen.cpp.extra_compile_args_gcc"] = [
+            *precompiled.BRIAN2,
+            *precompiled.of_programs(),
+        ]
+        # Without the list of what depends on which header: nothing is compiled a second time.
+        prefs["devices.cpp_standalone.extra_make_args_unix"] = ["-j", "DEPS="]
     if request.node.get_closest_marker("standalone") or request.node.get_closest_marker("cuda"):
         monkeypatch.chdir(request.getfixturevalue("tmp_path"))
     start_scope()

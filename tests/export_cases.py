@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import numpy as np
+import precompiled
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, TimedArray, ms, nS
 from reference.networks import CONDUCTANCE, N_IN, N, spike_trials
 
@@ -14,8 +15,6 @@ from neurosnn.rules.equilibrium import EquilibriumNetwork
 #: No more than the path, and the compiler and its options if the tests were given them (`make sanitize`).
 KEPT = {"CXX", "ASAN_OPTIONS", "UBSAN_OPTIONS"}
 CLEAN = {"PATH": "/usr/bin:/bin", **{key: os.environ[key] for key in KEPT & set(os.environ)}}
-#: Without optimization the compiler takes a third of the time, and float64 gives the same bits.
-QUICK = "CXXFLAGS=-O0 -ffp-contract=off"
 
 
 def start(folder, *arguments, command="./run", **settings):
@@ -31,8 +30,13 @@ def start(folder, *arguments, command="./run", **settings):
     )
 
 
+def quick():
+    """What make is given where a test is not about optimization: the bits of float64 are the same."""
+    return f"CXXFLAGS={' '.join((*precompiled.BRIAN2, *precompiled.of_programs()))}"
+
+
 def make(folder, *arguments):
-    made = start(folder, *(arguments or (QUICK,)), command="make")
+    made = start(folder, *(arguments or (quick(),)), command="make")
     assert made.returncode == 0, made.stderr
     return folder
 

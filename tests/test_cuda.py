@@ -249,19 +249,20 @@ RACES = """
 
     class Changed(Processor):
         barrier = "advance<gradient>(step);\\n            BARRIER;"
-        changed = barrier
 
         def compile(self, source, sizes, real):
             assert source.count(self.barrier) == 1
-            super().compile(source.replace(self.barrier, self.changed), sizes, real)
+            open_ = self.barrier.replace("BARRIER;", 'if (!std::getenv("OPEN")) BARRIER;')
+            super().compile("#include <cstdlib>\\n" + source.replace(self.barrier, open_), sizes, real)
 
     machine = Changed(threads=4, lanes=2, flags=("-fsanitize=thread", "-g0", "-O1"))
     net, trials = network("CurrentLIF", n=6), spike_trials(2, n_steps=40, rate=100)
-    for machine.changed in (machine.barrier, machine.barrier.removesuffix("BARRIER;")):
-        engine = CudaEngine(net, EventProp(), CrossEntropy(), dtype="float64", device=machine)
+    engine = CudaEngine(net, EventProp(), CrossEntropy(), dtype="float64", device=machine)
+    for _ in range(2):
         result = engine.run(trials, gradient=True)
         assert result.spikes["hidden"] > 5
         print("done", file=sys.stderr, flush=True)
+        os.environ["OPEN"] = "1"
 """
 
 

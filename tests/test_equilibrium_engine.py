@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import brian2_programs
 import numpy as np
 import pytest
-from brian2 import device, ms, set_device
+from brian2 import ms, set_device
 
 from neurosnn.equations import EqSpike, EqSpikeLIF
 from neurosnn.rules.equilibrium import EquilibriumNetwork
@@ -150,7 +151,7 @@ def test_standalone_program_learns_the_same(tmp_path):
     set_device("cpp_standalone", directory=None, build_on_run=False)
     standalone = net.brian2(X, **given)
     standalone.run(3 * net.trial, namespace={})
-    device.build(directory=str(tmp_path / "project"), compile=True, run=True)
+    brian2_programs.build(tmp_path / "project")
     np.testing.assert_allclose(standalone["hidden_output_synapses"].w, wanted, rtol=1e-6)
 
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 from brian2 import ms
-from export_cases import CLEAN, QUICK, make, run, start, two_layers
+from export_cases import CLEAN, make, quick, run, start, two_layers
 from reference.networks import (
     N_IN,
     N_STEPS,
@@ -36,7 +36,7 @@ def built(tmp_path_factory):
     export(net, folder / "here", inputs=trials)
     shutil.copytree(folder / "here", folder / "elsewhere")
     shutil.rmtree(folder / "here")
-    make(folder / "elsewhere", "-j2", QUICK)
+    make(folder / "elsewhere", "-j2", quick())
     run(folder / "elsewhere")
     return folder / "elsewhere"
 

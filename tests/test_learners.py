@@ -19,8 +19,9 @@ from neurosnn.training.schedules import Cosine
 from neurosnn.training.trial_learner import TrialLearner
 
 TRIALS = make_trials()
-IMAGES = data.digits_8x8()[0][:110]
-BATCH = 25
+IMAGES = data.digits_8x8()[0][:50]
+#: Of the images, the others are for validation; four batches.
+TRAINED, BATCH = 40, 11
 
 
 def noisy(x, random):
@@ -60,8 +61,8 @@ def network(**settings):
 
 def images(trainer, parameters):
     def fit(**how):
-        how = {"batch_size": BATCH, "validation": IMAGES[90:], "progress": False, **how}
-        return trainer.fit(IMAGES[:90], **how)
+        how = {"batch_size": BATCH, "validation": IMAGES[TRAINED:], "progress": False, **how}
+        return trainer.fit(IMAGES[:TRAINED], **how)
 
     def spoil():
         settle, name = trainer._settle, next(iter(parameters))
@@ -185,7 +186,7 @@ def test_scores_of_images(make):
         callbacks=lambda trainer, row: seen.append(row),
     )
     rest, held = IMAGES.split(0.2, seed=trainer.seed)
-    assert len(rest) + len(held) == 110
+    assert len(rest) + len(held) == len(IMAGES)
     assert seen[0]["validation_accuracy"] == trainer.evaluate(held)["accuracy"]
 
 
@@ -194,13 +195,15 @@ def test_firing_rates_of_an_epoch_are_those_of_its_trials():
     trainer = training.trainer
     row = training.fit(epochs=1).rows[0]
     result = trainer.engine.run(
-        IMAGES[:90].pixels(), targets=trainer.targets(IMAGES.labels[:90]), beta=trainer.beta
+        IMAGES[:TRAINED].pixels(),
+        targets=trainer.targets(IMAGES.labels[:TRAINED]),
+        beta=trainer.beta,
     )
     for name, n in (("hidden", 12), ("output", 10)):
-        hertz = result.spikes[name].sum() / (90 * n * 0.1)
+        hertz = result.spikes[name].sum() / (TRAINED * n * 0.1)
         assert hertz > 1
         assert row[f"rate.{name}"] == pytest.approx(hertz)
-    free = trainer.evaluate(IMAGES[:90])
+    free = trainer.evaluate(IMAGES[:TRAINED])
     assert free["rate.hidden"] == pytest.approx(
-        result.spikes["hidden"][:, 0].sum() / (90 * 12 * 0.06)
+        result.spikes["hidden"][:, 0].sum() / (TRAINED * 12 * 0.06)
     )

@@ -20,6 +20,8 @@ from brian2 import (
     prefs,
     second,
 )
+from brian2.codegen.runtime.cython_rt import CythonCodeObject
+from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
 from plasticity_reference import inhibitory, pair, reward, triplet, voltage
 
 from neurosnn import equations
@@ -31,10 +33,12 @@ PRE = np.array([5, 12, 20, 21, 22, 40, 55, 56, 70, 90, 91, 92])
 POST = np.array([5, 10, 20, 23, 30, 40, 41, 54, 57, 70, 71, 92])
 
 
-def source(times_ms):
+def source(times_ms, codeobj_class=None):
     """A neuron that spikes at given times."""
     times = np.asarray(times_ms)
-    return SpikeGeneratorGroup(1, np.zeros(len(times), dtype=int), times * ms, dt=1 * ms)
+    return SpikeGeneratorGroup(
+        1, np.zeros(len(times), dtype=int), times * ms, dt=1 * ms, codeobj_class=codeobj_class
+    )
 
 
 def simulate(rule, pre=PRE, post=POST, w=0.5, duration=100 * ms, **kwargs):
@@ -138,11 +142,13 @@ def test_same_weight_on_the_cython_target():
     values = {"A_plus": 0.03, "A_minus": -0.02}
     wanted = pair(PRE, POST, **values, tau_plus=20, tau_minus=20, w=0.5)
     prefs["codegen.target"] = "numpy"  # Cython would compile the creation of the synapse too
-    pre, post = source(PRE), source(POST)
+    pre, post = source(PRE, NumpyCodeObject), source(POST, NumpyCodeObject)
     synapses = equations.PairSTDP(**values).synapses(pre, post, dt=1 * ms)
     synapses.w = 0.5
     prefs["codegen.target"] = "cython"
     Network(pre, post, synapses).run(100 * ms, namespace={})
+    learning = [path.codeobj for path in (synapses.pre, synapses.post)]
+    assert all(isinstance(one, CythonCodeObject) for one in learning)
     assert synapses.w[0] == pytest.approx(wanted, abs=1e-14)
 
 

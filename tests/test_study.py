@@ -41,8 +41,15 @@ def two_workers():
     distributed = pytest.importorskip("distributed")
     dask = pytest.importorskip("dask")
     # Spares two of the four deaths after which Dask gives a point up by default.
+    options = {"distributed.scheduler.allowed-failures": 1}
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        # Workers that start anew find what they import already there.
+        options["distributed.worker.multiprocessing-method"] = "forkserver"
+        with dask.config.set(options):
+            context = distributed.utils.get_mp_context()
+        context.set_forkserver_preload(["distributed", "neurosnn.study", "reference.study_points"])
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set(options),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from brian2 import ms
-from export_cases import QUICK, make, run
+from export_cases import make, run
 
 from neurosnn import export, read_results
 
@@ -118,7 +118,7 @@ def the_program(converted, x, folder):
     """What the exported program gives for x, built and run without our environment."""
     export(converted.net, folder / "here", inputs=converted.inputs(x))
     project = (folder / "here").rename(folder / "elsewhere")
-    make(project, QUICK)
+    make(project)
     run(project)
     return read_results(project)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Synapses, ms
 from brian2.equations.equations import Equations
-from export_cases import QUICK
+from export_cases import quick
 
 from fuzz.cases import DRIVE, N_IN, N_OUT, Case, N, input_trial, scale_of
 from fuzz.flows import eventprop
@@ -366,7 +366,7 @@ def exported(cases: Sequence[Case], expected: Sequence[Stock] | None = None) -> 
         net, dt = network(part), part[0].dt * 1e-3
         with tempfile.TemporaryDirectory() as folder:
             path = export(net, f"{folder}/program", inputs=trial_of(part))
-            subprocess.run(["make", "-s", QUICK], cwd=path, check=True, capture_output=True)
+            subprocess.run(["make", "-s", quick()], cwd=path, check=True, capture_output=True)
             subprocess.run(["./run"], cwd=path, check=True, capture_output=True)
             spikes = read_results(path).spikes
         verdicts = []

@@ -6,6 +6,7 @@ what comes out six. The neuron is given as functions (`HybridNeuron`) or as Bria
 read by Brian2's own parser): nothing of neurosnn's derivatives takes part.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -189,16 +190,16 @@ def of_strings(equations, threshold, reset, *, values, initial, t_ref, inputs):
         symbols = {s.name: s for s in used}
         order = [symbols.get(name, sympy.Symbol(f"unused_{name}")) for name in names]
         expressions = [expression.subs(fixed) for expression in expressions]
-        of_floats, of_arrays = (
-            sympy.lambdify(order, expressions, modules, cse=True)
-            for modules in ([{"exprel": exprel}, "math", "numpy"], [{"exprel": exprel}, "numpy"])
-        )
+
+        @functools.cache
+        def function(*modules):
+            return sympy.lambdify(order, expressions, [{"exprel": exprel}, *modules], cse=True)
 
         def value(t, last, free, h):
             try:  # a tenth of the time
-                return of_floats(float(t), float(last), free, *h.tolist())
+                return function("math", "numpy")(float(t), float(last), free, *h.tolist())
             except (ArithmeticError, ValueError):  # numpy has infinities where Python has errors
-                return of_arrays(np.float64(t), np.float64(last), free, *h)
+                return function("numpy")(np.float64(t), np.float64(last), free, *h)
 
         return value
 
