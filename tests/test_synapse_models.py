@@ -303,17 +303,18 @@ def test_gradients_are_those_of_differences_through_the_states(rule):
 def test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew():
     """The neurons have variables that are called as those of the synapses are."""
     neuron = NeuronModel(
-        equations="dv/dt = (-v - u)/(20*ms) + s_tot*(20*mV - v)/ms - r_tot/ms : volt\n"
-        "du/dt = -u/(50*ms) : volt\nU : volt\ns_tot : 1\nr_tot : volt",
+        equations="dv/dt = (-v - w)/(20*ms) + s_tot*(20*mV - v)/ms - r_tot/ms : volt\n"
+        "dw/dt = -w/(50*ms) : volt\nU : volt\ns_tot : 1\nr_tot : volt",
         threshold="v > 10*mV",
-        reset="v = 0*mV; u += 2*mV",
+        reset="v = 0*mV; w += 2*mV",
         inputs=("v", "s_tot", "r_tot"),
         method="euler",
     )
+    # the weight and a state of the neuron have one name
     graded = PlasticityRule(
         name="graded",
-        equations="w : volt\nr_tot_post = w*tanh(v_pre/(10*mV)) : volt (summed)",
-        requires_pre={"v": 1 * mV},
+        equations="w : volt\nr_tot_post = w*tanh((v_pre + w_pre)/(10*mV)) : volt (summed)",
+        requires_pre={"v": 1 * mV, "w": 1 * mV},
     )
     tm = equations.TsodyksMarkram(U=0.4, tau_d=40 * ms, tau_f=30 * ms, unit="volt")
     net = SpikingNetwork.from_graph(

@@ -282,8 +282,10 @@ def _check_names(
         names_read |= get_identifiers(statement.expression) | {statement.variable}
     names_read = with_parts(names_read, equations)
     inside = with_parts(names_read - get_identifiers(sent), equations)
+    # a variable of the synapse hides one of a neuron that has its name
+    of_neurons = {*PLACES, *rule.requires, *rule.requires_pre} - set(equations)
     for name in sorted(names_read - set(rule.constants) - (readable - inside)):
-        if at_neuron(name) or name in (*PLACES, *rule.requires, *rule.requires_pre):
+        if at_neuron(name) or name in of_neurons:
             raise refusal(
                 rule,
                 f"it reads '{name}'.",
