@@ -41,7 +41,10 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class SpikeCode:
-    """A connection whose source spikes; `memory` are variables of the synapse."""
+    """A connection whose source spikes; `memory` are variables of the synapse.
+
+    `shared`: synapses share weights, and the rows of a spike come in pieces (wiring.Rows).
+    """
 
     name: str
     source: int
@@ -50,6 +53,7 @@ class SpikeCode:
     memory: list[str]
     parameters: dict[str, float]
     signal: str
+    shared: bool
     sum: str = SUM
 
     @property
@@ -74,6 +78,7 @@ class ConstantCode:
     post_states: list[str]
     parameters: dict[str, float]
     signal: str
+    shared: bool
 
 
 class _Reciprocals(ast.NodeTransformer):
@@ -120,7 +125,13 @@ class LayerTranslator(Translator):
 
 
 def spike_code(
-    name: str, rule: Any, source: Any, target: Any, index: tuple[int, int], back: bool
+    name: str,
+    rule: Any,
+    source: Any,
+    target: Any,
+    index: tuple[int, int],
+    back: bool,
+    shared: bool = False,
 ) -> SpikeCode:
     """Translate the rule of a connection between spiking layers.
 
@@ -136,6 +147,8 @@ def spike_code(
         Numbers of both layers.
     back : bool
         Whether postsynaptic spikes act on the presynaptic neuron.
+    shared : bool, optional
+        Whether synapses share weights.
 
     Returns
     -------
@@ -190,10 +203,13 @@ def spike_code(
         memory=sorted(set(memory)),
         parameters=parameters,
         signal=rule.third_factor,
+        shared=shared,
     )
 
 
-def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) -> ConstantCode:
+def constant_code(
+    name: str, rule: Any, source: Any, target: Any, index: int, shared: bool = False
+) -> ConstantCode:
     """Translate the rule of a constant input: its value is taken out of the sum over the steps.
 
     Parameters
@@ -206,6 +222,8 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
         Models of both sides.
     index : int
         Number of the target layer.
+    shared : bool, optional
+        Whether synapses share weights.
 
     Returns
     -------
@@ -241,6 +259,7 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
         post_states=_states(get_identifiers(expression), models, "post"),
         parameters=parameters,
         signal=rule.third_factor,
+        shared=shared,
     )
 
 
