@@ -145,7 +145,12 @@ class EquilibriumNetwork:
         ] * n_hidden
         self.connections = [
             SymmetricConnection(
-                f"{pre}_{post}", pre, post, rule(kind), pre != "input", self._wiring(pre, post, part)
+                f"{pre}_{post}",
+                pre,
+                post,
+                rule(kind),
+                pre != "input",
+                self._wiring(pre, post, part),
             )
             for pre, post, kind, part in zip(
                 names, names[1:], variants, self.structure[1:], strict=False

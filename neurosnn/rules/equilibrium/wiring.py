@@ -40,9 +40,7 @@ class Convolution:
     Raises
     ------
     ValueError
-        For numbers that are too small.
-    TypeError
-        For what is not a whole number.
+        For what is not a whole number, or too small.
 
     Notes
     -----
