@@ -192,7 +192,6 @@ def test_direction_of_the_updates():
     signs = np.where(np.arange(40) % 2, 2.0, -2.0)
     result = EquilibriumEngine(net, threads=1).run(x, targets=targets, beta=signs, record=True)
     to_two_point, to_exact, _ = update_directions(net, result, x, targets, signs)
-    print(to_two_point, to_exact)
     assert to_two_point["input_hidden.w"] > 0.999
     assert to_two_point["hidden_output.w"] > 0.98
     assert to_exact["input_hidden.w"] > 0.8
