@@ -85,7 +85,8 @@ class EquilibriumEngine:
     -----
     Each thread runs whole trials. Cost: (neurons x steps) + (spikes x fan-out); constant inputs cost
     (inputs x fan-out) once a trial, because their value is taken out of the sum over the steps. In a
-    convolution the fan-out is that of the kernel: a spike adds some pieces of rows.
+    convolution the fan-out is that of the kernel: a spike adds some pieces of rows. The variant
+    "trace_product" keeps a number for each pair of neurons, in a convolution also of those apart.
     """
 
     def __init__(self, net: Any, *, dtype: str = "float32", threads: int | None = None):

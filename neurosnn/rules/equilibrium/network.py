@@ -76,6 +76,8 @@ class EquilibriumNetwork:
         ``"hidden.b"``, ``"output.b"``; hidden layers are numbered if there are several. Those of a
         convolution are (height, width, channels before, channels) and (channels,). Read at every
         use: change them in place.
+    structure : tuple
+        What `sizes` said.
     sizes : tuple of int
         Neurons of each layer.
     shapes : dict of str to tuple of int
