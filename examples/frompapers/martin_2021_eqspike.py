@@ -275,7 +275,7 @@ def main():
             print(f"  rate-based: test {100 * rates.evaluate(test)['accuracy']:.2f} %", flush=True)
     prefix = f"{options.output}/martin_2021"
     curves(trainers, f"{prefix}_learning.png")
-    print("cosine of the updates of 100 trials")
+    print("cosine of the updates of a batch")
     direction(options, net, fit, f"{prefix}_direction.png")
     windows(options, net, fit, f"{prefix}_window.png", (20 if options.quick else 2) * ms)
     costs(options, net, test)
