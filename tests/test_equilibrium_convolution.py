@@ -269,9 +269,9 @@ def test_a_convolution_learns_digits():
         ((8, 8), Convolution(8, 3, pool=2), 10), dt=2 * ms, scale=(2.5, 1.0), seed=1
     )
     before = net.copy_parameters()
-    trainer = EquilibriumTrainer(net, optimizer=Adam(1e-2), threads=1, seed=1)
-    trainer.fit(DIGITS[:400], epochs=4, progress=False)
-    found = trainer.evaluate(DIGITS[400:600])
+    trainer = EquilibriumTrainer(net, optimizer=Adam(5e-3), threads=1, seed=1)
+    trainer.fit(DIGITS[:600], epochs=6, progress=False)
+    found = trainer.evaluate(DIGITS[600:900])
     assert found["accuracy"] > 0.7
     assert 3 < found["rate.hidden"] < 100
     for name, array in net.parameters.items():

@@ -96,6 +96,25 @@ class _Reciprocals(ast.NodeTransformer):
         return node
 
 
+def multiplied(text: str, constants: set[str]) -> str:
+    """An expression that multiplies by the reciprocals of constants in place of dividing by them.
+
+    Parameters
+    ----------
+    text : str
+        Brian2 expression.
+    constants : set of str
+        Names of what does not change in a trial.
+
+    Returns
+    -------
+    str
+        The same up to rounding.
+    """
+    tree = ast.parse(text.strip(), mode="eval").body
+    return ast.unparse(ast.fix_missing_locations(_Reciprocals(constants).visit(tree)))
+
+
 class LayerTranslator(Translator):
     """The translator of a layer; in single precision it multiplies where it can, as a trial is short.
 
@@ -118,9 +137,7 @@ class LayerTranslator(Translator):
     def expression(self, text: str) -> str:
         """A Brian2 expression as C++."""
         if self.multiply:
-            constants = self.hoister.shared | self.hoister.per_neuron
-            tree = ast.parse(text.strip(), mode="eval").body
-            text = ast.unparse(ast.fix_missing_locations(_Reciprocals(constants).visit(tree)))
+            text = multiplied(text, self.hoister.shared | self.hoister.per_neuron)
         return super().expression(text)
 
 
@@ -132,6 +149,7 @@ def spike_code(
     index: tuple[int, int],
     back: bool,
     shared: bool = False,
+    multiply: bool = False,
 ) -> SpikeCode:
     """Translate the rule of a connection between spiking layers.
 
@@ -149,6 +167,8 @@ def spike_code(
         Whether postsynaptic spikes act on the presynaptic neuron.
     shared : bool, optional
         Whether synapses share weights.
+    multiply : bool, optional
+        Whether to multiply by reciprocals of constants: faster, and rounded otherwise than Brian2.
 
     Returns
     -------
@@ -172,6 +192,8 @@ def spike_code(
                 expression=_expanded(statement.expression, models)
             )
             _collect(parameters, expression, models)
+            if multiply:
+                expression = multiplied(expression, set(parameters))
             names |= get_identifiers(expression)
             if variable == SUM and operation == "+=":
                 statements.append((SUM, rendered(expression)))
@@ -208,7 +230,13 @@ def spike_code(
 
 
 def constant_code(
-    name: str, rule: Any, source: Any, target: Any, index: int, shared: bool = False
+    name: str,
+    rule: Any,
+    source: Any,
+    target: Any,
+    index: int,
+    shared: bool = False,
+    multiply: bool = False,
 ) -> ConstantCode:
     """Translate the rule of a constant input: its value is taken out of the sum over the steps.
 
@@ -224,6 +252,8 @@ def constant_code(
         Number of the target layer.
     shared : bool, optional
         Whether synapses share weights.
+    multiply : bool, optional
+        Whether to multiply by reciprocals of constants: faster, and rounded otherwise than Brian2.
 
     Returns
     -------
@@ -251,6 +281,8 @@ def constant_code(
     models = {"pre": source, "post": target}
     expression = _expanded(to_string(parts[0]), models)
     _collect(parameters, expression, models)
+    if multiply:
+        expression = multiplied(expression, set(parameters))
     return ConstantCode(
         name=name,
         target=index,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any, NamedTuple
 
@@ -107,23 +108,26 @@ class EquilibriumEngine:
             for k, (name, part) in enumerate(self._parts.items())
         }
         index = {name: layer.index for name, layer in self._layers.items()}
+        single = self.dtype == np.float32
         self._constants: list[ConstantCode] = []
         self._spiking: list[SpikeCode] = []
         for name in (name for name in self._layers if name != "input"):
-            model = net.layers[name][0]
+            model, k = net.layers[name][0], index[name]
             self._constants.append(
-                constant_code(f"{ONE}_{name}", net.bias_rule, net.bias_model, model, index[name])
+                constant_code(
+                    f"{ONE}_{name}", net.bias_rule, net.bias_model, model, k, multiply=single
+                )
             )
         for c in net.connections:
             source, target = net.layers[c.source][0], net.layers[c.target][0]
             shared = c.wiring.shared
             if c.source in index:
                 pair = index[c.source], index[c.target]
-                code = spike_code(c.name, c.rule, source, target, pair, c.back, shared)
+                code = spike_code(c.name, c.rule, source, target, pair, c.back, shared, single)
                 self._spiking.append(code)
             else:
                 self._constants.append(
-                    constant_code(c.name, c.rule, source, target, index[c.target], shared)
+                    constant_code(c.name, c.rule, source, target, index[c.target], shared, single)
                 )
         self._wirings = {c.name: c.wiring for c in net.connections}
         self._fields = self._batch_fields()
@@ -341,6 +345,15 @@ class EquilibriumEngine:
             fields += [(f"k_{code.name}_{key}", "double") for key in code.parameters]
         return fields
 
+    def _first_alike(self, code: ConstantCode) -> str:
+        """The first constant input whose units change the weights as those of this one do."""
+        return next(
+            other.name
+            for other in self._constants
+            if dataclasses.replace(other, name=code.name, input=code.input, shared=code.shared)
+            == code
+        )
+
     def _source(self) -> str:
         layers = list(self._layers.values())
         targets = {code.target: layers[code.target].channels[0] for code in self._constants}
@@ -357,6 +370,7 @@ class EquilibriumEngine:
             layers=layers,
             written={layer.index: _written(layer) for layer in layers},
             constants=self._constants,
+            change_of={code.name: self._first_alike(code) for code in self._constants},
             connections=self._spiking,
             early=early,
             keeps_flag={layer.index: "not_refractory" in layer.refractory for layer in layers},
