@@ -77,7 +77,7 @@ SETTINGS = {
     ("dense", "digits"): (1 * ms, 20, 3e-3, 80, shifted_a_little, 1.0),
     ("dense", "mnist"): (2 * ms, 100, 3e-3, 12, shifted, 1.0),
     ("conv", "digits"): (1 * ms, 20, 3e-3, 80, shifted_a_little, (2.5, 1.0)),
-    ("conv", "mnist"): (3 * ms, 25, 2e-3, 12, shifted, (3.0, 1.0)),
+    ("conv", "mnist"): (2 * ms, 100, 2e-3, 5, shifted, (3.0, 1.0)),
 }
 CONVOLUTIONS = {
     "digits": ((8, 8), Convolution(16, 3, pool=2), 10),
