@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOIHI",
+    "PROCESSOR_45NM",
     "V100",
     "EnergyTable",
     "EventCounts",
@@ -23,6 +24,10 @@ __all__ = [
     "count_network_events",
     "energy",
 ]
+
+
+#: Bytes of the address of a neuron that spikes, written once and read once.
+_ADDRESS = 4
 
 
 class EventCounts(NamedTuple):
@@ -40,6 +45,8 @@ class EventCounts(NamedTuple):
         Changes of a weight at spikes; 0 without a nudged phase.
     neuron_updates : float
         Neurons times time steps.
+    traffic : float
+        Bytes that these events read and write; 0 where it was not counted.
     """
 
     spikes: float
@@ -47,6 +54,7 @@ class EventCounts(NamedTuple):
     constant_inputs: float
     updates: float
     neuron_updates: float
+    traffic: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,8 @@ class EnergyTable:
     ----------
     spike, synaptic_event, constant_input, update, neuron_update : float
         Energies of single events (J).
+    byte : float, optional
+        Energy of a byte that is read or written (J); 0 if the events hold the memory's part.
     name : str
         Name of the device.
     source : str
@@ -73,11 +83,12 @@ class EnergyTable:
     constant_input: float
     update: float
     neuron_update: float
+    byte: float = 0.0
     name: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self)[:5]:
+        for field in dataclasses.fields(self)[:6]:
             value = getattr(self, field.name)
             check_value(field.name, value, Range(0.0, includes_low=True), where="EnergyTable")
 
@@ -96,13 +107,30 @@ LOIHI = EnergyTable(
     "silicon, smallest values): spike within a tile, synaptic operation, pairwise STDP update, "
     "inactive neuron",
 )
+_ADD, _MULTIPLY = 0.9e-12, 3.7e-12
+#: A processor with arithmetic in single precision and all its memory in a cache of 1 MB. Additions and
+#: products are those of EqSpike's strings: a synaptic event is an addition, an update and a constant
+#: input a product and an addition, a neuron five products and seven additions. Instructions, which on
+#: a real core cost more than either (70 pJ each in the same paper), are left out.
+PROCESSOR_45NM = EnergyTable(
+    name="processor, 45 nm",
+    spike=0.0,
+    synaptic_event=_ADD,
+    constant_input=_MULTIPLY + _ADD,
+    update=_MULTIPLY + _ADD,
+    neuron_update=5 * _MULTIPLY + 7 * _ADD,
+    byte=100e-12 / 8,
+    source="Horowitz, ISSCC (2014), doi:10.1109/ISSCC.2014.6757323, figure 1.1.9 (45 nm, 0.9 V): "
+    "32-bit floating-point addition 0.9 pJ, product 3.7 pJ; 64 bits from a cache of 1 MB 100 pJ "
+    "(8 KB: 10 pJ, 32 KB: 20 pJ, DRAM: 1.3 to 2.6 nJ)",
+)
 #: Energy (J) of a floating-point operation on a GPU that is fully used: 300 W / 15.7 TFLOPS, the
 #: largest power and the single-precision peak of the Tesla V100 SXM2 in NVIDIA's data sheet (2018).
 V100 = 300 / 15.7e12
 
 
 def count_events(
-    net: EquilibriumNetwork, result: Any, x: np.ndarray, *, learning: bool
+    net: EquilibriumNetwork, result: Any, x: np.ndarray, *, learning: bool, number: int = 4
 ) -> EventCounts:
     """Count the events of a trial, from spikes that were simulated.
 
@@ -116,6 +144,8 @@ def count_events(
         Their pixels.
     learning : bool
         True: both phases and the updates, a training trial; False: the free phase, an inference.
+    number : int, optional
+        Bytes of a number; 4 is single precision.
 
     Returns
     -------
@@ -138,28 +168,35 @@ def count_events(
         )
     spikes = {name: count.mean(axis=0) for name, count in result.spikes.items()}
     counted = {name: float(count.sum() if learning else count[0]) for name, count in spikes.items()}
-    events = updates = 0.0
+    reached = {name: count.mean(axis=0) for name, count in result.events.items()}
+    events = updates = changed = 0.0
     for connection in net.connections:
-        fan_out, fan_in = net.layers[connection.target][1], net.layers[connection.source][1]
-        rule = connection.rule
-        if connection.source in spikes:
-            events += counted[connection.source] * fan_out
-            updates += float(spikes[connection.source][1]) * fan_out
-        if connection.back:
-            events += counted[connection.target] * fan_in
-            if any(pathway.side == "post" for pathway in rule.pathways):
-                updates += float(spikes[connection.target][1]) * fan_in
+        if connection.source not in spikes:
+            continue
+        both, rule = reached[connection.name], connection.rule
+        events += float(both.sum() if learning else both[0].sum())
+        for side, pathway in enumerate(("pre", "post")):
+            if any(part.side == pathway for part in rule.pathways):
+                updates += float(both[1, side])
+    first = net.connections[0].wiring
     constant = 0.0
     if net.input == "constant":
-        constant = float((np.asarray(x) != 0).sum(axis=1).mean()) * net.sizes[1]
-        updates += constant  # the change of a constant input is read out once a trial
+        constant = float(((np.asarray(x) != 0) @ first.reach()).mean())
+        changed = constant  # the change of a constant input is read out once a trial
     steps = net.free_steps + (net.nudged_steps if learning else 0)
+    neurons = float(sum(net.sizes[1:]) * steps)
+    # Read: weight, input of the target; written: the input. An update: trace, old and new sum.
+    moved = 3 * number * (events + constant) + _ADDRESS * 2 * sum(counted.values())
+    states = [len(m.states) * n for name, (m, n) in net.layers.items() if name != "input"]
+    moved += 2 * number * steps * sum(states)
+    moved += 3 * number * (updates + changed) if learning else 0.0
     return EventCounts(
         spikes=sum(counted.values()),
         synaptic_events=events,
         constant_inputs=constant,
-        updates=updates if learning else 0.0,
-        neuron_updates=float(sum(net.sizes[1:]) * steps),
+        updates=updates + changed if learning else 0.0,
+        neuron_updates=neurons,
+        traffic=moved,
     )
 
 
@@ -256,5 +293,6 @@ def energy(counts: EventCounts, table: EnergyTable) -> dict[str, float]:
         "constant inputs": counts.constant_inputs * table.constant_input,
         "updates": counts.updates * table.update,
         "neurons": counts.neuron_updates * table.neuron_update,
+        "memory": counts.traffic * table.byte,
     }
     return {**parts, "total": sum(parts.values())}

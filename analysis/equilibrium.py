@@ -171,6 +171,10 @@ def steady_state_gradient(
     ------
     ValueError
         If the rates do not settle.
+
+    Notes
+    -----
+    Solves linear equations in the rates of all neurons for each trial: for some thousand neurons.
     """
     state = steady_state(net, x, start)
     names = [name for name in net.layers if name != "input"]
@@ -184,9 +188,11 @@ def steady_state_gradient(
     coupling = np.zeros((sum(sizes), sum(sizes)))
     for connection in net.connections:
         if connection.back:
-            w = net.parameters[f"{connection.name}.w"]
-            coupling[part[connection.source], part[connection.target]] = w
-            coupling[part[connection.target], part[connection.source]] = w.T
+            source, target = part[connection.source], part[connection.target]
+            one = np.eye(source.stop - source.start)
+            w = connection.wiring.forward(one, net.parameters[f"{connection.name}.w"])
+            coupling[source, target] = w
+            coupling[target, source] = w.T
     slopes = np.concatenate([state.slopes[name] for name in names], axis=1)
     error = np.zeros((n, sum(sizes)))
     error[:, part["output"]] = (state.rates["output"] - targets) / gain
@@ -203,11 +209,12 @@ def steady_state_gradient(
     gradient = {}
     for connection in net.connections:
         source, target = connection.source, connection.target
-        total = rates[source].T @ value[target]
+        product = connection.wiring.product
+        total = product(rates[source], value[target])
         if connection.back:
-            total = total + value[source].T @ rates[target]
+            total = total + product(value[source], rates[target])
         gradient[f"{connection.name}.w"] = total
-        gradient[f"{target}.b"] = value[target].sum(axis=0)
+        gradient[f"{target}.b"] = net.gathered_biases(target, value[target].sum(axis=0))
     return gradient
 
 
@@ -355,28 +362,29 @@ def learning_window(
     ]
     n = len(sides[0])
     other = (np.arange(n) + np.random.default_rng(seed).integers(1, n)) % n if n > 1 else [0]
+    linked = np.zeros((net.layers[chosen.source][1], net.layers[chosen.target][1]), bool)
+    linked[chosen.wiring.synapses()] = True
     edges = np.arange(-max_lag - width / 2, max_lag + width, width)
     sums, counts = np.zeros((2, len(edges) - 1)), np.zeros((2, len(edges) - 1))
     for row, partner in enumerate((np.arange(n), other)):
         for k in range(n):
             pre, post = sides[0][partner[k]], sides[1][k]
-            _bin(pre, post, 1, net.free_steps, edges, sums[row], counts[row])
-            _bin(post, pre, -1, net.free_steps, edges, sums[row], counts[row])
+            _bin(pre, post, linked, 1, net.free_steps, edges, sums[row], counts[row])
+            _bin(post, pre, linked.T, -1, net.free_steps, edges, sums[row], counts[row])
     mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     return LearningWindow((edges[1:] + edges[:-1]) / 2, mean[0], mean[1], counts[0].astype(int))
 
 
 def _drive(net, x, rates, name):
     gain, drive = (float(net.neuron.parameters[key]) for key in ("gain", "drive"))
-    total = np.broadcast_to(net.parameters[f"{name}.b"], (len(x), net.layers[name][1])).astype(
-        float
-    )
+    total = np.broadcast_to(net.biases(name), (len(x), net.layers[name][1])).astype(float)
+    rates = {"input": np.asarray(x), **rates}
     for connection in net.connections:
-        w = net.parameters[f"{connection.name}.w"]
+        w, wiring = net.parameters[f"{connection.name}.w"], connection.wiring
         if connection.target == name:
-            total = total + (x if connection.source == "input" else rates[connection.source]) @ w
+            total = total + wiring.forward(rates[connection.source], w)
         elif connection.source == name:
-            total = total + rates[connection.target] @ w.T
+            total = total + wiring.backward(rates[connection.target], w)
     return drive + gain * total
 
 
@@ -418,12 +426,13 @@ def _nearest(spikes):
     return np.where(now - last <= following - now, last - now, following - now)
 
 
-def _bin(here, there, sign, first, edges, sums, counts):
+def _bin(here, there, linked, sign, first, edges, sums, counts):
     """Add the updates at the spikes of one layer to the bins of their lags."""
-    step = np.nonzero(here[0])[0]
-    step = step[step >= first]
-    lag = sign * _nearest(there[0])[step].ravel()
-    value = there[1][step].ravel()
+    step, neuron = np.nonzero(here[0])
+    nudged = step >= first
+    step, reached = step[nudged], linked[neuron[nudged]]
+    lag = sign * _nearest(there[0])[step][reached]
+    value = there[1][step][reached]
     index = np.digitize(lag, edges) - 1
     inside = (index >= 0) & (index < len(sums))
     np.add.at(sums, index[inside], value[inside])

@@ -3,8 +3,9 @@
 speed       an epoch of MNIST's shape (60 000 trials, 784-300-10, 300 + 150 steps, batches of 20, Adam;
             smooth random images in place of MNIST) on all processors against one, with constant-current
             and with spiking input; and a trial against stock Brian2 (Cython) with the same strings,
-            whose spikes and updates are compared in float64. With --quick an epoch is computed from a
-            few batches.
+            whose spikes and updates are compared in float64; both also with a convolution and average
+            pooling (28 x 28, 32 channels of 5 x 5, blocks of 3 x 3, 10). With --quick an epoch is
+            computed from a few batches.
 directions  cosine of the update of 60 digits (64-40-10, both signs of beta 2, three seeds of the
             weights, mean and smallest) to the two-point update and to the exact gradient of the steady
             state, for each variant of the rule and over dt, tau_2 and the length of the phases.
@@ -23,11 +24,12 @@ from brian2 import ms
 
 from neurosnn import Adam, data, equations
 from neurosnn.analysis.equilibrium import update_directions
-from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.rules.equilibrium import Convolution, EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine
 from neurosnn.training import EquilibriumTrainer
 
 SIZES, TRIALS, BATCH = (784, 300, 10), 60000, 20
+CONVOLUTION = ((28, 28), Convolution(32, 5, pool=3), 10)
 VARIANTS = ("spike_derivative", "presynaptic", "trace_product", "antisymmetric")
 #: Time step, time constant of the slow trace, free and nudged phase [ms].
 SETTINGS = (
@@ -48,12 +50,18 @@ def random_images(n, seed=0):
     return (ink * random.uniform(0.4, 1, ink.shape)).astype(np.float32), random.integers(0, 10, n)
 
 
-def epoch(report, kind, n_batches):
+def network(structure, **options):
+    """A network in which every layer spikes."""
+    scale = (3.0, 1.0) if structure is CONVOLUTION else 1.0
+    return EquilibriumNetwork(structure, scale=scale, seed=1, **options)
+
+
+def epoch(report, name, n_batches, structure=SIZES, kind="constant"):
     """Seconds of an epoch on all processors and on one."""
     x, labels = random_images(BATCH)
     seconds, threads = {}, os.cpu_count()
     for number in (threads, 1):
-        net = EquilibriumNetwork(SIZES, input=kind, seed=1)
+        net = network(structure, input=kind)
         trainer = EquilibriumTrainer(net, optimizer=Adam(1e-4), threads=number, seed=1)
         trainer.step(x, labels)
         begin = time.perf_counter()
@@ -63,16 +71,16 @@ def epoch(report, kind, n_batches):
     result = trainer.engine.run(x, targets=trainer.targets(labels), beta=trainer.beta)
     spikes = sum(float(count.sum()) for count in result.spikes.values()) / BATCH
     report.add(
-        f"epoch of {TRIALS} trials, {kind} input, {threads} threads against one",
+        f"epoch of {TRIALS} trials, {name}, {threads} threads against one",
         seconds[threads],
         seconds[1],
         f"{spikes:.0f} spikes a trial, from {n_batches} batches of {BATCH} trials",
     )
 
 
-def brian2_trial(report, repetitions):
+def brian2_trial(report, repetitions, name="", structure=SIZES):
     """A trial with learning, one thread, against Brian2's runtime."""
-    net = EquilibriumNetwork(SIZES, seed=1)
+    net = network(structure)
     x, labels = random_images(1)
     targets = np.eye(10)[labels]
     engine = EquilibriumEngine(net, dtype="float64", threads=1)
@@ -86,9 +94,7 @@ def brian2_trial(report, repetitions):
     peer()
     ours = engine.run(x, targets=targets, beta=4.0)
     found = {
-        f"{c.name}.w": np.reshape(
-            brian[f"{c.name}_synapses"].G, net.parameters[f"{c.name}.w"].shape
-        )
+        f"{c.name}.w": c.wiring.gathered(np.array(brian[f"{c.name}_synapses"].G))
         for c in net.connections
     }
     spikes = sum(int(np.sum(brian[f"{name}_spikes"].count)) for name in ("hidden", "output"))
@@ -99,7 +105,7 @@ def brian2_trial(report, repetitions):
         repetitions=repetitions,
     )
     report.add(
-        "trial against stock Brian2 (Cython), one thread, float64",
+        f"trial{name} against stock Brian2 (Cython), one thread, float64",
         seconds["ours"],
         seconds["peer"],
         f"{spikes} spikes, {'equal' if same else 'NOT EQUAL'}; updates {apart:.1g} apart",
@@ -150,11 +156,15 @@ def main():
     """All comparisons that the command line asks for."""
     given = arguments(__doc__)
     report = Report(given)
+    n_batches, repetitions = (20, 3) if given.quick else (TRIALS // BATCH // 3, 9)
     for kind in ("constant", "spikes"):
         if report.wants(f"speed, {kind}"):
-            epoch(report, kind, 20 if given.quick else TRIALS // BATCH // 3)
+            epoch(report, f"{kind} input", n_batches, kind=kind)
+    if report.wants("speed, convolution"):
+        epoch(report, "convolution", n_batches // 4, CONVOLUTION)
+        brian2_trial(report, repetitions, " of a convolution", CONVOLUTION)
     if report.wants("speed, Brian2"):
-        brian2_trial(report, 3 if given.quick else 9)
+        brian2_trial(report, repetitions)
     if report.wants("directions"):
         directions(report, (5,) if given.quick else (5, 6, 7))
     report.close()

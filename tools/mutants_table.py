@@ -48,6 +48,7 @@ TORCH_CONTRACT = "test_torch_training.py::test_contract"
 PLAIN_LOOP = "test_torch_training.py::test_a_plain_loop_comes_to_the_same_bits"
 TORCH_STEPS = "test_torch_neuron.py::test_every_step_equals_stock_brian2"
 AUTOGRAD = "test_engine_torch.py::test_gradient_equals_autograd"
+CONVOLUTION = "test_equilibrium_convolution.py::test_"
 EQUILIBRIUM = "test_equilibrium_engine.py::test_engine_equals_brian2"
 EPOCH = "test_eprop_training.py::test_an_epoch_in_one_simulation_equals_steps_of_the_trainer"
 
@@ -1351,8 +1352,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "equilibrium: two points",
         "neurosnn/training/equilibrium.py",
-        "change -= (free[source] * weight).T @ free[target]",
-        "change -= 0.9 * (free[source] * weight).T @ free[target]",
+        "change -= product(free[source] * weight, free[target])",
+        "change -= 0.9 * product(free[source] * weight, free[target])",
         ("test_equilibrium.py",),
         "two_point_update or direction",
     ),
@@ -1362,6 +1363,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "[: n // 2]] = -1",
         "[: n // 3]] = -1",
         ("test_equilibrium.py::test_signs_are_balanced_in_each_batch",),
+    ),
+    Mutant(
+        "equilibrium: neighbours of a spike in a convolution",
+        "neurosnn/rules/equilibrium/wiring.py",
+        "turn = steps - 1 - place // pool",
+        "turn = place // pool",
+        (CONVOLUTION + "engine_equals_brian2[constant input]",),
+    ),
+    Mutant(
+        "equilibrium: what a weight of the kernel gets from synapses",
+        "neurosnn/rules/equilibrium/wiring.py",
+        "total = sum(square[a : a + k, b : b + k] for a, b in shifts)",
+        "total = sum(square[:k, :k] for a, b in shifts)",
+        (CONVOLUTION + "wiring_is_that_of_a_plain_convolution",),
+    ),
+    Mutant(
+        "equilibrium: changes of a constant input that positions share",
+        "neurosnn/rules/equilibrium/equilibrium.cpp.jinja",
+        "add_scaled_row(sum.data() + place, change.data() + start, x, length);",
+        "add_scaled_row(sum.data() + place, change.data() + start, real(0.9)*x, length);",
+        (CONVOLUTION + "engine_equals_brian2[constant input]",),
+    ),
+    Mutant(
+        "equilibrium: synapses that a spike reaches",
+        "neurosnn/rules/equilibrium/wiring.py",
+        "reach = np.array([sum(piece[2] for piece in here) for here in pieces], np.int32)",
+        "reach = np.array([len(here) for here in pieces], np.int32)",
+        (CONVOLUTION + "events_are_the_synapses_that_spikes_reach",),
     ),
     Mutant(
         "rates: strength of the nudge",

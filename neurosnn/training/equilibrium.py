@@ -173,6 +173,8 @@ class EquilibriumTrainer(ImageTrainer):
         models = [[name, model.to_dict(), n] for name, (model, n) in net.layers.items()]
         rules = [connection.rule.to_dict() for connection in net.connections]
         times = [float(net.dt), net.free_steps, net.nudged_steps]
+        if any(connection.wiring.shared for connection in net.connections):
+            rules += [repr(connection.wiring) for connection in net.connections]
         return {
             **super()._settings(),
             **{name: setting_text(getattr(self, name)) for name in names},
@@ -226,8 +228,10 @@ def two_point_gradient(
     nudged = {"input": x, **result.nudged}
     for connection in net.connections:
         source, target = connection.source, connection.target
-        change = (nudged[source] * weight).T @ nudged[target]
-        change -= (free[source] * weight).T @ free[target]
+        product = connection.wiring.product
+        change = product(nudged[source] * weight, nudged[target])
+        change -= product(free[source] * weight, free[target])
         gradient[f"{connection.name}.w"] = -change
-        gradient[f"{target}.b"] = -((nudged[target] - free[target]) * weight).sum(axis=0)
+        change = ((nudged[target] - free[target]) * weight).sum(axis=0)
+        gradient[f"{target}.b"] = -net.gathered_biases(target, change)
     return gradient

@@ -23,7 +23,7 @@ from neurosnn import (
     equations,
     export,
 )
-from neurosnn.rules.equilibrium import EquilibriumNetwork
+from neurosnn.rules.equilibrium import Convolution, EquilibriumNetwork
 from neurosnn.training import EquilibriumTrainer, RateEquilibrium
 
 
@@ -65,6 +65,7 @@ def equilibrium(folder: Path) -> float:
     images, test = data.digits_8x8()
     trainer = EquilibriumTrainer(EquilibriumNetwork((64, 30, 10)), optimizer=Adam(5e-3), seed=1)
     history = trainer.fit(images, epochs=2, validation=0.1, checkpoint=folder / "digits.npz")
+    EquilibriumNetwork(((8, 8), Convolution(8, kernel=3, pool=2), 10)).biases("hidden")
     rates = RateEquilibrium((64, 30, 10))
     rates.fit(images, epochs=1, batch_size=20, early_stopping=2)
     classes: int = int(rates.predict(test).max())

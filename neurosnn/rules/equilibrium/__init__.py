@@ -2,5 +2,6 @@
 
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine
 from neurosnn.rules.equilibrium.network import EquilibriumNetwork
+from neurosnn.rules.equilibrium.wiring import Convolution
 
-__all__ = ["EquilibriumEngine", "EquilibriumNetwork"]
+__all__ = ["Convolution", "EquilibriumEngine", "EquilibriumNetwork"]

@@ -57,17 +57,19 @@ def build(
         made.append(source)
         rule = _with_rate(net.bias_rule, learning_rate)
         bias = rule.synapses(source, groups[name], target="I", name=f"one_{name}_synapses")
-        bias.w = net.parameters[f"{name}.b"]
+        bias.w = net.biases(name)
         synapses.append(bias)
     for connection in net.connections:
+        pre, post = connection.wiring.synapses()
         made_here = _with_rate(connection.rule, learning_rate).synapses(
             groups[connection.source],
             groups[connection.target],
+            connect={"i": pre, "j": post} if connection.wiring.shared else True,
             target="I",
             back="I" if connection.back else "",
             name=f"{connection.name}_synapses",
         )
-        made_here.w = net.parameters[f"{connection.name}.w"].ravel()
+        made_here.w = connection.wiring.synaptic(net.parameters[f"{connection.name}.w"])
         synapses.append(made_here)
     for synapse in synapses:
         synapse.namespace["trial_beta"] = strength

@@ -41,7 +41,10 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class SpikeCode:
-    """A connection whose source spikes; `memory` are variables of the synapse."""
+    """A connection whose source spikes; `memory` are variables of the synapse.
+
+    `shared`: synapses share weights, and the rows of a spike come in pieces (wiring.Rows).
+    """
 
     name: str
     source: int
@@ -50,6 +53,7 @@ class SpikeCode:
     memory: list[str]
     parameters: dict[str, float]
     signal: str
+    shared: bool
     sum: str = SUM
 
     @property
@@ -74,6 +78,7 @@ class ConstantCode:
     post_states: list[str]
     parameters: dict[str, float]
     signal: str
+    shared: bool
 
 
 class _Reciprocals(ast.NodeTransformer):
@@ -89,6 +94,25 @@ class _Reciprocals(ast.NodeTransformer):
             inverse = ast.BinOp(ast.Constant(1.0), ast.Div(), node.right)
             return ast.BinOp(node.left, ast.Mult(), inverse)
         return node
+
+
+def multiplied(text: str, constants: set[str]) -> str:
+    """An expression that multiplies by the reciprocals of constants in place of dividing by them.
+
+    Parameters
+    ----------
+    text : str
+        Brian2 expression.
+    constants : set of str
+        Names of what does not change in a trial.
+
+    Returns
+    -------
+    str
+        The same up to rounding.
+    """
+    tree = ast.parse(text.strip(), mode="eval").body
+    return ast.unparse(ast.fix_missing_locations(_Reciprocals(constants).visit(tree)))
 
 
 class LayerTranslator(Translator):
@@ -113,14 +137,19 @@ class LayerTranslator(Translator):
     def expression(self, text: str) -> str:
         """A Brian2 expression as C++."""
         if self.multiply:
-            constants = self.hoister.shared | self.hoister.per_neuron
-            tree = ast.parse(text.strip(), mode="eval").body
-            text = ast.unparse(ast.fix_missing_locations(_Reciprocals(constants).visit(tree)))
+            text = multiplied(text, self.hoister.shared | self.hoister.per_neuron)
         return super().expression(text)
 
 
 def spike_code(
-    name: str, rule: Any, source: Any, target: Any, index: tuple[int, int], back: bool
+    name: str,
+    rule: Any,
+    source: Any,
+    target: Any,
+    index: tuple[int, int],
+    back: bool,
+    shared: bool = False,
+    multiply: bool = False,
 ) -> SpikeCode:
     """Translate the rule of a connection between spiking layers.
 
@@ -136,6 +165,10 @@ def spike_code(
         Numbers of both layers.
     back : bool
         Whether postsynaptic spikes act on the presynaptic neuron.
+    shared : bool, optional
+        Whether synapses share weights.
+    multiply : bool, optional
+        Whether to multiply by reciprocals of constants: faster, and rounded otherwise than Brian2.
 
     Returns
     -------
@@ -159,6 +192,8 @@ def spike_code(
                 expression=_expanded(statement.expression, models)
             )
             _collect(parameters, expression, models)
+            if multiply:
+                expression = multiplied(expression, set(parameters))
             names |= get_identifiers(expression)
             if variable == SUM and operation == "+=":
                 statements.append((SUM, rendered(expression)))
@@ -190,10 +225,19 @@ def spike_code(
         memory=sorted(set(memory)),
         parameters=parameters,
         signal=rule.third_factor,
+        shared=shared,
     )
 
 
-def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) -> ConstantCode:
+def constant_code(
+    name: str,
+    rule: Any,
+    source: Any,
+    target: Any,
+    index: int,
+    shared: bool = False,
+    multiply: bool = False,
+) -> ConstantCode:
     """Translate the rule of a constant input: its value is taken out of the sum over the steps.
 
     Parameters
@@ -206,6 +250,10 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
         Models of both sides.
     index : int
         Number of the target layer.
+    shared : bool, optional
+        Whether synapses share weights.
+    multiply : bool, optional
+        Whether to multiply by reciprocals of constants: faster, and rounded otherwise than Brian2.
 
     Returns
     -------
@@ -233,6 +281,8 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
     models = {"pre": source, "post": target}
     expression = _expanded(to_string(parts[0]), models)
     _collect(parameters, expression, models)
+    if multiply:
+        expression = multiplied(expression, set(parameters))
     return ConstantCode(
         name=name,
         target=index,
@@ -241,6 +291,7 @@ def constant_code(name: str, rule: Any, source: Any, target: Any, index: int) ->
         post_states=_states(get_identifiers(expression), models, "post"),
         parameters=parameters,
         signal=rule.third_factor,
+        shared=shared,
     )
 
 

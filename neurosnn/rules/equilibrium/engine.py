@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any, NamedTuple
 
@@ -29,6 +30,10 @@ BLOCK = 16
 #: The state that is handed out at the end of each phase.
 TRACE = "q"
 ONE = "one"
+#: Both sides of a connection, and what the names of their weights and changes end in.
+SIDES = {"pre": "", "post": "t"}
+#: Of the pieces of rows where synapses share weights, see wiring.Rows.
+PIECES = ("first", "neuron", "weight", "length", "reach")
 
 
 class EquilibriumResult(NamedTuple):
@@ -43,6 +48,9 @@ class EquilibriumResult(NamedTuple):
         The slow trace q of each layer at the end of the phase; `nudged` is empty without one.
     spikes : dict of str to ndarray of int, shape (n_trials, 2)
         Spikes of each layer in the free and in the nudged phase.
+    events : dict of str to ndarray of int, shape (n_trials, 2, 2)
+        Synapses of each connection that spikes reached: free and nudged phase, from its source and
+        from its target.
     trains : dict of str to list of (steps, neurons)
         All spikes of each trial, if they were asked for.
     """
@@ -51,6 +59,7 @@ class EquilibriumResult(NamedTuple):
     free: dict[str, np.ndarray]
     nudged: dict[str, np.ndarray]
     spikes: dict[str, np.ndarray]
+    events: dict[str, np.ndarray]
     trains: dict[str, list]
 
 
@@ -76,7 +85,9 @@ class EquilibriumEngine:
     Notes
     -----
     Each thread runs whole trials. Cost: (neurons x steps) + (spikes x fan-out); constant inputs cost
-    (inputs x fan-out) once a trial, because their value is taken out of the sum over the steps.
+    (inputs x fan-out) once a trial, because their value is taken out of the sum over the steps. In a
+    convolution the fan-out is that of the kernel: a spike adds some pieces of rows. The variant
+    "trace_product" keeps a number for each pair of neurons, in a convolution also of those apart.
     """
 
     def __init__(self, net: Any, *, dtype: str = "float32", threads: int | None = None):
@@ -97,22 +108,28 @@ class EquilibriumEngine:
             for k, (name, part) in enumerate(self._parts.items())
         }
         index = {name: layer.index for name, layer in self._layers.items()}
+        single = self.dtype == np.float32
         self._constants: list[ConstantCode] = []
         self._spiking: list[SpikeCode] = []
         for name in (name for name in self._layers if name != "input"):
-            model = net.layers[name][0]
+            model, k = net.layers[name][0], index[name]
             self._constants.append(
-                constant_code(f"{ONE}_{name}", net.bias_rule, net.bias_model, model, index[name])
+                constant_code(
+                    f"{ONE}_{name}", net.bias_rule, net.bias_model, model, k, multiply=single
+                )
             )
         for c in net.connections:
             source, target = net.layers[c.source][0], net.layers[c.target][0]
+            shared = c.wiring.shared
             if c.source in index:
                 pair = index[c.source], index[c.target]
-                self._spiking.append(spike_code(c.name, c.rule, source, target, pair, c.back))
+                code = spike_code(c.name, c.rule, source, target, pair, c.back, shared, single)
+                self._spiking.append(code)
             else:
                 self._constants.append(
-                    constant_code(c.name, c.rule, source, target, index[c.target])
+                    constant_code(c.name, c.rule, source, target, index[c.target], shared, single)
                 )
+        self._wirings = {c.name: c.wiring for c in net.connections}
         self._fields = self._batch_fields()
         self._program = Program(self._source(), self._fields, self.dtype)
         self._kept = self._fixed_values()
@@ -159,25 +176,24 @@ class EquilibriumEngine:
         values = self._trial_values(x, targets, beta, phase) | self._weights()
         values |= {"free_steps": net.free_steps, "nudged_steps": steps}
         values |= {"learn": int(learn), "record": int(record)}
-        free, nudged, count, gradient = {}, {}, {}, {}
+        free, nudged, count, events = {}, {}, {}, {}
         for name, layer in self._layers.items():
             k, shape = layer.index, (n, self._parts[name].n)
             values[f"free_{k}"] = free[name] = np.zeros(shape, self.dtype)
             values[f"nudged_{k}"] = nudged[name] = np.zeros(shape, self.dtype)
             values[f"count_{k}"] = count[name] = np.zeros((n, 2), np.int64)
-        learned = bool(steps) and learn
-        for code in (*self._constants, *self._spiking) if learned else ():
-            key = self._parameter(code.name)
-            gradient[key] = np.empty(net.parameters[key].shape, self.dtype)
-            values[f"d_{code.name}"] = gradient[key]
-        self._program.run(self._kept | values)
+        for code in self._spiking:
+            values[f"events_{code.name}"] = events[code.name] = np.zeros((n, 2, 2), np.int64)
+        changes = self._changes() if steps and learn else {}
+        self._program.run(self._kept | values | changes)
         trains = {}
         if record:
             for name, layer in self._layers.items():
                 trains[name] = [self._program.spikes(k, layer.index) for k in range(n)]
         for rates in (free, nudged):
             rates.pop("input", None)
-        return EquilibriumResult(gradient, free, nudged if steps else {}, count, trains)
+        gradient = self._gradient(changes) if changes else {}
+        return EquilibriumResult(gradient, free, nudged if steps else {}, count, events, trains)
 
     # -- the structure handed to C++ --------------------------------------------------------
 
@@ -199,7 +215,46 @@ class EquilibriumEngine:
                 part = np.full(1, self._part_of_a_spike(self.net.bias_model), self.dtype)
                 values[f"value_{code.name}"] = part
                 values |= {f"valuestride_{code.name}": 0, f"n_pre_{code.name}": 1}
+        for name, wiring in self._wirings.items():
+            for side, rows in wiring.rows.items() if wiring.shared else ():
+                values |= {f"channels_{side}_{name}": rows.channels}
+                values |= {f"stride_{side}_{name}": rows.layout.shape[1]}
+                values |= {f"{key}_{side}_{name}": getattr(rows, key) for key in PIECES}
         return values
+
+    def _changes(self) -> dict[str, np.ndarray]:
+        """Where the sums over the trials go: of each synapse, or of the rows that they share."""
+        values = {}
+        for code in (*self._constants, *self._spiking):
+            if code.shared:
+                for side, key in SIDES.items() if isinstance(code, SpikeCode) else [("pre", "")]:
+                    layout = self._wirings[code.name].rows[side].layout
+                    values[f"d{key}_{code.name}"] = np.zeros(layout.shape, self.dtype)
+            else:
+                shape = self._full(code).shape
+                values[f"d_{code.name}"] = np.empty(shape, self.dtype)
+        return values
+
+    def _gradient(self, changes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """By the names of the parameters."""
+        gradient = {}
+        for code in (*self._constants, *self._spiking):
+            found, key = changes[f"d_{code.name}"], self._parameter(code.name)
+            if code.shared:
+                wiring = self._wirings[code.name]
+                found = wiring.unpacked(found, "pre")
+                if f"dt_{code.name}" in changes:
+                    found = found + wiring.unpacked(changes[f"dt_{code.name}"], "post")
+            elif code.name.startswith(f"{ONE}_"):
+                found = self.net.gathered_biases(code.name.removeprefix(f"{ONE}_"), found)
+            gradient[key] = found
+        return gradient
+
+    def _full(self, code: ConstantCode | SpikeCode) -> np.ndarray:
+        """Weights of a connection in which each synapse has its own, or biases of all neurons."""
+        if code.name.startswith(f"{ONE}_"):
+            return self.net.biases(code.name.removeprefix(f"{ONE}_"))
+        return self.net.parameters[self._parameter(code.name)]
 
     def _part_of_a_spike(self, model: Any) -> float:
         return float(self.net.dt) / float(model.parameters["t_ref"])
@@ -237,9 +292,16 @@ class EquilibriumEngine:
         """The weights in rows of whole blocks, and those that act backwards also in columns."""
         values = {}
         for code in (*self._constants, *self._spiking):
-            w = np.atleast_2d(self.net.parameters[self._parameter(code.name)])
+            back = isinstance(code, SpikeCode) and len(code.sides) > 1
+            if code.shared:
+                w, wiring = self.net.parameters[f"{code.name}.w"], self._wirings[code.name]
+                for side, key in SIDES.items() if back else [("pre", "")]:
+                    packed = np.ascontiguousarray(wiring.packed(w, side), self.dtype)
+                    values[f"w{key}_{code.name}"] = packed
+                continue
+            w = np.atleast_2d(self._full(code))
             values[f"w_{code.name}"] = _padded(w, self.dtype)
-            if isinstance(code, SpikeCode) and len(code.sides) > 1:
+            if back:
                 values[f"wt_{code.name}"] = _padded(w.T, self.dtype)
         return values
 
@@ -270,11 +332,27 @@ class EquilibriumEngine:
             fields += [(f"value_{name}", "const real*"), (f"valuestride_{name}", "int64_t")]
             fields += [(f"n_pre_{name}", "int64_t"), (f"change_{name}", "real*")]
         for spiking in self._spiking:
-            fields.append((f"wt_{spiking.name}", "const real*"))
+            fields += [(f"wt_{spiking.name}", "const real*"), (f"dt_{spiking.name}", "real*")]
+            fields.append((f"events_{spiking.name}", "int64_t*"))
         for code in (*self._constants, *self._spiking):
+            if code.shared:
+                for side in SIDES:
+                    fields += [
+                        (f"{key}_{side}_{code.name}", "int64_t") for key in ("channels", "stride")
+                    ]
+                    fields += [(f"{key}_{side}_{code.name}", "const int32_t*") for key in PIECES]
             fields += [(f"w_{code.name}", "const real*"), (f"d_{code.name}", "real*")]
             fields += [(f"k_{code.name}_{key}", "double") for key in code.parameters]
         return fields
+
+    def _first_alike(self, code: ConstantCode) -> str:
+        """The first constant input whose units change the weights as those of this one do."""
+        return next(
+            other.name
+            for other in self._constants
+            if dataclasses.replace(other, name=code.name, input=code.input, shared=code.shared)
+            == code
+        )
 
     def _source(self) -> str:
         layers = list(self._layers.values())
@@ -292,6 +370,7 @@ class EquilibriumEngine:
             layers=layers,
             written={layer.index: _written(layer) for layer in layers},
             constants=self._constants,
+            change_of={code.name: self._first_alike(code) for code in self._constants},
             connections=self._spiking,
             early=early,
             keeps_flag={layer.index: "not_refractory" in layer.refractory for layer in layers},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from neurosnn.core.values import Range, check_value, whole_steps
 from neurosnn.equations.eqspike import ConstantInput, EqSpike, EqSpikeLIF, RegularInput
 from neurosnn.model import NeuronModel, PlasticityRule
 from neurosnn.rules.equilibrium.brian2_objects import build, trial_duration
+from neurosnn.rules.equilibrium.wiring import Convolution, DenseWiring, SharedWiring
 
 __all__ = ["EquilibriumNetwork", "SymmetricConnection"]
 
@@ -32,6 +34,7 @@ class SymmetricConnection:
     target: str
     rule: PlasticityRule
     back: bool
+    wiring: DenseWiring | SharedWiring
 
 
 class EquilibriumNetwork:
@@ -44,8 +47,10 @@ class EquilibriumNetwork:
 
     Parameters
     ----------
-    sizes : sequence of int
-        Neurons of each layer, input first and output last, for example ``(784, 300, 10)``.
+    sizes : sequence of int or Convolution
+        Neurons of each layer, input first and output last, for example ``(784, 300, 10)``. Hidden
+        layers may be a :class:`Convolution`; the input then is the shape of the images, (height,
+        width) or (height, width, channels).
     neuron : NeuronModel, optional
         Model of the hidden neurons, :func:`equations.EqSpikeLIF` if None.
     variant : str, optional
@@ -59,7 +64,8 @@ class EquilibriumNetwork:
     free, nudged : Quantity (second), optional
         Lengths of the two phases of a trial.
     scale : float or sequence of float, optional
-        Factor of the initial weights, which are uniform in :math:`\pm\sqrt{6/(n_{pre}+n_{post})}`.
+        Factor of the initial weights, which are uniform in :math:`\pm\sqrt{6/(n_{pre}+n_{post})}`,
+        where n counts the weights that a neuron sees on either side.
     seed : int, optional
         Of the initial weights.
 
@@ -67,8 +73,15 @@ class EquilibriumNetwork:
     ----------
     parameters : dict of str to ndarray
         Weights ``"input_hidden.w"`` (n_pre, n_post), ``"hidden_output.w"`` and biases
-        ``"hidden.b"``, ``"output.b"``; hidden layers are numbered if there are several. Read at
-        every use: change them in place.
+        ``"hidden.b"``, ``"output.b"``; hidden layers are numbered if there are several. Those of a
+        convolution are (height, width, channels before, channels) and (channels,). Read at every
+        use: change them in place.
+    structure : tuple
+        What `sizes` said.
+    sizes : tuple of int
+        Neurons of each layer.
+    shapes : dict of str to tuple of int
+        (n,), or height, width and channels: neuron ``(y*width + x)*channels + c``.
     layers : dict of str to tuple of (NeuronModel, int)
         Model and size of each layer.
     connections : list of SymmetricConnection
@@ -77,8 +90,8 @@ class EquilibriumNetwork:
     Raises
     ------
     ValueError
-        For fewer than two layers, sizes below one, an unknown kind of input, phases that are not
-        whole steps.
+        For fewer than two layers, sizes below one, convolutions that do not fit, an unknown kind
+        of input, phases that are not whole steps.
 
     Examples
     --------
@@ -90,7 +103,7 @@ class EquilibriumNetwork:
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Sequence[int | tuple[int, ...] | Convolution],
         *,
         neuron: NeuronModel | None = None,
         variant: str = "spike_derivative",
@@ -102,7 +115,9 @@ class EquilibriumNetwork:
         scale: float | Sequence[float] = 1.0,
         seed: int = 0,
     ):
-        self.sizes = tuple(int(n) for n in sizes)
+        self.structure = tuple(sizes)
+        shapes = self._shapes()
+        self.sizes = tuple(int(np.prod(shape)) for shape in shapes)
         self._check(input, {"free": free, "nudged": nudged}, dt)
         self.dt, self.free, self.nudged, self.seed = dt, free, nudged, seed
         self.input, self.variant = input, variant
@@ -120,6 +135,7 @@ class EquilibriumNetwork:
         self.layers = {
             name: (model, n) for name, model, n in zip(names, models, self.sizes, strict=True)
         }
+        self.shapes = dict(zip(names, shapes, strict=True))
         trial = free + nudged
 
         def rule(rule_variant: str) -> PlasticityRule:
@@ -130,19 +146,28 @@ class EquilibriumNetwork:
             variant
         ] * n_hidden
         self.connections = [
-            SymmetricConnection(f"{pre}_{post}", pre, post, rule(rule_variant), pre != "input")
-            for pre, post, rule_variant in zip(names, names[1:], variants, strict=False)
+            SymmetricConnection(
+                f"{pre}_{post}",
+                pre,
+                post,
+                rule(kind),
+                pre != "input",
+                self._wiring(pre, post, part),
+            )
+            for pre, post, kind, part in zip(
+                names, names[1:], variants, self.structure[1:], strict=False
+            )
         ]
         self.bias_rule, self.bias_model = rule("constant_input"), ConstantInput(t_ref=t_ref)
         random = np.random.default_rng(seed)
         scales = np.broadcast_to(np.asarray(scale, float), (len(self.sizes) - 1,))
         self.parameters = {}
         for connection, factor in zip(self.connections, scales, strict=True):
-            shape = (self.layers[connection.source][1], self.layers[connection.target][1])
-            limit = factor * np.sqrt(6 / sum(shape))
-            self.parameters[f"{connection.name}.w"] = random.uniform(-limit, limit, shape)
+            limit = factor * np.sqrt(6 / sum(connection.wiring.fans))
+            w = random.uniform(-limit, limit, connection.wiring.shape)
+            self.parameters[f"{connection.name}.w"] = w
         for name in names[1:]:
-            self.parameters[f"{name}.b"] = np.zeros(self.layers[name][1])
+            self.parameters[f"{name}.b"] = np.zeros(self.shapes[name][-1])
 
     @property
     def free_steps(self) -> int:
@@ -154,16 +179,72 @@ class EquilibriumNetwork:
         """Steps of the nudged phase."""
         return round(float(self.nudged) / float(self.dt))
 
-    def _check(self, input: str, times: dict, dt: Quantity) -> None:
-        if len(self.sizes) < 2 or min(self.sizes) < 1:
-            raise ValueError(
-                message(
-                    f"sizes must name at least an input and an output layer, got {self.sizes}.",
-                    _WHERE,
-                    "Each number is the size of a layer.",
-                    "Pass for example (64, 100, 10).",
-                )
+    def biases(self, name: str) -> np.ndarray:
+        """The bias of each neuron of a layer: in a convolution all of a channel have the same.
+
+        Parameters
+        ----------
+        name : str
+            Of the layer.
+
+        Returns
+        -------
+        ndarray (n,)
+            A copy.
+        """
+        return np.tile(self.parameters[f"{name}.b"], int(np.prod(self.shapes[name][:-1])))
+
+    def gathered_biases(self, name: str, change: np.ndarray) -> np.ndarray:
+        """Changes of the biases from those of each neuron.
+
+        Parameters
+        ----------
+        name : str
+            Of the layer.
+        change : ndarray (n,)
+            Changes of its neurons.
+
+        Returns
+        -------
+        ndarray (n,) or (channels,)
+            Sums over the neurons that share a bias.
+        """
+        return np.reshape(change, (-1, self.shapes[name][-1])).sum(axis=0)
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each layer."""
+        shapes: list[tuple[int, ...]] = []
+        for k, part in enumerate(self.structure):
+            inner = 0 < k < len(self.structure) - 1
+            if isinstance(part, Convolution) and inner:
+                shapes.append(part.shape(shapes[-1], _WHERE))
+                continue
+            shape = part if isinstance(part, tuple) and not k else (part,)
+            whole = all(isinstance(n, numbers.Integral) and n > 0 for n in shape)
+            if not whole or len(shape) > 3:
+                self._refuse_sizes()
+            shapes.append((*shape, 1) if len(shape) == 2 else tuple(shape))
+        if len(shapes) < 2:
+            self._refuse_sizes()
+        return shapes
+
+    def _refuse_sizes(self) -> None:
+        raise ValueError(
+            message(
+                f"sizes must name at least an input and an output layer, got {self.structure}.",
+                _WHERE,
+                "Each number is the size of a layer; a hidden one may be a Convolution, and the "
+                "input a shape.",
+                "Pass for example (64, 100, 10) or ((8, 8), Convolution(4, 3, pool=2), 10).",
             )
+        )
+
+    def _wiring(self, pre: str, post: str, part: Any) -> DenseWiring | SharedWiring:
+        if isinstance(part, Convolution):
+            return SharedWiring(self.shapes[pre], self.shapes[post], part)
+        return DenseWiring(self.layers[pre][1], self.layers[post][1])
+
+    def _check(self, input: str, times: dict, dt: Quantity) -> None:
         if input not in INPUTS:
             raise ValueError(
                 message(
@@ -178,7 +259,7 @@ class EquilibriumNetwork:
             whole_steps(name, value, dt, where=_WHERE)
 
     def __repr__(self) -> str:
-        sizes = "-".join(map(str, self.sizes))
+        sizes = "-".join("x".join(map(str, shape)) for shape in self.shapes.values())
         return f"EquilibriumNetwork {sizes}, {self.input} input, {self.variant}"
 
     def brian2(
@@ -204,13 +285,21 @@ class EquilibriumNetwork:
             Where each spike train starts between two spikes, for spiking input.
         learning_rate : float, optional
             How much of G is added to w when the next trial begins; 0: G is collected and w stays.
+            With a convolution it must be 0: Brian2 keeps a weight for each synapse, and nothing
+            that sums G over those that share one.
 
         Returns
         -------
         Network
             Groups ``"input"``, ``"hidden"``, ``"output"``, their spike monitors ``"hidden_spikes"``
             and synapses ``"hidden_output_synapses"``, ``"one_hidden_synapses"`` (the biases). Run
-            it for ``n_trials * net.trial``; the change of the last trial is then in G.
+            it for ``n_trials * net.trial``; the change of the last trial is then in G, in the order
+            of ``connection.wiring.synapses()``.
+
+        Raises
+        ------
+        ValueError
+            For a learning rate with convolutions.
 
         Notes
         -----
@@ -228,6 +317,15 @@ class EquilibriumNetwork:
         >>> network["hidden_output_synapses"].G.shape
         (6,)
         """
+        if learning_rate and any(connection.wiring.shared for connection in self.connections):
+            raise ValueError(
+                message(
+                    f"learning_rate is {learning_rate}, and the network has convolutions.",
+                    f"{_WHERE}.brian2",
+                    "Each of Brian2's synapses has a weight of its own and would learn alone.",
+                    "Leave it 0, sum G with connection.wiring.gathered, or train on the engine.",
+                )
+            )
         n = len(x)
         wanted = np.zeros((n, self.sizes[-1])) if targets is None else np.asarray(targets, float)
         return build(
