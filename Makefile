@@ -19,7 +19,7 @@ TORCH_VENV ?= .venv-torch
 # sanitize: a compiler that is used through tools/sanitizing_c++, and the tests that run what it compiles
 SANITIZED_CXX ?= g++
 SANITIZED_TESTS ?= tests/test_engine.py tests/test_silent_results.py tests/test_equilibrium_engine.py \
-  tests/test_eventprop.py tests/test_export_program.py tests/test_graph.py
+  tests/test_equilibrium_convolution.py tests/test_eventprop.py tests/test_export_program.py tests/test_graph.py
 # wheel-test: the interpreter and the extras of the fresh environment, and which tests run in it
 WHEEL_PYTHON ?= $(BIN)/python
 WHEEL_EXTRAS ?= test,lint
