@@ -131,17 +131,9 @@ def task_gradient(trainer: Any, batch: Any, targets: Any = None) -> dict[str, np
     >>> bool((alone["input.w"] == both["input.w"]).all())
     False
     """
-    from neurosnn.training import Trainer
-
     if not np.any(getattr(trainer.rule, "rate_strength", 0.0)):
         return trainer.gradient(batch, targets)
-    other = Trainer(
-        trainer.net,
-        dataclasses.replace(trainer.rule, rate_strength=0.0),
-        loss=trainer.loss,
-        dtype=trainer.dtype,
-        threads=getattr(trainer.backend, "threads", None),
-    )
+    other = _with_rule(trainer, dataclasses.replace(trainer.rule, rate_strength=0.0))
     for name, values in trainer.backend.parameters.items():
         np.copyto(other.backend.parameters[name], values)
     return other.gradient(batch, targets)
@@ -268,11 +260,16 @@ class AlignmentRecorder(Callback):
 
     def _of_rule(self, trainer: Any, rule: Any) -> Callable[[Any, Any], Mapping[str, np.ndarray]]:
         """The gradient of another rule for the network that is being trained."""
-        from neurosnn.training import Trainer
-
-        threads = getattr(trainer.backend, "threads", None)
-        other = Trainer(trainer.net, rule, loss=trainer.loss, dtype=trainer.dtype, threads=threads)
+        other = _with_rule(trainer, rule)
         return lambda _, batch: other.gradient(batch, self.targets)
+
+
+def _with_rule(trainer: Any, rule: Any) -> Any:
+    """A trainer of the same network and loss with another rule."""
+    from neurosnn.training import Trainer
+
+    threads = getattr(trainer.backend, "threads", None)
+    return Trainer(trainer.net, rule, loss=trainer.loss, dtype=trainer.dtype, threads=threads)
 
 
 def credit_curve(

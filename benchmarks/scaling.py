@@ -127,20 +127,19 @@ def delayed_network(rule, delay):
     flow = isinstance(rule, EventProp)
     neuron = equations.CurrentLIF() if flow else equations.ALIF()
     readout = Readout(20, model=equations.CurrentReadout() if flow else equations.LeakyReadout())
-    scales = {"weight_scale": 0.25, "weight_mean": 1.0} if flow else {}
+    scale = {"weight_scale": 0.25} if flow else {}
+    mean = {"weight_mean": 1.0} if flow else {}
     net = SpikingNetwork.from_graph(
         {"hidden": Population(neuron, 256)},
         [
-            Projection("input", "hidden", name="input", **scales),
-            Projection("hidden", "hidden", name="recurrent", **delay),
+            Projection("input", "hidden", name="input", **scale, **mean),
+            Projection("hidden", "hidden", name="recurrent", **scale, **delay),
         ],
         readout,
         input=Input(700),
         dt=1 * ms,
         seed=1,
     )
-    if flow:
-        net.parameters["recurrent.w"][:] *= 0.25
     tune(net, random_trials(4), 7900, low=0.1 if flow else 0.5)
     return net
 

@@ -50,6 +50,25 @@ def resting(period):
     return lambda t, h, last: t - last - period
 
 
+def lengthened(text, slope):
+    """A spike makes u larger, which then changes as given, and the refractory period longer."""
+    return neuron(
+        MEMBRANE + f"\ndu/dt = {text} : 1" + CURRENT,
+        "v > 1",
+        "v = 0\nu += 0.5*I",
+        {
+            "flow": lambda t, h, last, free: (membrane(h, at=2), slope(h[1], free), -h[2] / 10e-3),
+            "margin": over_one,
+            "jump": lambda t, h: (0.0, h[1] + 0.5 * h[2], h[2]),
+            "rest": lambda t, h, last: t - last - 1e-3 - 1e-3 * h[1],
+            "initial": (0.0, 0.0, 0.0),
+        },
+        (2e-3, 7.5e-3),
+        (12, 8),
+        refractory="1*ms + u*ms",
+    )
+
+
 NEURONS = {
     "fires as its rest ends": neuron(
         MEMBRANE + CURRENT,
@@ -237,39 +256,9 @@ NEURONS = {
         (12, 8),
         refractory="u > 1.3",
     ),
-    "a period that changes as it passes": neuron(
-        MEMBRANE + "\ndu/dt = -u/(20*ms) : 1" + CURRENT,
-        "v > 1",
-        "v = 0\nu += 0.5*I",
-        {
-            "flow": lambda t, h, last, free: (membrane(h, at=2), -h[1] / 20e-3, -h[2] / 10e-3),
-            "margin": over_one,
-            "jump": lambda t, h: (0.0, h[1] + 0.5 * h[2], h[2]),
-            "rest": lambda t, h, last: t - last - 1e-3 - 1e-3 * h[1],
-            "initial": (0.0, 0.0, 0.0),
-        },
-        (2e-3, 7.5e-3),
-        (12, 8),
-        refractory="1*ms + u*ms",
-    ),
-    "a period that changes at another rate while it lasts": neuron(
-        MEMBRANE + "\ndu/dt = -u*(1 + 9*int(not_refractory))/(20*ms) : 1" + CURRENT,
-        "v > 1",
-        "v = 0\nu += 0.5*I",
-        {
-            "flow": lambda t, h, last, free: (
-                membrane(h, at=2),
-                -h[1] * (1 + 9 * free) / 20e-3,
-                -h[2] / 10e-3,
-            ),
-            "margin": over_one,
-            "jump": lambda t, h: (0.0, h[1] + 0.5 * h[2], h[2]),
-            "rest": lambda t, h, last: t - last - 1e-3 - 1e-3 * h[1],
-            "initial": (0.0, 0.0, 0.0),
-        },
-        (2e-3, 7.5e-3),
-        (12, 8),
-        refractory="1*ms + u*ms",
+    "a period that changes as it passes": lengthened("-u/(20*ms)", lambda u, free: -u / 20e-3),
+    "a period that changes at another rate while it lasts": lengthened(
+        "-u*(1 + 9*int(not_refractory))/(20*ms)", lambda u, free: -u * (1 + 9 * free) / 20e-3
     ),
 }
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from brian2 import Hz, ms, second
 from engine_cases import spike_trials
-from interpreter import Interpreter
+from interpreter import Interpreter, prefer_numpy
 
 from neurosnn import (
     BPTT,
@@ -48,12 +48,6 @@ SHORTER = {
 def environment():
     """A training of seconds is faster with the optimization that the other tests leave out."""
     return {**os.environ, "PYTHONWARNINGS": "default", "NEUROSNN_CXXFLAGS": "-O1"}
-
-
-def prefer_numpy(folder):
-    """A file of Brian2's preferences: these runs are shorter than Cython's compilation."""
-    (folder / "brian_preferences").write_text('codegen.target = "numpy"\n', encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="module")

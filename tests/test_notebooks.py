@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from interpreter import prefer_numpy
 
 FOLDER = Path(__file__).parent.parent / "examples" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -36,14 +37,14 @@ def test_a_notebook_is_text_and_steps_without_outputs(path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path):
     notebook = read(path)
     # Agg of the tests would draw nothing into the notebook. What is quick here is not quick for users:
     # their compilers optimize, and Cython compiles what Brian2 runs.
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-    environment["NEUROSNN_CXXFLAGS"] = "-O1"
-    (tmp_path / "brian_preferences").write_text('codegen.target = "numpy"\n', encoding="utf-8")
+    prefer_numpy(tmp_path)
     nbclient.NotebookClient(
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute(env=environment)
