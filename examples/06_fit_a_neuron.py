@@ -26,7 +26,7 @@ output.mkdir(exist_ok=True)
 
 DT = 0.1 * ms
 N_STEPS = 1500 if quick else 3000
-STARTS = 8 if quick else 16
+STARTS = 4 if quick else 16
 
 # %%
 # The neuron

@@ -136,7 +136,7 @@ def main():
         dt=DT,
         free=FREE,
         loss=VanRossumLoss(tau=50 * ms),
-        starts=8 if options.quick else 64,
+        starts=2 if options.quick else 64,
         seed=1,
     )
     print(fit)

@@ -45,7 +45,7 @@ output = Path("output")
 output.mkdir(exist_ok=True)
 
 SEEDS = [1] if quick else [1, 2, 3]
-UPDATES = 20 if quick else 600  # most updates of a network
+UPDATES = 4 if quick else 600  # most updates of a network
 BATCH, N_TEST = (16, 64) if quick else (64, 512)
 START, SHOWN, ANSWER = 50, 150, 150  # ms, at one step a ms
 DELAYS = (200, 1000)  # shortest and longest delay trained on

@@ -101,7 +101,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def optimized(monkeypatch):
     """Engines are optimized: for tests that train for longer than a compiler takes."""
-    monkeypatch.setenv("NEUROSNN_CXXFLAGS", "-O1")
+    monkeypatch.setenv("NEUROSNN_CXXFLAGS", "-Og")
 
 
 @pytest.fixture

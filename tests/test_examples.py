@@ -38,6 +38,8 @@ SCRIPTS = [
     for path in sorted((ROOT / folder).glob("*.py"))
 ]
 QUICK = {"examples/02_train_with_eprop.py"}  # the others take ten seconds or more on a busy machine
+#: Of the package, which the examples take their names from.
+ROOMS = [f"neurosnn.{room}" for room in ("analysis", "data", "equations", "training")]
 #: Replaced in the README, so that its training takes seconds.
 SHORTER = {
     "epochs=4": "epochs=1",
@@ -47,13 +49,13 @@ SHORTER = {
 
 def environment():
     """A training of seconds is faster with the optimization that the other tests leave out."""
-    return {**os.environ, "PYTHONWARNINGS": "default", "NEUROSNN_CXXFLAGS": "-O1"}
+    return {**os.environ, "PYTHONWARNINGS": "default", "NEUROSNN_CXXFLAGS": "-Og"}
 
 
 @pytest.fixture(scope="module")
 def interpreter(tmp_path_factory):
     folder = prefer_numpy(tmp_path_factory.mktemp("interpreter"))
-    with Interpreter("neurosnn", env=environment(), cwd=folder) as one:
+    with Interpreter("neurosnn", *ROOMS, env=environment(), cwd=folder) as one:
         yield one
 
 

@@ -50,7 +50,7 @@ output = Path("output")
 output.mkdir(exist_ok=True)
 
 SEEDS = [1] if quick else [1, 2, 3]
-UPDATES = 20 if quick else 1200  # most updates of a network
+UPDATES = 4 if quick else 1200  # most updates of a network
 N_CUES = 1 if quick else 7
 BATCH, N_TEST = (16, 64) if quick else (64, 512)
 CUE, PAUSE, DELAY, RECALL = 100, 50, 1050, 150  # ms, at one step a ms

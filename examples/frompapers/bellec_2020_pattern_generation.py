@@ -45,7 +45,7 @@ if quick:
 output = Path("output")
 output.mkdir(exist_ok=True)
 
-UPDATES = 30 if quick else 2000
+UPDATES = 10 if quick else 2000
 SEED = 1
 N_STEPS, N, TAU = 1000, 100, 30 * ms
 PERIODS = (1000, 500, 333, 200)  # ms

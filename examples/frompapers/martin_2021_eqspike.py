@@ -247,7 +247,7 @@ def main():
         images, test = READERS[options.data](options.root)
         fit, validation = images.split(1 / 12, seed=0)
     if options.quick:
-        fit, validation, options.seeds, options.epochs = fit[:400], validation[:100], [1], 3
+        fit, validation, options.seeds, options.epochs = fit[:100], validation[:50], [1], 2
     sizes = (fit.n_channels, *options.hidden, 10)
     if options.network == "conv":
         sizes = CONVOLUTIONS[kind]

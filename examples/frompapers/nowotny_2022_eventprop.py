@@ -110,7 +110,7 @@ def read(name, root, quick):
         size = {"n_bands": 16 if quick else 35, "n_thresholds": DIGITS["cells"], "trim": 0.7}
         train = data.spoken_digits(**size)[0]
         if quick:
-            train = train[::6]
+            train = train[::12]
         return data.validation_split(train, 0.2, seed=0)
     if name == "nmnist":
         return data.validation_split(data.read_nmnist(root)[0], 0.2, seed=0)
@@ -236,7 +236,7 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
     settings = SETTINGS[options.data]
     if options.quick:
-        settings = settings | {"n": 32, "epochs": 5, "input": (0.06, 0.06), "rate": 5e-3}
+        settings = settings | {"n": 32, "epochs": 2, "input": (0.06, 0.06), "rate": 5e-3}
     train, held = read(options.data, options.root, options.quick)
     print(f"{options.data}: {len(train)} trials to train on, {len(held)} held out")
     print("                 accuracy   spread   rate [Hz]   silent hidden neurons before, after")

@@ -53,7 +53,7 @@ output.mkdir(exist_ok=True)
 
 NEURONS = {"LIF": equations.LIF, "STDP-LIF": equations.STDP_LIF}
 SEEDS = range(1, 2 if quick else 11)
-EPOCHS = 20 if quick else 1000
+EPOCHS = 5 if quick else 1000
 STEP = (20 if quick else 1) * ms  # of the windows
 DURATION = (200 if quick else 1000) * ms  # of figure 2
 N_STEPS = 500  # of a trial of figure 3

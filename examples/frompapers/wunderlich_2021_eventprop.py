@@ -78,7 +78,7 @@ RECIPES = {
 def sets(task, root, quick):
     """Training, validation and test set."""
     if task == "yin_yang":
-        sizes = (500, 200, 500) if quick else (5000, 3000, 10000)
+        sizes = (200, 100, 100) if quick else (5000, 3000, 10000)
         return [data.yin_yang(n, seed=seed) for seed, n in enumerate(sizes)]
     images, test = data.read_mnist(root)
     if quick:
@@ -159,7 +159,7 @@ def main():
         mark_quick_runs()
     options.output.mkdir(parents=True, exist_ok=True)
     recipe = RECIPES[options.task]
-    epochs = options.epochs or (3 if options.quick else recipe["epochs"])
+    epochs = options.epochs or (2 if options.quick else recipe["epochs"])
     train, validation, test = sets(options.task, options.root, options.quick)
     columns = 3 if options.task == "yin_yang" else 1
     _, axes = plt.subplots(1, columns, figsize=(4.2 * columns, 3.8), layout="constrained")
