@@ -684,8 +684,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "engine: delays one step longer",
         ENGINE + "events.jinja",
-        "ring[(t + delay[*i]) % size]",
-        "ring[(t + max(delay[*i], 1)) % size]",
+        "ring[(t + delay[*i]) % ring.size()]",
+        "ring[(t + max(delay[*i], 1)) % ring.size()]",
         (NAMED_SPIKES,),
     ),
     Mutant(
