@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from neurosnn.losses import CrossEntropy, MeanSquareError, as_loss
 from neurosnn.network import Input, Layer, Readout, SpikingNetwork
 from neurosnn.rules.eprop import EProp
 from neurosnn.training import Trainer, backends
-from neurosnn.training.callbacks import LiftSilent
+from neurosnn.training.callbacks import Callback, LiftSilent, MeanWeights
 from neurosnn.training.optimizers import SGD, Adam
 from neurosnn.training.schedules import Exponential
 
@@ -197,6 +198,35 @@ def test_silent_neurons_are_lifted_by_millivolts():
     LiftSilent(0.25).epoch_end(trainer, {})
     moved = trainer.net.parameters["input.w"] - before["input.w"]
     np.testing.assert_allclose(moved, np.tile([0.25e-3, 0, 0.25e-3, 0, 0], (8, 1)), atol=1e-12)
+
+
+def test_mean_of_the_weights_over_updates():
+    """The closed form: the update that lies n updates back counts (1 - 1/k)^n/k, the first one the rest."""
+    seen = []
+
+    class Seen(Callback):
+        def batch_end(self, trainer, result):
+            seen.append(weights_of(trainer))
+
+    mean, trainer = MeanWeights(4), make_trainer(optimizer=Adam(1e-2))
+    with pytest.raises(ValueError, match="no mean yet"):
+        mean.put_into(trainer.net)
+    fit(trainer, callbacks=[Seen(), mean])
+    assert len(seen) > 5
+    share = 0.75 ** np.arange(len(seen))[::-1] * np.append(1, np.full(len(seen) - 1, 0.25))
+    last = weights_of(trainer)
+    mean.put_into(trainer.net)
+    for name, array in trainer.net.parameters.items():
+        wanted = np.tensordot(share, [weights[name] for weights in seen], 1)
+        np.testing.assert_allclose(array, wanted, rtol=1e-12)
+        assert np.abs(array - last[name]).max() > 1e-3
+
+
+def test_a_mean_is_of_a_network_of_ours():
+    with pytest.raises(ValueError, match="updates"):
+        MeanWeights(0)
+    with pytest.raises(TypeError, match="AveragedModel"):
+        MeanWeights().batch_end(SimpleNamespace(net=SimpleNamespace(parameters=list)), {})
 
 
 def test_weights_with_a_unit_are_learned_in_millivolts():

@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from neurosnn.core.messages import described, did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 
-__all__ = ["Callback", "EarlyStopping", "LiftSilent"]
+__all__ = ["Callback", "EarlyStopping", "LiftSilent", "MeanWeights"]
 
 
 class Callback:
@@ -136,6 +138,97 @@ class LiftSilent(Callback):
             lift = self.amount * constraints.scale_of(f"{name}.w") * (silent == 0)
             connection.w += lift if connection.post is None else lift[connection.post]
         constraints.apply()
+
+
+class MeanWeights(Callback):
+    r"""The mean of what is learned over the last updates, in which the noise of single updates cancels.
+
+    .. math::  m \leftarrow m + (w - m)/k, \qquad m = w \text{ at first}
+
+    after each update, so that about the last :math:`k` updates count. Training goes on with the weights
+    themselves; :meth:`put_into` gives a network the mean. Limits of single weights and signs hold for
+    a mean as well, a fixed norm does not.
+
+    Parameters
+    ----------
+    updates : int, optional
+        :math:`k`. Some passes through a small training set are a good choice; the validation tells.
+
+    Attributes
+    ----------
+    weights : dict of str to ndarray
+        The mean, by the names of ``net.parameters``; empty before the first update. It is not part of a
+        checkpoint: where one goes on, the mean begins with the weights there.
+
+    Raises
+    ------
+    ValueError
+        If `updates` is below one, or the mean is asked for before the first update.
+    TypeError
+        If it is not a whole number or, at the first update, the trainer has no network of neurosnn
+        (torch.optim.swa_utils does the same for PyTorch).
+
+    References
+    ----------
+    Polyak & Juditsky, SIAM J. Control Optim. 30:838 (1992).
+
+    Examples
+    --------
+    >>> from neurosnn.training.callbacks import MeanWeights
+    >>> MeanWeights(100)
+    MeanWeights(100)
+    """
+
+    def __init__(self, updates: int = 50):
+        self.updates = check_whole("updates", updates, 1, where="MeanWeights")
+        self.weights: dict[str, np.ndarray] = {}
+
+    def __repr__(self) -> str:
+        return f"MeanWeights({self.updates})"
+
+    def batch_end(self, trainer: Any, result: Mapping[str, float]) -> None:
+        """Take the weights after an update into the mean.
+
+        Parameters
+        ----------
+        trainer : Trainer or another
+            Who trains.
+        result : mapping of str to float
+            Not used.
+        """
+        parameters = getattr(trainer.net, "parameters", None)
+        if not isinstance(parameters, Mapping):
+            raise TypeError(
+                message(
+                    f"{described(trainer.net)} has no parameters by name.",
+                    "MeanWeights",
+                    "It is for networks of neurosnn.",
+                    "For modules of PyTorch use torch.optim.swa_utils.AveragedModel.",
+                )
+            )
+        for name, now in parameters.items():
+            mean = self.weights.setdefault(name, now.copy())
+            mean += (now - mean) / self.updates
+
+    def put_into(self, net: Any) -> None:
+        """Give a network the mean.
+
+        Parameters
+        ----------
+        net : SpikingNetwork or EquilibriumNetwork
+            With the parameters of the one that was trained.
+        """
+        if not self.weights:
+            raise ValueError(
+                message(
+                    "there is no mean yet.",
+                    "MeanWeights",
+                    "It begins with the first update.",
+                    "Pass it to fit(callbacks=...) first.",
+                )
+            )
+        for name, mean in self.weights.items():
+            net.parameters[name][...] = mean
 
 
 class FunctionCallback(Callback):
