@@ -104,7 +104,7 @@ WITH_WORDS = {
     "decay": 0.7,
 }
 #: What follows on the digits alone, and the updates whose mean is kept.
-ALONE = {"epochs": 3, "decay": 0.75, "learning_rate": 1e-3, "mean": 50}
+ALONE = {"epochs": 3, "decay": 0.75, "learning_rate": 1e-3, "mean": 200}
 #: Words of Speech Commands, and the class of each.
 WORDS = {"zero": "0", "one": "1", "five": "5", "eight": "8"} | {
     word: word for word in ("down", "go", "left", "right", "up", "bed", "cat", "happy")
