@@ -28,6 +28,7 @@ from neurosnn.engine.layout import (
     batch_fields,
     delayed,
     drive_values,
+    lookup_values,
     neuron_values,
 )
 from neurosnn.engine.program import REAL, Program, precision
@@ -531,10 +532,10 @@ class Engine:
     def _call(
         self, batch: BatchInput, buffers: dict, *, draws: Draws, per_trial=({}, {}), **numbers
     ) -> None:
-        key = draws.key(self.net.seed).tolist()
+        key, max_steps = draws.key(self.net.seed).tolist(), int(batch.n_steps.max())
         values = {
             "n_trials": batch.n_trials,
-            "max_steps": int(batch.n_steps.max()),
+            "max_steps": max_steps,
             "n_blocks": GRADIENT_BLOCKS,
             "n_threads": min(self.threads, batch.n_trials),
             "dt": float(self.net.dt),
@@ -553,6 +554,7 @@ class Engine:
             **self._weights(),
             **drive_values(self.net),
             **self._backward_values(),
+            **lookup_values(self.parts, self._index, max_steps, float(self.net.dt)),
             **neuron_values(self.parts, self._index, self.net.learned, *per_trial, batch.n_trials),
             **buffers,
             **numbers,

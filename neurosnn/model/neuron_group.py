@@ -56,7 +56,7 @@ class GroupStrings(NamedTuple):
             model.step,
             model.refractory,
             model.method,
-            {},
+            model.timed_arrays,
         )
 
 

@@ -34,7 +34,7 @@ from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import evaluate
 from neurosnn.model import NeuronModel, PlasticityRule
-from neurosnn.model.from_group import constants_of_script
+from neurosnn.model.from_group import constants_of_script, timed_arrays_of_script
 from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
@@ -155,7 +155,7 @@ def read_graph(
         for group in groups
         if group is not output
     }
-    populations |= {group.name: _poisson_neurons(group) for group in drawing}
+    populations |= {group.name: _poisson_neurons(group, namespace) for group in drawing}
     ends = {group.name: group.name for group in (*groups, *drawing)}
     if output is not None:
         ends[output.name] = "readout"
@@ -248,21 +248,34 @@ def _sources(
     return [sources[name] for name in names], list(drawing.values())
 
 
-def _poisson_neurons(group: PoissonGroup) -> Population:
-    """A PoissonGroup as neurons with Brian2's own threshold, which draws anew in each step."""
-    if isinstance(group._rates, str) or not group.active or group.when != "thresholds":
+def _poisson_neurons(group: PoissonGroup, namespace: Mapping[str, Any]) -> Population:
+    """A PoissonGroup as neurons with Brian2's own threshold, which draws anew in each step.
+
+    Rates that are a string are computed in each step, before the threshold.
+    """
+    if not group.active or group.when != "thresholds":
         raise _cannot(
-            f"the PoissonGroup '{group.name}' has rates that change, or does not run in its default slot.",
-            "As a population it has constant rates and fires in slot 'thresholds'.",
+            f"the PoissonGroup '{group.name}' is switched off, or runs in slot '{group.when}'.",
+            "As a population it fires in slot 'thresholds'.",
             f"Add '{group.name}' to inputs, and let trials have its spikes.",
         )
+    rates: dict[str, Any] = {}
+    if isinstance(group._rates, str):
+        names = get_identifiers(group._rates) - {"t", "dt", "i", "N"}
+        timed = timed_arrays_of_script(group, names, namespace)
+        rates["timed_arrays"] = timed
+        rates["parameters"] = constants_of_script(group, names - set(timed), namespace)
+        rates["step"] = f"rates = {' '.join(group._rates.split())}"
+    else:
+        values = np.array(group.variables["rates"].get_value())
+        rates["initial"] = {"rates": Quantity(values, dim=hertz.dim)}
     model = NeuronModel(
         name="Poisson neuron",
         equations="rates : Hz",
         threshold="rand() < rates*dt",
         inputs=("rates",),
         surrogate="0*rates*second",  # nothing is learned through spikes that depend on nothing
-        initial={"rates": Quantity(np.array(group.variables["rates"].get_value()), dim=hertz.dim)},
+        **rates,
     )
     return Population(model, group.N)
 

@@ -23,6 +23,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.losses import as_loss
+from neurosnn.model.timed import refuse_timed_arrays
 from neurosnn.network import SpikingNetwork
 from neurosnn.network.simulation import TrialTimes, read_inputs
 from neurosnn.network.storage import network_description
@@ -191,6 +192,15 @@ def _parts_of_project(
         described = None if learning is None else learning_description(learning)
         description = {"network": network_description(net), "learning": described}
         title = " - ".join(layer.model.name for layer in net.layers)
+        several = len(net.trial_times(inputs).n_steps) > 1
+        if learning is not None or several:
+            for part in (*net.layers, net.readout):
+                refuse_timed_arrays(
+                    part.model,
+                    why="A program reads it at the time since it started, and its trials begin one after the "
+                    "other.",
+                    fix="Export a single trial without a rule, and start the program once for each trial.",
+                )
         if learning is not None:
             period = read_inputs(net, inputs, idle=1).trial_times.period
             return (
@@ -200,7 +210,6 @@ def _parts_of_project(
                 f"{title}, learning with {learning.rule!r} and {learning.optimizer!r}\n{net!r}",
             )
         trial_times = _trial_times(net, inputs, duration)
-        several = len(trial_times.n_steps) > 1
         arrays = data_arrays(net, inputs, trial_times.period if several else 0)
         if not several:
             arrays = for_duration(arrays, trial_times.period)
