@@ -36,7 +36,7 @@ from neurosnn.model.noise import random_names
 from neurosnn.model.plain_data import plain_fields, read_plain_fields
 from neurosnn.model.shown import neuron_html, neuron_line
 from neurosnn.model.surrogate import written_surrogate
-from neurosnn.model.timed import check_timed_arrays
+from neurosnn.model.timed import check_arrays, check_calls
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
 
@@ -173,10 +173,11 @@ class NeuronModel:
         )
         for field in ("threshold", "surrogate"):  # Brian2 reads comments of statements only
             object.__setattr__(self, field, without_comments(getattr(self, field)))
+        check_arrays(self)
         check_parameters(self)
         object.__setattr__(self, "surrogate", written_surrogate(self))
         check_strings(self)
-        check_timed_arrays(self)
+        check_calls(self)
 
     def __repr__(self) -> str:
         return neuron_line(self)

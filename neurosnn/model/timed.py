@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lookup",
-    "check_timed_arrays",
+    "check_arrays",
+    "check_calls",
+    "check_columns",
     "name_lookups",
     "plain_array",
     "read_plain_array",
@@ -189,8 +191,27 @@ def _parts(call: str) -> list[str]:
     return [ast.unparse(part) for part in (tree.func, *tree.args)]
 
 
-def check_timed_arrays(model: NeuronModel) -> None:
-    """Refuse TimedArrays of a model that its strings cannot read as Brian2 does.
+def check_arrays(model: NeuronModel) -> None:
+    """Refuse what is no TimedArray, or has a name or values that Brian2 could not read.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        Only its ``timed_arrays`` are looked at.
+
+    Raises
+    ------
+    ValueError
+        For a name that means something else, values that are not finite, and a time step that is none.
+    TypeError
+        If it is no TimedArray.
+    """
+    for name, array in model.timed_arrays.items():
+        _check_array(name, array, model.name)
+
+
+def check_calls(model: NeuronModel) -> None:
+    """Refuse strings that read a TimedArray otherwise than at given times and in given columns.
 
     Parameters
     ----------
@@ -200,27 +221,21 @@ def check_timed_arrays(model: NeuronModel) -> None:
     Raises
     ------
     ValueError
-        For a name that means something else, values that are not finite, and calls at a time or in a column
-        that depends on variables of the neurons.
-    TypeError
-        If it is no TimedArray.
+        For an array that nothing reads, and calls at a time or in a column that depends on variables of the
+        neurons.
     """
-    strings = [equation.expr.code for equation in model.brian_equations.values() if equation.expr]
-    strings += map(without_comments, (model.threshold, model.reset, model.step, model.surrogate))
-    strings += [model.refractory] if isinstance(model.refractory, str) else []
-    text = "\n".join(strings)
+    text = _text(model)
 
     def refuse(what: str, why: str, fix: str) -> None:
         raise ValueError(message(what, model.name, why, fix))
 
-    for name, array in model.timed_arrays.items():
+    for name in model.timed_arrays:
         if name not in get_identifiers(text):
             refuse(
                 f"the TimedArray '{name}' is not used in any string.",
                 "An array without effect is usually a misspelt name.",
                 f"Write {name}(t), or leave it out.",
             )
-        _check_array(name, array, model.name)
         if len(re.findall(rf"\b{name}\b", text)) > len(re.findall(rf"\b{name}\s*\(", text)):
             refuse(
                 f"the TimedArray '{name}' is not called.",
@@ -253,6 +268,35 @@ def check_timed_arrays(model: NeuronModel) -> None:
                     f"Which value it is follows from {' and '.join(sorted(allowed))} alone.",
                     "Write numbers with units; sort the columns of the array by neuron.",
                 )
+
+
+def check_columns(model: NeuronModel, n: int) -> None:
+    """Refuse n neurons of a model if a TimedArray has no column for one of them.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The model.
+    n : int
+        Neurons.
+
+    Raises
+    ------
+    ValueError
+        As :meth:`Lookup.columns` says.
+    """
+    lookups: list[Lookup] = []
+    name_lookups(_text(model), model.timed_arrays, lookups)
+    for lookup in lookups:
+        lookup.columns(model.timed_arrays[lookup.array], n, where=model.name)
+
+
+def _text(model: NeuronModel) -> str:
+    """All strings of a model that may call a TimedArray."""
+    strings = [equation.expr.code for equation in model.brian_equations.values() if equation.expr]
+    strings += map(without_comments, (model.threshold, model.reset, model.step, model.surrogate))
+    strings += [model.refractory] if isinstance(model.refractory, str) else []
+    return "\n".join(strings)
 
 
 def _check_array(name: str, array: Any, where: str) -> None:

@@ -709,8 +709,11 @@ def _amount(synapses: Synapses, statement: Statement, namespace: Mapping[str, An
     """What one spike adds at each synapse, in SI values."""
     n = len(synapses.variables["_synaptic_pre"].get_value())
     names = get_identifiers(statement.expression)
-    values: dict[str, np.ndarray] = {}
-    outside = set()
+    outside = names - set(synapses.equations.names) - set(synapses.variables)
+    values: dict[str, np.ndarray] = {
+        name: np.asarray(value, dtype=float)
+        for name, value in constants_of_script(synapses, outside, namespace).items()
+    }
     for name in names:
         if name in synapses.equations.names:
             if synapses.equations[name].type == SUBEXPRESSION:
@@ -723,10 +726,6 @@ def _amount(synapses: Synapses, statement: Statement, namespace: Mapping[str, An
             values[name] = np.asarray(synapses.variables[name].get_value(), dtype=float)
         elif name in synapses.variables:
             values[name] = _of_neurons(synapses, name)
-        else:
-            outside.add(name)
-    for name, value in constants_of_script(synapses, outside, namespace).items():
-        values[name] = np.asarray(value, dtype=float)
     try:
         amount = evaluate(statement.expression, values)
     except ValueError as error:

@@ -11,6 +11,7 @@ from brian2.utils.stringtools import get_identifiers
 
 from neurosnn.calculus.step import model_code
 from neurosnn.core.messages import message, warn
+from neurosnn.model.timed import check_columns
 
 __all__ = ["check_lookups", "warn_of_short_times"]
 
@@ -66,11 +67,11 @@ def check_lookups(part: Any, dt: Quantity, *, where: str) -> None:
     model = part.model
     if not model.timed_arrays:
         return
+    check_columns(model, part.n)
     code = model_code(model)
     integrated = get_identifiers(code.update) if model.method in ("exact", "linear") else set()
     for lookup in code.lookups:
         array = model.timed_arrays[lookup.array]
-        lookup.columns(array, part.n, where=model.name)
         if lookup.name in integrated and not array.is_locally_constant(float(dt)):
             raise ValueError(
                 message(
