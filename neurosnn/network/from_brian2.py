@@ -150,6 +150,10 @@ def read_graph(
             if name in models:
                 inputs = (*models[name].inputs, variable)
                 models[name] = dataclasses.replace(models[name], inputs=inputs)
+    for name, model in models.items():
+        real = tuple(filter(model.is_real, model.states))
+        if not model.inputs:  # no spike reaches it, whatever variable it would add to
+            models[name] = dataclasses.replace(model, inputs=real[:1])
     populations = {
         group.name: Population(dataclasses.replace(models[group.name], dt=None), group.N)
         for group in groups
