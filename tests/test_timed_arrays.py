@@ -39,6 +39,7 @@ from neurosnn import (
     export,
     read_results,
 )
+from neurosnn.calculus.step import model_code, step_map
 from neurosnn.core.draws import DRAWS_OF_A_LAYER, uniform
 from neurosnn.cuda import CudaEngine
 from neurosnn.data import SpikeTrials
@@ -209,6 +210,21 @@ def test_rates_of_a_poisson_group_change():
     assert sorted(zip(*spikes["source"][0], strict=True)) == sorted(map(tuple, expected.tolist()))
 
 
+def test_a_group_that_nothing_reaches_may_have_several_states():
+    names = {"stim": TimedArray([0.0, 3.0], dt=5 * ms)}
+    equations = "dv/dt = (stim(t) - v - u)/(10*ms) : 1\ndu/dt = (0.1*v - u)/(30*ms) : 1"
+    cells = NeuronGroup(
+        2, equations, threshold="v > 1", reset="v = 0; u += 0.1", method="euler", namespace=names
+    )
+    net = SpikingNetwork.from_brian2([cells], readout=Readout(2))
+    monitor = SpikeMonitor(cells)
+    Network(cells, monitor).run(40 * ms)
+    steps, neurons = Engine(net, dtype="float64").simulate(given(steps=400)).spikes[cells.name][0]
+    assert monitor.num_spikes > 4
+    expected = np.rint(monitor.t / DT).astype(int)
+    assert sorted(zip(steps, neurons, strict=True)) == sorted(zip(expected, monitor.i, strict=True))
+
+
 # -- trials, machines, files -----------------------------------------------------------------------
 
 CELL = NeuronModel(
@@ -333,6 +349,14 @@ def test_eprop_in_brian2_has_the_gradient_of_the_engine():
     for name, gradient in expected.gradient.items():
         assert np.any(gradient)
         np.testing.assert_allclose(found.gradient[name], gradient, rtol=1e-9, atol=1e-15)
+
+
+def test_what_an_array_gives_at_a_reset_is_kept_for_the_next_step():
+    slopes = step_map(dataclasses.replace(CELL, spike_gradient=("v",)))
+    (lookup,) = (entry.name for entry in model_code(CELL).lookups if entry.array == "limit")
+    (text,) = slopes.at_reset.values()
+    assert lookup in text
+    assert lookup not in slopes.jump["v"]
 
 
 def test_backpropagation_goes_through_what_an_array_multiplies():

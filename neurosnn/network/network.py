@@ -278,7 +278,7 @@ class SpikingNetwork:
             Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup) that become the inputs of
             these names, or "input" if it is one; their neurons are the channels of the trials, one source
             after the other. All of them, sorted by name, if None. A PoissonGroup that is not among them
-            becomes a population that draws its spikes.
+            becomes a population that draws its spikes, of constant rates or of rates that are a string.
         learn : sequence of str, optional
             What is learned besides the readout's weights: "synapses.w" what the Synapses of that name
             add where they read their variable w, "synapses.delay" their delays, "synapses.U" a constant of

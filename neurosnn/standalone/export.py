@@ -192,16 +192,8 @@ def _parts_of_project(
         described = None if learning is None else learning_description(learning)
         description = {"network": network_description(net), "learning": described}
         title = " - ".join(layer.model.name for layer in net.layers)
-        several = len(net.trial_times(inputs).n_steps) > 1
-        if learning is not None or several:
-            for part in (*net.layers, net.readout):
-                refuse_timed_arrays(
-                    part.model,
-                    why="A program reads it at the time since it started, and its trials begin one after the "
-                    "other.",
-                    fix="Export a single trial without a rule, and start the program once for each trial.",
-                )
         if learning is not None:
+            _refuse_trials_of_arrays(net)
             period = read_inputs(net, inputs, idle=1).trial_times.period
             return (
                 lambda: learning_source(net, inputs, learning, targets),
@@ -210,6 +202,9 @@ def _parts_of_project(
                 f"{title}, learning with {learning.rule!r} and {learning.optimizer!r}\n{net!r}",
             )
         trial_times = _trial_times(net, inputs, duration)
+        several = len(trial_times.n_steps) > 1
+        if several:
+            _refuse_trials_of_arrays(net)
         arrays = data_arrays(net, inputs, trial_times.period if several else 0)
         if not several:
             arrays = for_duration(arrays, trial_times.period)
@@ -237,6 +232,16 @@ def _parts_of_project(
     title = getattr(net, "__name__", "network")
     description = {"network": None, "learning": None}
     return lambda: plain_source(net, duration), plain_arrays, description, f"{title} (Brian2)"
+
+
+def _refuse_trials_of_arrays(net: SpikingNetwork) -> None:
+    """A program reads a TimedArray at the time since it started."""
+    for part in (*net.layers, net.readout):
+        refuse_timed_arrays(
+            part.model,
+            why="A program reads it at the time since it started, and its trials begin one after the other.",
+            fix="Export a single trial without a rule, and start the program once for each trial.",
+        )
 
 
 def _learning(net: Any, rule: Any, loss: Any, optimizer: Any, batch_size: int) -> Learning | None:
