@@ -1983,6 +1983,27 @@ MUTANTS: tuple[Mutant, ...] = (
         ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
     ),
     Mutant(
+        "changing synapses: delays of postsynaptic spikes in the order of the connection",
+        ENGINE + "changing.py",
+        "np.unique(lag[order], return_inverse=True)",
+        "np.unique(lag, return_inverse=True)",
+        ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
+    ),
+    Mutant(
+        "changing synapses: a postsynaptic spike arrives a step early",
+        ENGINE + "changing.py",
+        "np.floor(delay / dt + 0.5), LONGEST",
+        "np.floor(delay / dt), LONGEST",
+        ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
+    ),
+    Mutant(
+        "changing synapses: a file has their values in the order of the projection",
+        "neurosnn/network/storage.py",
+        '{"synapse": connection.synapse.to_dict()}',
+        '{"synapse": projection.synapse.to_dict()}',
+        ("test_changing_synapses.py::test_a_file_keeps_values_of_synapses_in_any_order",),
+    ),
+    Mutant(
         "changing synapses: postsynaptic spikes reach the wrong synapses",
         ENGINE + "changing.jinja",
         "const int64_t k = b.by_post_{{ c.name }}[m];",

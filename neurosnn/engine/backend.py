@@ -20,6 +20,7 @@ from neurosnn.engine.changing import (
     Places,
     changing_synapses,
     changing_values,
+    steps_after_spikes,
 )
 from neurosnn.engine.codegen import ConnectionCode, DriveCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
@@ -591,7 +592,8 @@ class Engine:
             if name in self._changing:
                 if name not in self._places:
                     order = groups.order if connection.synaptic else np.arange(len(w))
-                    self._places[name] = Places(order, connection.pre, connection.post)
+                    lag = steps_after_spikes(connection.synapse, len(w), float(self.net.dt))
+                    self._places[name] = Places(order, connection.pre, connection.post, lag)
                 values |= changing_values(
                     name,
                     self._changing[name],

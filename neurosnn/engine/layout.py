@@ -111,6 +111,7 @@ def batch_fields(
             fields += [(f"start_{name}_{key}", "const double*") for key in moving.variables]
             fields += [(f"{key}_{name}", "const int64_t*") for key in ("pre", "by_post", "column")]
             fields += [(f"n_column_{name}", "int64_t"), (f"final_{name}", "real*")]
+            fields += [(f"lag_{name}", "const int64_t*"), (f"n_lags_{name}", "int64_t")]
     for drive in drives:
         name = f"drive_{drive.index}"
         fields += [(f"{name}_weight", "const double*"), (f"{name}_table", "const double*")]

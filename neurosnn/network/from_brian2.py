@@ -541,15 +541,18 @@ def _changing(
     rule = PlasticityRule.from_synapses(synapses, namespace=namespace)
     initial = dict(rule.initial)
     start = Quantity(initial.pop(rule.weight, 0.0), dim=rule.weight_dimensions)
-    rule = dataclasses.replace(rule, delays={}, orders={}, dt=None, initial=initial)
+    late = {path.objname: path for path in synapses._pathways if path.prepost == "post"}
+    delays = {name: value for name, value in rule.delays.items() if name in late}
+    rule = dataclasses.replace(rule, delays=delays, orders={}, dt=None, initial=initial)
     pre = np.asarray(synapses.variables["_synaptic_pre"].get_value())
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
     (pathway,) = (path for path in synapses._pathways if path.prepost == "pre")
     steps = _steps_late(pathway, len(pre), dt)
     weight = np.broadcast_to(np.asarray(start, dtype=float), pre.shape)
     for occurrence, k in enumerate(_without_twins(pre, post)):
-        initial_of_part = {
-            key: value[k] if np.ndim(value) else value for key, value in initial.items()
+        of_part = {
+            field: {key: value[k] if np.ndim(value) else value for key, value in values.items()}
+            for field, values in (("initial", initial), ("delays", delays))
         }
         yield Projection(
             ends[source.name],
@@ -557,7 +560,7 @@ def _changing(
             name=synapses.name if not occurrence else f"{synapses.name}_{occurrence + 1}",
             connectivity=(pre[k], post[k]),
             weight=Quantity(weight[k], dim=rule.weight_dimensions),
-            synapse=dataclasses.replace(rule, initial=initial_of_part),
+            synapse=dataclasses.replace(rule, **of_part),
             delay=_delay(steps[k], dt),
             autapses=True,
             learn=(),
@@ -565,7 +568,7 @@ def _changing(
 
 
 def _check_changing(synapses: Synapses) -> None:
-    """One presynaptic pathway, and postsynaptic spikes that run at once."""
+    """At most one pathway of each side."""
     sides = [pathway.prepost for pathway in synapses._pathways]
     if sides.count("pre") != 1:
         raise _cannot(
@@ -574,15 +577,6 @@ def _check_changing(synapses: Synapses) -> None:
             "Write all of it in one on_pre.",
             synapses.name,
         )
-    for pathway in synapses._pathways:
-        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
-        if pathway.prepost == "post" and np.any(delay):
-            raise _cannot(
-                f"the pathway '{pathway.objname}' of '{synapses.name}' has a delay.",
-                "In a graph postsynaptic spikes reach their synapses at once.",
-                "Give the delay to the presynaptic pathway.",
-                synapses.name,
-            )
 
 
 def _check_moment_of_posts(

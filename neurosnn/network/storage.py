@@ -183,7 +183,8 @@ def _projection(net: SpikingNetwork, projection: Projection) -> dict:
         "autapses": bool(projection.autapses),
         "learn": list(projection.learn),
         "sparse": connection.sparse,
-        **({} if projection.synapse is None else {"synapse": projection.synapse.to_dict()}),
+        # its values are in the order of the connection, as the arrays are
+        **({} if connection.synapse is None else {"synapse": connection.synapse.to_dict()}),
     }
 
 
