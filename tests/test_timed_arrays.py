@@ -500,6 +500,11 @@ def of(model, n=2, dt=DT):
     )
 
 
+def loaded(name):
+    data = strings().to_dict()
+    return NeuronModel.from_dict({**data, "timed_arrays": {name: data["timed_arrays"]["J"]}})
+
+
 def in_synapses():
     cells = NeuronGroup(
         2, "dv/dt = -v/(10*ms) : 1", threshold="v > 1", reset="v = 0", method="exact"
@@ -534,6 +539,8 @@ FLOW = "dv/dt = (J(t, i) - v)/(10*ms) : 1"
         (lambda: strings("dv/dt = (J_pre(t) - v)/(10*ms) : 1", name="J_pre"), "ends in '_pre'"),
         (lambda: strings("dv/dt = (_J(t) - v)/(10*ms) : 1", name="_J"), "another meaning"),
         (lambda: strings(array=[1.0, np.nan]), "not finite"),
+        (lambda: loaded("J; x"), "must be an identifier"),
+        (lambda: loaded("sin"), "another meaning"),
         (lambda: strings(dt=0 * ms), "dt of the TimedArray 'J'"),
         (lambda: strings(initial={"v": "J(t)"}), "reads a TimedArray"),
         (lambda: strings(name="J", array=TimedArray([1, 2] * mV, dt=1 * ms)), "unit"),

@@ -18,6 +18,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 from neurosnn.core.messages import message, shortened
 from neurosnn.core.statements import without_comments
 from neurosnn.core.symbolic import MARK, evaluate, to_string, to_symbolic
+from neurosnn.core.texts import check_identifier
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import Range, check_value
 
@@ -345,6 +346,7 @@ def plain_array(array: TimedArray) -> dict[str, Any]:
 
 def read_plain_array(name: str, data: Mapping[str, Any]) -> TimedArray:
     """The TimedArray that :func:`plain_array` was given."""
+    check_identifier(name, field="a name in timed_arrays", where="NeuronModel")
     return TimedArray(
         from_plain(data["values"]), dt=float(data["dt"]) * second, name=f"timed_{name}*"
     )
