@@ -386,7 +386,7 @@ def test_backpropagation_goes_through_what_an_array_multiplies():
 
 @dataclasses.dataclass(frozen=True)
 class Driven(CurrentLIF):
-    """``tau_m dv/dt = I + J(t) - v`` with a J that is held; the second row of the state is the time."""
+    """``tau_m dv/dt = I + J(t) - v``, reset to 0.2 J(t), with a J that is held; a state is the time."""
 
     values: np.ndarray = None
     every: float = 0.0
@@ -434,10 +434,13 @@ class Driven(CurrentLIF):
     def slope(self, state, j):
         return state[2, j] + self._held(state)[0][j] - self.v_th
 
+    def reset(self, state, j):
+        state[0, j] = 0.2 * self._held(state)[0][j]
+
 
 def test_eventprop_equals_differences_of_exact_events():
-    case = lif_case(3, delays=True)
-    values = np.random.default_rng(2).uniform(0, 1.6, (20, N))
+    case = lif_case(5, delays=True)
+    values = np.random.default_rng(2).uniform(0, 1.0, (20, N))
     every = 15 * GRID
     plain = case.reference.layers[0]
     layer = Driven(plain.tau_m, plain.tau_s, values=values, every=every)
@@ -447,7 +450,10 @@ def test_eventprop_equals_differences_of_exact_events():
         own = lif_model(layer)
         text = own.equations.replace("(I - v)", "(I + J(t, i) - v)")
         return dataclasses.replace(
-            own, equations=text, timed_arrays={"J": TimedArray(values, dt=every * second)}
+            own,
+            equations=text,
+            reset="v = 0.2*J(t, i)",
+            timed_arrays={"J": TimedArray(values, dt=every * second)},
         )
 
     case = case._replace(reference=reference, model=model)
