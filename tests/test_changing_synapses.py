@@ -100,6 +100,10 @@ def diehl_cook(delays=False):
     learning.upper = random.uniform(4, 6, N_IN * N)
     if delays:
         learning.pre.delay = random.integers(0, 30, N_IN * N) * 0.1 * ms
+    if delays == "both":
+        learning.post.delay = random.integers(0, 20, N_IN * N) * 0.1 * ms
+    if delays == "post":
+        learning.post.delay = 1.25 * ms
     forward = Synapses(excitatory, inhibitory, on_pre="ge += 10.4", name="forward")
     forward.connect(j="i")
     back = Synapses(inhibitory, excitatory, on_pre="gi += 1.5", name="back")
@@ -107,7 +111,7 @@ def diehl_cook(delays=False):
     return source, excitatory, inhibitory, learning, forward, back
 
 
-@pytest.mark.parametrize("delays", [False, True])
+@pytest.mark.parametrize("delays", [False, True, "post", "both"])
 def test_a_script_that_learns_runs_as_it_stands(delays):
     made = diehl_cook(delays)
     net = SpikingNetwork.from_brian2(made, readout=Readout(2))
@@ -131,7 +135,7 @@ def test_a_script_that_learns_runs_as_it_stands(delays):
 
 
 def test_its_brian2_objects_do_the_same():
-    net = SpikingNetwork.from_brian2(diehl_cook(True), readout=Readout(2))
+    net = SpikingNetwork.from_brian2(diehl_cook("both"), readout=Readout(2))
     simulation = net.brian2(given(), record="spikes")
     simulation.run(STEPS * 0.1 * ms, namespace={})
     result = Engine(net, dtype="float64", threads=1).simulate(given())
@@ -142,6 +146,36 @@ def test_its_brian2_objects_do_the_same():
         zip(expected, monitor.i[:], strict=True)
     )
     np.testing.assert_allclose(result.weights["learning"][0], simulation["learning"].w, rtol=1e-12)
+
+
+def test_a_file_keeps_values_of_synapses_in_any_order(tmp_path):
+    """The arrays of a projection need not be sorted; a file has them in the order of the connection."""
+    random = np.random.default_rng(3)
+    order = random.permutation(20)
+    pre, post = order // 4, order % 4
+    rule = dataclasses.replace(
+        RULE,
+        on_pre="I_post += w\na += 1",
+        initial={"a": np.arange(20.0) / 20},
+        delays={"post": np.arange(20) * 0.1 * ms},
+    )
+    net = SpikingNetwork.from_graph(
+        {"F": Population(equations.CurrentLIF(), 4)},
+        [
+            Projection(
+                "input", "F", synapse=rule, connectivity=(pre, post), weight=np.ones(20), learn=()
+            )
+        ],
+        Readout(2),
+        input=Input(5),
+        dt=0.1 * ms,
+    )
+    synapse = net.connections["input_to_F"].synapse
+    np.testing.assert_array_equal(synapse.initial["a"][pre * 4 + post], np.arange(20.0) / 20)
+    np.testing.assert_allclose(synapse.delays["post"][pre * 4 + post] / ms, np.arange(20) * 0.1)
+    net.save(tmp_path / "net.npz")
+    again = SpikingNetwork.load(tmp_path / "net.npz").connections["input_to_F"].synapse
+    assert again.to_dict() == synapse.to_dict()
 
 
 def test_neurons_of_both_sides_are_read():
@@ -217,7 +251,7 @@ def changed(**fields):
         (lambda: changed(equations="w : 1\nda/dt = -a/(20*ms) : 1 (clock-driven)"), "clock-driven"),
         (lambda: changed(step="w *= 0.9"), "code in each step"),
         (lambda: changed(initial={"w": 1.0}), "an initial weight"),
-        (lambda: changed(delays={"post": 1 * ms}), "delayed pathways"),
+        (lambda: changed(delays={"pre": 1 * ms}), "delayed presynaptic pathways"),
         (lambda: changed(orders={"post": -3}), "another order"),
         (lambda: changed(on_post="w += a*rand()"), "it reads 'rand'"),
         (lambda: changed(on_post="w += a; g_post += w"), "writes to|write to g_post"),

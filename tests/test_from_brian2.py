@@ -378,7 +378,6 @@ def stray():
         (lambda: read(*some("dx/dt = -x/(10*ms) : 1 (event-driven)", "x += 1")), "sends nothing"),
         (lambda: read(*some("x : 1", "v += x", "x += 1"), learn="synapses.x"), "changes its own"),
         (lambda: read(*some("x : 1", {"a": "v += x", "b": "x = 1"}, "x += 1")), "2 presynaptic"),
-        (lambda: read(*some("x : 1", "v += x", "x += 1", delay={"post": 1 * ms})), "has a delay"),
         (lambda: read(*some("x : 1", "v += x", "x += 1", on_pre_order=2)), "runs before"),
         (lambda: read(*some("x : 1", "x += 1\nv = x")), "a spike runs 'v = x'"),
         (lambda: read(*some("x : 1", "x += v_post\nv += x")), "it reads 'v_post'"),

@@ -46,10 +46,10 @@ def a_constant_of_another_function():
     return plain("dv/dt = -v/tau_far : 1")
 
 
-@refused(r"'stim' is a TimedArray")
+@refused(r"stim\(t - x\*ms\) reads 'x'")
 def a_timed_array():
     return plain(
-        "dv/dt = (stim(t) - v)/(10*ms) : 1",
+        "dv/dt = (stim(t - x*ms) - v)/(10*ms) : 1\nx : 1",
         namespace={"stim": TimedArray([0.0, 2.0], dt=10 * ms)},
     )
 

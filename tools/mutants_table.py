@@ -56,6 +56,7 @@ STATES = "test_synapse_models.py::test_gradients_are_those_of_differences_throug
 MANY_TRIALS = "test_synapse_models.py::" + (
     "test_many_trials_are_those_of_brian2_in_which_every_trial_begins_anew"
 )
+TIMED = "test_timed_arrays.py::test_"
 SCRIPT = "test_synapse_models.py::test_a_script_with_short_term_plasticity_keeps_its_spikes"
 
 SURROGATE = "neurosnn/rules/surrogate/"
@@ -1912,11 +1913,95 @@ MUTANTS: tuple[Mutant, ...] = (
         ("test_poisson_drive.py::test_a_script_is_read_with_its_drives",),
     ),
     Mutant(
+        "timed arrays: the time is not rounded as in Brian2",
+        "neurosnn/model/timed.py",
+        "/ epsilon + 0.5) / upsampled)",
+        "/ epsilon) / upsampled)",
+        (TIMED + "the_row_is_that_of_brian2",),
+    ),
+    Mutant(
+        "timed arrays: the last row is not held",
+        "neurosnn/model/timed.py",
+        "np.clip(row, 0, len(array.values) - 1)",
+        "(row % len(array.values))",
+        (TIMED + "the_first_and_the_last_row_are_held_for_ever",),
+    ),
+    Mutant(
+        "timed arrays: one column too many",
+        "neurosnn/model/timed.py",
+        "(column >= n_columns)",
+        "(column > n_columns)",
+        (TIMED + "what_cannot_be_is_refused",),
+    ),
+    Mutant(
+        "timed arrays: rows of the wrong length",
+        ENGINE + "layout.py",
+        "lookup.rows(array, n_steps, dt) * width",
+        "lookup.rows(array, n_steps, dt)",
+        (TIMED + "a_script_spikes_and_moves_as_in_brian2",),
+    ),
+    Mutant(
+        "timed arrays: all neurons read the first column",
+        ENGINE + "layer.jinja",
+        '"[j]" if column',
+        '"[0]" if column',
+        (TIMED + "a_script_spikes_and_moves_as_in_brian2",),
+    ),
+    Mutant(
+        "timed arrays: the second trial goes on where the first one ended",
+        "neurosnn/network/simulation.py",
+        "np.append(np.tile(rows, n_trials), rows[0])",
+        "np.append(np.repeat(rows, n_trials), rows[0])",
+        (TIMED + "each_trial_begins_at_zero_also_among_others_in_brian2",),
+    ),
+    Mutant(
+        "timed arrays: the effect of a reset is that of the next step",
+        "neurosnn/calculus/step.py",
+        "moment |= {value.name for value in (*code.draws, *code.lookups)}",
+        "moment |= {value.name for value in code.draws}",
+        (TIMED + "what_an_array_gives_at_a_reset_is_kept_for_the_next_step",),
+    ),
+    Mutant(
+        "timed arrays: the exact method reads one that changes within a step",
+        "neurosnn/network/time_step.py",
+        "not array.is_locally_constant(float(dt))",
+        "array.dt < float(dt)",
+        (TIMED + "what_cannot_be_is_refused",),
+    ),
+    Mutant(
+        "timed arrays: a Poisson group fires at half its rates",
+        "neurosnn/network/from_brian2.py",
+        "f\"rates = {' '",
+        "f\"rates = 0.5*{' '",
+        (TIMED + "rates_of_a_poisson_group_change",),
+    ),
+    Mutant(
         "changing synapses: traces do not decay",
         ENGINE + "changing.jinja",
         "last_update[k] = u_t;",
         "last_update[k] = 0;",
         ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
+    ),
+    Mutant(
+        "changing synapses: delays of postsynaptic spikes in the order of the connection",
+        ENGINE + "changing.py",
+        "np.unique(lag[order], return_inverse=True)",
+        "np.unique(lag, return_inverse=True)",
+        ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
+    ),
+    Mutant(
+        "changing synapses: a postsynaptic spike arrives a step early",
+        ENGINE + "changing.py",
+        "np.floor(delay / dt + 0.5), LONGEST",
+        "np.floor(delay / dt), LONGEST",
+        ("test_changing_synapses.py::test_a_script_that_learns_runs_as_it_stands",),
+    ),
+    Mutant(
+        "changing synapses: a file has their values in the order of the projection",
+        "neurosnn/network/storage.py",
+        '{"synapse": connection.synapse.to_dict()}',
+        '{"synapse": projection.synapse.to_dict()}',
+        ("test_changing_synapses.py::test_a_file_keeps_values_of_synapses_in_any_order",),
     ),
     Mutant(
         "changing synapses: postsynaptic spikes reach the wrong synapses",

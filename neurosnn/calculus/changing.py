@@ -132,13 +132,15 @@ def _check_moments(rule: PlasticityRule) -> None:
     equations = rule.brian_equations.values()
     flags = {flag for eq in equations for flag in eq.flags}
     sides = [pathway.side for pathway in rule.pathways]
+    before = {pathway.name for pathway in rule.pathways if pathway.side == "pre"}
     deviations = {
         "a sum over the synapses": "summed" in flags,
         "a clock-driven equation": "clock-driven" in flags,
         "code in each step": bool(rule.step.strip()),
         f"{len(sides)} pathways": len(sides) > len(set(sides)),
         "a pathway in another slot": rule.spike_slot != "synapses",
-        "delayed pathways": bool(rule.delays) or rule.delay_placement != "axonal",
+        "delayed presynaptic pathways": bool(before & set(rule.delays)),
+        "another placement of the delay": rule.delay_placement != "axonal",
         "pathways in another order": any(
             rule.orders.get(pathway.name, ORDERS[pathway.side]) != ORDERS[pathway.side]
             for pathway in rule.pathways
@@ -152,7 +154,7 @@ def _check_moments(rule: PlasticityRule) -> None:
                 rule,
                 f"it changes its weight, and has {deviation}.",
                 "Such synapses follow the spikes of the two neurons: presynaptic ones when they arrive, "
-                "postsynaptic ones after all arrivals of the step.",
+                "postsynaptic ones after all arrivals of the step, or later by a delay of on_post.",
                 "Use event-driven equations, on_pre and on_post, and the delay of the projection.",
             )
 

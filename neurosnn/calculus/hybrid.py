@@ -29,6 +29,10 @@ The time of the last spike is one more variable: no flow, and a jump to t. It ca
 it: strings that read ``lastspike``, the end of the refractory period, where the flow jumps, and the
 time of a spike that has waited for that end with the margin above zero. Such a spike crosses nothing;
 its time is that of the end.
+
+A TimedArray in the flow is a constant that changes at given times. The state is continuous there, and the
+times do not depend on it, so that these changes add nothing to the derivatives; the flow before and after a
+spike reads the value of the spike's step.
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ from neurosnn.core.symbolic import (
 )
 from neurosnn.model import NeuronModel
 from neurosnn.model.margin import margin_of
+from neurosnn.model.timed import name_lookups
 
 __all__ = ["HybridMap", "Release", "hybrid_map"]
 
@@ -174,8 +179,9 @@ def hybrid_map(model: NeuronModel, learn: tuple[str, ...] = ()) -> HybridMap:
     ------
     ValueError
         If the model has `step` code (a recursion has no flow), noise, a threshold or a refractory
-        condition that is not one comparison, a flow or a threshold that is not linear in an input, one
-        that jumps where a state crosses a value, or an input that ends a refractory period at once.
+        condition that is not one comparison or reads a TimedArray, a flow or a threshold that is not
+        linear in an input, one that jumps where a state crosses a value, or an input that ends a
+        refractory period at once.
 
     Examples
     --------
@@ -209,6 +215,13 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
     if model.refractory is not False:
         equations = add_refractoriness(equations)
     subexpressions = {name: equations[name].expr.code for name in equations.subexpr_names}
+    lookups = list(code.lookups)
+    if any(lookup.name in f"{code.threshold} {code.refractory}" for lookup in lookups):
+        refuse(
+            "the threshold or the refractory period reads a TimedArray.",
+            "A spike may then come from a jump of the array, at a time that depends on nothing.",
+            "Let the flow read the array, or use EProp or BPTT.",
+        )
     symbols = {name: symbol(name) for name in model.states}
     # Brian2 sets the time of the last spike before the reset
     after_reset = {
@@ -228,8 +241,12 @@ def _hybrid_map(model: NeuronModel, learn: tuple[str, ...]) -> HybridMap:
             "EventProp needs the flow that a spike changes.",
             "Let presynaptic spikes add to a synaptic current or conductance.",
         )
+
+    def in_names(text: str) -> str:
+        return name_lookups(expand(text, subexpressions), model.timed_arrays, lookups)
+
     flow = {
-        name: _by_flag(to_symbolic(expand(equations[name].expr.code, subexpressions)))
+        name: _by_flag(to_symbolic(in_names(equations[name].expr.code)))
         if name in equations.diff_eq_names
         else sympy.S.Zero
         for name in states

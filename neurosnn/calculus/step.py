@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import sympy
 from brian2.equations.equations import (
     DIFFERENTIAL_EQUATION,
@@ -37,6 +38,7 @@ from brian2.equations.equations import (
     extract_constant_subexpressions,
 )
 from brian2.equations.refractory import add_refractoriness
+from brian2.input.timedarray import TimedArray
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 from brian2.stateupdaters.GSL import GSLStateUpdater
 from brian2.units.allunits import second
@@ -58,6 +60,7 @@ from neurosnn.core.symbolic import (
 from neurosnn.model import NeuronModel
 from neurosnn.model.margin import margin_and_gate
 from neurosnn.model.surrogate import jump_of_margin, margin_of_model
+from neurosnn.model.timed import Lookup, name_lookups
 
 __all__ = ["Draw", "StepMap", "name_draws", "step_map", "with_noise_in_order"]
 
@@ -133,7 +136,7 @@ class Code:
     """The strings of a model with subexpressions written out, as every backend executes them.
 
     `start` computes the held variables, before ``not_refractory`` is updated. What is random is in `draws`,
-    in the order of the strings, and has a name in the strings.
+    in the order of the strings, and what TimedArrays give in `lookups`; both have names in the strings.
     """
 
     start: str
@@ -145,6 +148,7 @@ class Code:
     surrogate: str
     conditional: tuple[str, ...]
     draws: tuple[Draw, ...]
+    lookups: tuple[Lookup, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +241,9 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
             names = model.namespace.resolve(equation.expr.code, field="equations")
             noise = equation.stochastic_variables
             variables |= {k: value for k, value in names.items() if k != "dt" and k not in noise}
+    if model.timed_arrays:
+        variables |= {name: _held(array) for name, array in model.timed_arrays.items()}
+        variables["dt"] = HELD_FOR
     update = ""
     if equations.diff_eq_names:
         try:
@@ -266,16 +273,27 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
     if threshold.strip("() ").isidentifier():
         threshold += " == True"  # a backend may keep truth values as numbers
     draws: list[Draw] = []
+    lookups: list[Lookup] = []
+
+    def named(code: str, *, at_reset: bool = False) -> str:
+        code = name_draws(expand(code, subexpressions), draws, at_reset=at_reset)
+        return name_lookups(code, model.timed_arrays, lookups)
+
+    for equation in equations.ordered:  # EventProp reads the flow itself
+        if equation.type == DIFFERENTIAL_EQUATION:
+            text = expand(equation.expr.code, subexpressions)
+            name_lookups(text, model.timed_arrays, lookups)
+
     return Code(
-        start=name_draws("\n".join(start), draws),
-        refractory=name_draws(refractory, draws),
-        update=name_draws(expand(with_noise_in_order(update), subexpressions), draws),
-        step=name_draws(expand(_with_integers(model, model.step), subexpressions), draws),
-        threshold=name_draws(threshold, draws),
-        reset=name_draws(
-            expand(_with_integers(model, model.reset), subexpressions), draws, at_reset=True
+        start=named("\n".join(start)),
+        refractory=named(refractory),
+        update=named(with_noise_in_order(update)),
+        step=named(_with_integers(model, model.step)),
+        threshold=named(threshold),
+        reset=named(_with_integers(model, model.reset), at_reset=True),
+        surrogate=name_lookups(
+            expand(model.surrogate, subexpressions), model.timed_arrays, lookups
         ),
-        surrogate=expand(model.surrogate, subexpressions),
         conditional=tuple(
             eq.varname
             for eq in equations.ordered
@@ -284,6 +302,25 @@ def model_code(model: NeuronModel, *, held: bool = True) -> Code:
             and model.refractory is not False
         ),
         draws=tuple(draws),
+        lookups=tuple(lookups),
+    )
+
+
+class _OneSecond:
+    """A time step, as far as Brian2's exact method asks for it: whether a TimedArray is held for so long."""
+
+    def get_value(self) -> np.ndarray:
+        return np.ones(1)
+
+
+HELD_FOR = _OneSecond()
+
+
+def _held(array: TimedArray) -> TimedArray:
+    """One that is held in every step; `check_lookups` asks the array itself when dt is known."""
+    shape = np.zeros((1,) * array.values.ndim)
+    return TimedArray(
+        Quantity(shape, dim=array.dim), dt=HELD_FOR.get_value()[0] * second, name="held"
     )
 
 
@@ -517,7 +554,8 @@ def _step_map(model: NeuronModel, learn: tuple[str, ...]) -> StepMap:
     def carried(expression: sympy.Expr, name: str) -> sympy.Expr:
         """An expression of the state before the reset, made available at the next step."""
         # another one at the next step
-        moment = {*model.states, "t", "lastspike", "not_refractory", *(d.name for d in code.draws)}
+        moment = {*model.states, "t", "lastspike", "not_refractory"}
+        moment |= {value.name for value in (*code.draws, *code.lookups)}
         if not {str(s) for s in expression.free_symbols} & moment:
             return expression
         name, text = MARK + name, to_string(expression)

@@ -38,6 +38,7 @@ from neurosnn.core.symbolic import (
 )
 from neurosnn.model import NeuronModel
 from neurosnn.model.margin import margin_and_gate
+from neurosnn.model.timed import refuse_timed_arrays
 
 __all__ = ["TangentMap", "tangent_map"]
 
@@ -117,6 +118,11 @@ def tangent_map(
         model, why="The trace of a fit is one trajectory, and its noise would be another one."
     )
     refuse_gsl(model)
+    refuse_timed_arrays(
+        model,
+        why="A fit drives the neuron with the current of each recorded trial.",
+        fix="Pass the values as current=, and let an equation declare the variable.",
+    )
     refuse_unknown(model, names)
     code = model_code(model)
     real = tuple(filter(model.is_real, model.states))

@@ -54,7 +54,8 @@ def from_plain(entry: Any) -> Any:
     if entry is None or isinstance(entry, str | bool):
         return entry
     value, powers = entry["value"], entry["dimensions"]
-    value = np.asarray(value, dtype=float) if isinstance(value, list) else float(value)
+    several = isinstance(value, list | np.ndarray)
+    value = np.asarray(value, dtype=float) if several else float(value)
     if len(powers) != 7 or not all(abs(float(power)) <= LARGEST_POWER for power in powers):
         raise ValueError("a value has no dimensions: seven powers of the base units")
     dimensions = get_or_create_dimension([float(power) for power in powers])

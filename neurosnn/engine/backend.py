@@ -20,6 +20,7 @@ from neurosnn.engine.changing import (
     Places,
     changing_synapses,
     changing_values,
+    steps_after_spikes,
 )
 from neurosnn.engine.codegen import ConnectionCode, DriveCode, LayerCode, network_source
 from neurosnn.engine.derivation import derivation_key, read_derivation, write_derivation
@@ -28,6 +29,7 @@ from neurosnn.engine.layout import (
     batch_fields,
     delayed,
     drive_values,
+    lookup_values,
     neuron_values,
 )
 from neurosnn.engine.program import REAL, Program, precision
@@ -531,10 +533,10 @@ class Engine:
     def _call(
         self, batch: BatchInput, buffers: dict, *, draws: Draws, per_trial=({}, {}), **numbers
     ) -> None:
-        key = draws.key(self.net.seed).tolist()
+        key, max_steps = draws.key(self.net.seed).tolist(), int(batch.n_steps.max())
         values = {
             "n_trials": batch.n_trials,
-            "max_steps": int(batch.n_steps.max()),
+            "max_steps": max_steps,
             "n_blocks": GRADIENT_BLOCKS,
             "n_threads": min(self.threads, batch.n_trials),
             "dt": float(self.net.dt),
@@ -553,6 +555,7 @@ class Engine:
             **self._weights(),
             **drive_values(self.net),
             **self._backward_values(),
+            **lookup_values(self.parts, self._index, max_steps, float(self.net.dt)),
             **neuron_values(self.parts, self._index, self.net.learned, *per_trial, batch.n_trials),
             **buffers,
             **numbers,
@@ -589,7 +592,8 @@ class Engine:
             if name in self._changing:
                 if name not in self._places:
                     order = groups.order if connection.synaptic else np.arange(len(w))
-                    self._places[name] = Places(order, connection.pre, connection.post)
+                    lag = steps_after_spikes(connection.synapse, len(w), float(self.net.dt))
+                    self._places[name] = Places(order, connection.pre, connection.post, lag)
                 values |= changing_values(
                     name,
                     self._changing[name],

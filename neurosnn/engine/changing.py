@@ -16,7 +16,17 @@ from neurosnn.engine.cpp import FUNCTIONS
 from neurosnn.engine.synapses import statement_lines, units_and_constants
 from neurosnn.model import PlasticityRule
 
-__all__ = ["ChangingSynapses", "Places", "changing_synapses", "changing_values"]
+__all__ = [
+    "ChangingSynapses",
+    "Places",
+    "changing_synapses",
+    "changing_values",
+    "steps_after_spikes",
+]
+
+
+#: No trial has as many steps.
+LONGEST = 2**31
 
 
 @dataclass
@@ -103,6 +113,14 @@ def changing_synapses(
     )
 
 
+def steps_after_spikes(rule: PlasticityRule, n: int, dt: float) -> np.ndarray:
+    """How many steps later than the postsynaptic spike each of n synapses follows it, as Brian2 rounds."""
+    late = [pathway.delay for pathway in rule.pathways if pathway.side == "post"]
+    delay = np.asarray(late[0] if late and late[0] is not None else 0.0, dtype=float)
+    steps = np.minimum(np.floor(delay / dt + 0.5), LONGEST)
+    return np.broadcast_to(steps.astype(np.int64), (n,))
+
+
 class Places:
     """Where the synapses of a connection lie in the engine, which stays the same.
 
@@ -112,15 +130,19 @@ class Places:
         The synapses of the connection in the order of the engine.
     pre, post : ndarray of int
         Neurons of each synapse of the connection.
+    lag : ndarray of int
+        How many steps later than its neuron's spike each synapse of the connection follows it.
     """
 
-    def __init__(self, order: np.ndarray, pre: np.ndarray, post: np.ndarray):
+    def __init__(self, order: np.ndarray, pre: np.ndarray, post: np.ndarray, lag: np.ndarray):
         self.order, self.pre = order, pre[order].astype(np.int64)
-        late = post[order]
-        self.by_post = np.argsort(late, kind="stable").astype(np.int64)
-        self.n_post = int(late.max(initial=-1)) + 1
-        begins = np.searchsorted(late[self.by_post], np.arange(self.n_post + 1))
-        self.column = begins.astype(np.int64)
+        self.lags, which = np.unique(lag[order], return_inverse=True)
+        self.n_post = int(post.max(initial=-1)) + 1
+        # by lag, then by postsynaptic neuron
+        place = which * self.n_post + post[order]
+        self.by_post = np.argsort(place, kind="stable").astype(np.int64)
+        ends = np.arange(len(self.lags) * self.n_post + 1)
+        self.column = np.searchsorted(place[self.by_post], ends).astype(np.int64)
 
 
 def changing_values(
@@ -158,4 +180,6 @@ def changing_values(
         f"by_post_{name}": places.by_post,
         f"column_{name}": places.column,
         f"n_column_{name}": places.n_post,
+        f"lag_{name}": places.lags.astype(np.int64),
+        f"n_lags_{name}": len(places.lags),
     }

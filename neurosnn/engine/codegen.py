@@ -24,7 +24,8 @@ class LayerCode:
     Lists of pairs hold (name, expression); ``stored_...`` are the names of coefficients that vary
     and are kept for every step and neuron. With ``keeps_worth`` what an input is worth is kept as well.
     Without ``needed`` nothing that is learned acts through the layer.
-    ``draws`` and ``reset_draws`` hold (name, whether it is normal, number) of what is random.
+    ``draws`` and ``reset_draws`` hold (name, whether it is normal, number) of what is random, ``lookups``
+    (name, array, time, column) of what TimedArrays give.
     """
 
     index: int
@@ -48,6 +49,7 @@ class LayerCode:
     reset: list = field(default_factory=list)
     draws: list = field(default_factory=list)
     reset_draws: list = field(default_factory=list)
+    lookups: list = field(default_factory=list)
     scalars: list = field(default_factory=list)
     arrays: list = field(default_factory=list)
     scalar_type: dict = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from brian2.parsing.rendering import CPPNodeRenderer
 
@@ -148,6 +148,8 @@ class Hoister:
     flag : str, optional
         A name that is zero or one in the loop body: what depends on it and on constants has two values, which
         are computed once per trial.
+    listed : set of str, optional
+        Varying names that have a value for each neuron in a list of that name.
     """
 
     def __init__(
@@ -156,9 +158,10 @@ class Hoister:
         per_neuron: set[str],
         varying: Callable[[str], bool],
         flag: str = "",
+        listed: Collection[str] = (),
     ):
         self.shared, self.per_neuron, self.varying = shared, per_neuron, varying
-        self.flag = flag
+        self.flag, self.listed = flag, listed
         self.scalars: dict[str, str] = {}
         self.arrays: dict[str, str] = {}
 
@@ -226,6 +229,8 @@ class Hoister:
     def _hoist(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.Constant | ast.operator | ast.boolop | ast.unaryop | ast.cmpop):
             return node
+        if isinstance(node, ast.Name) and node.id in self.listed:
+            return ast.Name(id=f"{node.id}[j]", ctx=ast.Load())
         condition = isinstance(node, ast.BoolOp | ast.Compare) or (
             isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
         )

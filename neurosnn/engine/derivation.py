@@ -120,6 +120,10 @@ def _strings(model: NeuronModel) -> dict[str, Any]:
             for name in model.parameters
         ],
         "initial": {name: value for name, value in model.initial.items() if isinstance(value, str)},
+        "timed_arrays": [
+            (name, si_unit(array.dim), array.values.ndim)
+            for name, array in model.timed_arrays.items()
+        ],
     }
 
 

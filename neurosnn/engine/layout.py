@@ -12,6 +12,7 @@ from neurosnn.core.symbolic import evaluate
 from neurosnn.engine.backward import Backward
 from neurosnn.engine.codegen import ConnectionCode, DriveCode, LayerCode
 from neurosnn.losses import Loss
+from neurosnn.model.timed import Lookup
 
 __all__ = [
     "aligned",
@@ -19,6 +20,7 @@ __all__ = [
     "delayed",
     "drive_values",
     "initial_values",
+    "lookup_values",
     "neuron_values",
 ]
 
@@ -74,6 +76,9 @@ def batch_fields(
                 (f"initstride_{k}_{name}", "int64_t"),
                 (f"trace_{k}_{name}", "real*"),
             ]
+        for name, *_ in code.lookups:
+            fields.append((f"values_{k}_{name}", "const double*"))
+            fields += [(f"{word}_{k}_{name}", "const int64_t*") for word in ("row", "column")]
         if code.spiking:
             fields.append((f"spike_count_{k}", "int64_t*"))
         fields += [(f"d_{k}_{name}", "double*") for name in code.learned]
@@ -106,6 +111,7 @@ def batch_fields(
             fields += [(f"start_{name}_{key}", "const double*") for key in moving.variables]
             fields += [(f"{key}_{name}", "const int64_t*") for key in ("pre", "by_post", "column")]
             fields += [(f"n_column_{name}", "int64_t"), (f"final_{name}", "real*")]
+            fields += [(f"lag_{name}", "const int64_t*"), (f"n_lags_{name}", "int64_t")]
     for drive in drives:
         name = f"drive_{drive.index}"
         fields += [(f"{name}_weight", "const double*"), (f"{name}_table", "const double*")]
@@ -127,6 +133,25 @@ def drive_values(net: Any) -> dict[str, Any]:
             f"drive_{k}_mean": counts.mean,
             f"drive_{k}_deviation": counts.deviation,
         }
+    return values
+
+
+def lookup_values(
+    parts: dict[str, Any], index: dict[str, LayerCode], n_steps: int, dt: float
+) -> dict[str, np.ndarray]:
+    """What the TimedArrays of all layers hold, and which of it a step and a neuron read."""
+    values = {}
+    for name, part in parts.items():
+        for key, *read in index[name].lookups:
+            lookup = Lookup(key, *read)
+            array = part.model.timed_arrays[lookup.array]
+            of = f"{index[name].index}_{key}"
+            width = array.values.shape[1] if lookup.column else 1
+            values |= {
+                f"values_{of}": np.ascontiguousarray(array.values).reshape(-1),
+                f"row_{of}": lookup.rows(array, n_steps, dt) * width,
+                f"column_{of}": lookup.columns(array, part.n, where=name),
+            }
     return values
 
 

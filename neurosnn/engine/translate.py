@@ -47,12 +47,13 @@ class Translator:
         units = _units(model, code)
         self.constants: dict[str, str] = {}
         self.varying = {"t", "lastspike", *INTEGERS, *model.states}
-        self.varying |= {draw.name for draw in code.draws}
+        self.varying |= {value.name for value in (*code.draws, *code.lookups)}
         self.hoister = Hoister(
             shared | {"dt", "N"} | set(units),
             per_neuron | {"i"},
             lambda name: name in self.varying,
             flag=NOT_REFRACTORY if model.refractory is not False else "",
+            listed={lookup.name for lookup in code.lookups},
         )
         self.layer = LayerCode(
             index=index,
@@ -66,6 +67,7 @@ class Translator:
             learned=learn,
             output=model.states[0],
             units=list(units.items()),
+            lookups=[(name.removeprefix(MARK), *read) for name, *read in code.lookups],
         )
         for number, draw in enumerate(code.draws):
             drawn = self.layer.reset_draws if draw.at_reset else self.layer.draws

@@ -35,7 +35,13 @@ from neurosnn.model.pathways import equation_text
 from neurosnn.model.registry import made_by, owner_of
 from neurosnn.model.surrogate import MARGIN, WIDTH
 
-__all__ = ["array_of", "chosen_method", "constants_of_script", "fields_of_group"]
+__all__ = [
+    "array_of",
+    "chosen_method",
+    "constants_of_script",
+    "fields_of_group",
+    "timed_arrays_of_script",
+]
 
 #: Brian2's lastspike of a neuron that has not spiked.
 LONG_AGO = -1e4
@@ -129,6 +135,7 @@ def fields_of_group(
         inputs = tuple(states)
     parameters |= chosen.get("parameters", {})
     local = {*group.variables, *parameters, *assigned(step), *assigned(reset)}
+    timed = timed_arrays_of_script(group, names - local, namespace)
     all_fields = {
         "equations": "\n".join(equation_text(equation) for equation in equations.values()),
         "threshold": threshold,
@@ -137,7 +144,9 @@ def fields_of_group(
         "step": step,
         "method": chosen["method"] if "method" in chosen else chosen_method(group, namespace),
         "inputs": inputs,
-        "parameters": parameters | constants_of_script(group, names - local, namespace),
+        "parameters": parameters
+        | constants_of_script(group, names - local - set(timed), namespace),
+        "timed_arrays": timed | dict(chosen.get("timed_arrays", {})),
         "initial": initial | dict(chosen.get("initial", {})),
         "name": group.name,
     }
@@ -261,8 +270,8 @@ def constants_of_script(
             raise cannot_read(
                 group,
                 f"'{name}' is a TimedArray.",
-                "A model holds constants; values that change in time are data.",
-                "Send it as real-valued input, or let it be read by a model in Brian2 only.",
+                "Synapses hold constants, which no time changes.",
+                f"Let a variable of the neurons be {name}(t), and read that.",
             )
         if isinstance(meaning, Function):
             raise cannot_read(
@@ -290,6 +299,21 @@ def constants_of_script(
             value if meaning.dim is DIMENSIONLESS else Quantity(value, dim=meaning.dim)
         )
     return constants
+
+
+def timed_arrays_of_script(
+    group: Any, names: set[str], namespace: Mapping[str, Any]
+) -> dict[str, TimedArray]:
+    """The TimedArrays among what Brian2 would find for the names."""
+    own = (DEFAULT_FUNCTIONS, DEFAULT_CONSTANTS, DEFAULT_UNITS)  # Brian2 prefers these
+    found = {}
+    for name in sorted(names - set(WORDS)):
+        if name == "xi" or name.startswith("xi_") or any(name in known for known in own):
+            continue
+        meaning = resolved(group, name, namespace)
+        if isinstance(meaning, TimedArray):
+            found[name] = meaning
+    return found
 
 
 def resolved(group: NeuronGroup, name: str, namespace: Mapping[str, Any]) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from brian2.codegen.translation import analyse_identifiers
-from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.core.functions import DEFAULT_FUNCTIONS, Function
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
 from brian2.core.variables import Constant, Variable
 from brian2.equations.equations import EquationError, Equations
@@ -102,6 +104,8 @@ class Namespace:
         Those with one value for the whole group (shared parameters, t, dt).
     constants : iterable of str
         Those that do not change during a run.
+    functions : mapping of str to Function
+        What may be called besides Brian2's own functions.
     where : str
         What the strings belong to, for messages.
     """
@@ -114,12 +118,14 @@ class Namespace:
         integers: Iterable[str] = (),
         scalars: Iterable[str] = (),
         constants: Iterable[str] = (),
+        functions: Mapping[str, Function] = MappingProxyType({}),
         where: str,
     ):
         self.where = where
         booleans, integers = set(booleans), set(integers) | {"i", "N"}
         scalars, constants = set(scalars) | {"t", "dt", "N"}, set(constants) | {"dt", "N", "i"}
-        self.variables = {
+        self.variables: dict[str, Any] = dict(functions)
+        self.variables |= {
             name: Variable(
                 name,
                 dimensions=dim,

@@ -17,6 +17,7 @@ from brian2.equations.equations import (
 )
 from brian2.groups.neurongroup import NeuronGroup
 from brian2.groups.subgroup import Subgroup
+from brian2.input.timedarray import TimedArray
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions
 
@@ -35,6 +36,7 @@ from neurosnn.model.noise import random_names
 from neurosnn.model.plain_data import plain_fields, read_plain_fields
 from neurosnn.model.shown import neuron_html, neuron_line
 from neurosnn.model.surrogate import written_surrogate
+from neurosnn.model.timed import check_arrays, check_calls
 
 __all__ = ["NeuronModel", "Range", "si_unit"]
 
@@ -95,6 +97,9 @@ class NeuronModel:
         Where each number comes from.
     initial : mapping of str to Quantity or str
         Initial values that are not zero; a string is a Brian2 expression.
+    timed_arrays : mapping of str to TimedArray
+        Values that change in time, which the strings read as ``I_ext(t)`` or, with a column for each neuron,
+        ``I_ext(t, i)``. A trial begins at t = 0. They are constants for the gradients.
     eligibility_bounds : mapping of str to float
         Eligibility vectors that are clipped to [-bound, bound] after each step (van der Veen 2022
         needs this for the Izhikevich neuron); a clipped trace has no factored form.
@@ -109,7 +114,8 @@ class NeuronModel:
     ------
     ValueError
         For unknown names, inconsistent units, reserved names, a threshold that is not a condition,
-        parameters out of range, missing or superfluous parameters.
+        parameters out of range, missing or superfluous parameters, a TimedArray that is read at times or in
+        columns that depend on variables of the neurons.
 
     Notes
     -----
@@ -144,13 +150,15 @@ class NeuronModel:
     ranges: Mapping[str, Range] = dataclasses.field(default_factory=dict)
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     initial: Mapping[str, Quantity | float | str] = dataclasses.field(default_factory=dict)
+    timed_arrays: Mapping[str, TimedArray] = dataclasses.field(default_factory=dict)
     eligibility_bounds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     dt: Quantity | None = None
     name: str = "NeuronModel"
     reference: str = ""
 
     def __post_init__(self):
-        for field in ("parameters", "ranges", "sources", "initial", "eligibility_bounds"):
+        mappings = ("parameters", "initial", "timed_arrays", "ranges", "eligibility_bounds")
+        for field in (*mappings, "sources"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
         for field in ("inputs", "spike_gradient"):
             value = getattr(self, field)
@@ -160,14 +168,16 @@ class NeuronModel:
         check_texts(
             self,
             code=("equations", "threshold", "reset", "step", "surrogate"),
-            mappings=("parameters", "ranges", "initial", "eligibility_bounds"),
+            mappings=mappings,
             where=type(self).__name__,
         )
         for field in ("threshold", "surrogate"):  # Brian2 reads comments of statements only
             object.__setattr__(self, field, without_comments(getattr(self, field)))
+        check_arrays(self)
         check_parameters(self)
         object.__setattr__(self, "surrogate", written_surrogate(self))
         check_strings(self)
+        check_calls(self)
 
     def __repr__(self) -> str:
         return neuron_line(self)
@@ -269,6 +279,7 @@ class NeuronModel:
             integers=integers,
             scalars=shared,
             constants=constant,
+            functions=self.timed_arrays,
             where=self.name,
         )
 
@@ -345,7 +356,8 @@ class NeuronModel:
         """Read a model from an existing NeuronGroup, all of it.
 
         Constants of the equations, variables that nothing changes and the names of the script become
-        parameters; all other variables are states, with their present values as initial values.
+        parameters, TimedArrays ``timed_arrays``; all other variables are states, with their present
+        values as initial values.
 
         Parameters
         ----------
@@ -375,7 +387,7 @@ class NeuronModel:
         ValueError
             With the name of what cannot come along: events other than spikes, another schedule,
             ``run_regularly`` elsewhere than between state update and threshold, linked variables,
-            TimedArrays and functions of the script, unknown names, neurons that have spiked.
+            functions of the script, unknown names, neurons that have spiked.
         TypeError
             If `group` is no Brian2 object.
 

@@ -49,8 +49,9 @@ def check_parameters(model: NeuronModel) -> None:
                 )
             )
     equations = parse_equations(model.equations, where=model.name)
-    check_names([*equations.names, *model.parameters], where=model.name)
-    check_group_names([*equations.names, *model.parameters], where=model.name)
+    names = [*equations.names, *model.parameters, *model.timed_arrays]
+    check_names(names, where=model.name)
+    check_group_names(names, where=model.name)
     for name in model.parameters:
         if name in equations.names and equations[name].type != PARAMETER:
             raise ValueError(

@@ -14,6 +14,7 @@ from neurosnn.core.messages import message
 from neurosnn.core.statements import copying_code
 from neurosnn.model.neuron_checks import check_dt
 from neurosnn.model.registry import remember
+from neurosnn.model.timed import check_columns
 
 if TYPE_CHECKING:
     from neurosnn.model.neuron import NeuronModel
@@ -56,7 +57,7 @@ class GroupStrings(NamedTuple):
             model.step,
             model.refractory,
             model.method,
-            {},
+            model.timed_arrays,
         )
 
 
@@ -102,6 +103,7 @@ def make_group(
                     f"Give {key} {n} values.",
                 )
             )
+    check_columns(model, n)
     truths = [eq.varname for eq in strings.equations.values() if eq.var_type == "boolean"]
     group = NeuronGroup(
         n,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from brian2.input.timedarray import TimedArray
 
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.core.values import Range
+from neurosnn.model.timed import plain_array, read_plain_array
 
 if TYPE_CHECKING:
     from neurosnn.model.neuron import NeuronModel
@@ -18,13 +21,19 @@ __all__ = ["plain_fields", "read_plain_fields"]
 QUANTITIES = ("parameters", "initial", "eligibility_bounds")
 
 
-def plain_fields(model: NeuronModel) -> dict[str, Any]:
-    """All fields as strings, numbers, lists and dictionaries."""
+def plain_fields(
+    model: NeuronModel, array: Callable[[TimedArray], dict[str, Any]] = plain_array
+) -> dict[str, Any]:
+    """All fields as strings, numbers, lists and dictionaries; `array` writes a TimedArray."""
     fields = {}
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
         if field.name in QUANTITIES:
             value = {key: to_plain(entry) for key, entry in value.items()}
+        elif field.name == "timed_arrays":
+            if not value:
+                continue
+            value = {key: array(entry) for key, entry in value.items()}
         elif field.name == "ranges":
             value = {key: [to_plain(entry) for entry in limits] for key, limits in value.items()}
         elif field.name in ("refractory", "dt"):
@@ -56,6 +65,9 @@ def read_plain_fields(cls: type[NeuronModel], data: Mapping[str, Any]) -> dict[s
     fields["ranges"] = {
         key: Range(*(from_plain(entry) for entry in limits))
         for key, limits in fields.get("ranges", {}).items()
+    }
+    fields["timed_arrays"] = {
+        key: read_plain_array(key, array) for key, array in fields.get("timed_arrays", {}).items()
     }
     for name in ("refractory", "dt"):
         if name in fields:

@@ -50,6 +50,10 @@ def neuron_html(model: Any) -> str:
         "refractory": model.refractory if model.refractory is not False else "",
         "method": model.method,
         "inputs": ", ".join(model.inputs),
+        "TimedArrays": ", ".join(
+            f"{name} ({len(array.values)} rows, {1e3 * array.dt:g} ms each)"
+            for name, array in model.timed_arrays.items()
+        ),
     }
     parts.append(
         html.paragraph("; ".join(f"{name}: {words}" for name, words in about.items() if words))

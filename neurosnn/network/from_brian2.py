@@ -34,7 +34,7 @@ from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.statements import Statement, split_statements
 from neurosnn.core.symbolic import evaluate
 from neurosnn.model import NeuronModel, PlasticityRule
-from neurosnn.model.from_group import constants_of_script
+from neurosnn.model.from_group import constants_of_script, timed_arrays_of_script
 from neurosnn.model.from_synapses import check_as_it_stands
 from neurosnn.model.registry import owner_of
 from neurosnn.network.parts import Input, Population, Readout
@@ -150,12 +150,16 @@ def read_graph(
             if name in models:
                 inputs = (*models[name].inputs, variable)
                 models[name] = dataclasses.replace(models[name], inputs=inputs)
+    for name, model in models.items():
+        real = tuple(filter(model.is_real, model.states))
+        if not model.inputs:  # no spike reaches it, whatever variable it would add to
+            models[name] = dataclasses.replace(model, inputs=real[:1])
     populations = {
         group.name: Population(dataclasses.replace(models[group.name], dt=None), group.N)
         for group in groups
         if group is not output
     }
-    populations |= {group.name: _poisson_neurons(group) for group in drawing}
+    populations |= {group.name: _poisson_neurons(group, namespace) for group in drawing}
     ends = {group.name: group.name for group in (*groups, *drawing)}
     if output is not None:
         ends[output.name] = "readout"
@@ -248,21 +252,34 @@ def _sources(
     return [sources[name] for name in names], list(drawing.values())
 
 
-def _poisson_neurons(group: PoissonGroup) -> Population:
-    """A PoissonGroup as neurons with Brian2's own threshold, which draws anew in each step."""
-    if isinstance(group._rates, str) or not group.active or group.when != "thresholds":
+def _poisson_neurons(group: PoissonGroup, namespace: Mapping[str, Any]) -> Population:
+    """A PoissonGroup as neurons with Brian2's own threshold, which draws anew in each step.
+
+    Rates that are a string are computed in each step, before the threshold.
+    """
+    if not group.active or group.when != "thresholds":
         raise _cannot(
-            f"the PoissonGroup '{group.name}' has rates that change, or does not run in its default slot.",
-            "As a population it has constant rates and fires in slot 'thresholds'.",
+            f"the PoissonGroup '{group.name}' is switched off, or runs in slot '{group.when}'.",
+            "As a population it fires in slot 'thresholds'.",
             f"Add '{group.name}' to inputs, and let trials have its spikes.",
         )
+    rates: dict[str, Any] = {}
+    if isinstance(group._rates, str):
+        names = get_identifiers(group._rates) - {"t", "dt", "i", "N"}
+        timed = timed_arrays_of_script(group, names, namespace)
+        rates["timed_arrays"] = timed
+        rates["parameters"] = constants_of_script(group, names - set(timed), namespace)
+        rates["step"] = f"rates = {' '.join(group._rates.split())}"
+    else:
+        values = np.array(group.variables["rates"].get_value())
+        rates["initial"] = {"rates": Quantity(values, dim=hertz.dim)}
     model = NeuronModel(
         name="Poisson neuron",
         equations="rates : Hz",
         threshold="rand() < rates*dt",
         inputs=("rates",),
         surrogate="0*rates*second",  # nothing is learned through spikes that depend on nothing
-        initial={"rates": Quantity(np.array(group.variables["rates"].get_value()), dim=hertz.dim)},
+        **rates,
     )
     return Population(model, group.N)
 
@@ -524,15 +541,18 @@ def _changing(
     rule = PlasticityRule.from_synapses(synapses, namespace=namespace)
     initial = dict(rule.initial)
     start = Quantity(initial.pop(rule.weight, 0.0), dim=rule.weight_dimensions)
-    rule = dataclasses.replace(rule, delays={}, orders={}, dt=None, initial=initial)
+    late = {path.objname: path for path in synapses._pathways if path.prepost == "post"}
+    delays = {name: value for name, value in rule.delays.items() if name in late}
+    rule = dataclasses.replace(rule, delays=delays, orders={}, dt=None, initial=initial)
     pre = np.asarray(synapses.variables["_synaptic_pre"].get_value())
     post = np.asarray(synapses.variables["_synaptic_post"].get_value())
     (pathway,) = (path for path in synapses._pathways if path.prepost == "pre")
     steps = _steps_late(pathway, len(pre), dt)
     weight = np.broadcast_to(np.asarray(start, dtype=float), pre.shape)
     for occurrence, k in enumerate(_without_twins(pre, post)):
-        initial_of_part = {
-            key: value[k] if np.ndim(value) else value for key, value in initial.items()
+        of_part = {
+            field: {key: value[k] if np.ndim(value) else value for key, value in values.items()}
+            for field, values in (("initial", initial), ("delays", delays))
         }
         yield Projection(
             ends[source.name],
@@ -540,7 +560,7 @@ def _changing(
             name=synapses.name if not occurrence else f"{synapses.name}_{occurrence + 1}",
             connectivity=(pre[k], post[k]),
             weight=Quantity(weight[k], dim=rule.weight_dimensions),
-            synapse=dataclasses.replace(rule, initial=initial_of_part),
+            synapse=dataclasses.replace(rule, **of_part),
             delay=_delay(steps[k], dt),
             autapses=True,
             learn=(),
@@ -548,7 +568,7 @@ def _changing(
 
 
 def _check_changing(synapses: Synapses) -> None:
-    """One presynaptic pathway, and postsynaptic spikes that run at once."""
+    """At most one pathway of each side."""
     sides = [pathway.prepost for pathway in synapses._pathways]
     if sides.count("pre") != 1:
         raise _cannot(
@@ -557,15 +577,6 @@ def _check_changing(synapses: Synapses) -> None:
             "Write all of it in one on_pre.",
             synapses.name,
         )
-    for pathway in synapses._pathways:
-        delay = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
-        if pathway.prepost == "post" and np.any(delay):
-            raise _cannot(
-                f"the pathway '{pathway.objname}' of '{synapses.name}' has a delay.",
-                "In a graph postsynaptic spikes reach their synapses at once.",
-                "Give the delay to the presynaptic pathway.",
-                synapses.name,
-            )
 
 
 def _check_moment_of_posts(
@@ -696,8 +707,11 @@ def _amount(synapses: Synapses, statement: Statement, namespace: Mapping[str, An
     """What one spike adds at each synapse, in SI values."""
     n = len(synapses.variables["_synaptic_pre"].get_value())
     names = get_identifiers(statement.expression)
-    values: dict[str, np.ndarray] = {}
-    outside = set()
+    outside = names - set(synapses.equations.names) - set(synapses.variables)
+    values: dict[str, np.ndarray] = {
+        name: np.asarray(value, dtype=float)
+        for name, value in constants_of_script(synapses, outside, namespace).items()
+    }
     for name in names:
         if name in synapses.equations.names:
             if synapses.equations[name].type == SUBEXPRESSION:
@@ -710,10 +724,6 @@ def _amount(synapses: Synapses, statement: Statement, namespace: Mapping[str, An
             values[name] = np.asarray(synapses.variables[name].get_value(), dtype=float)
         elif name in synapses.variables:
             values[name] = _of_neurons(synapses, name)
-        else:
-            outside.add(name)
-    for name, value in constants_of_script(synapses, outside, namespace).items():
-        values[name] = np.asarray(value, dtype=float)
     try:
         amount = evaluate(statement.expression, values)
     except ValueError as error:

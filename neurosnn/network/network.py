@@ -30,7 +30,7 @@ from neurosnn.network.parts import Input, Layer, Population, Readout
 from neurosnn.network.poisson_drive import PlacedDrive, PoissonDrive, check_drives
 from neurosnn.network.projection import Projection
 from neurosnn.network.storage import load_network, save_network
-from neurosnn.network.time_step import warn_of_short_times
+from neurosnn.network.time_step import check_lookups, warn_of_short_times
 from neurosnn.network.wiring import (
     check_settings,
     checked_parameters,
@@ -164,6 +164,7 @@ class SpikingNetwork:
         self.dt, self.seed = dt, int(seed)
         for part in (*self.layers, self.readout):
             check_dt(part.model, dt, where="SpikingNetwork")
+            check_lookups(part, dt, where="SpikingNetwork")
         self.drives: tuple[PlacedDrive, ...] = check_drives(self, drives)
         warn_of_short_times((*self.layers, self.readout), dt, where="SpikingNetwork")
         self.class_names: tuple[str, ...] = ()
@@ -277,7 +278,7 @@ class SpikingNetwork:
             Names of the sources of spikes (SpikeGeneratorGroup, PoissonGroup) that become the inputs of
             these names, or "input" if it is one; their neurons are the channels of the trials, one source
             after the other. All of them, sorted by name, if None. A PoissonGroup that is not among them
-            becomes a population that draws its spikes.
+            becomes a population that draws its spikes, of constant rates or of rates that are a string.
         learn : sequence of str, optional
             What is learned besides the readout's weights: "synapses.w" what the Synapses of that name
             add where they read their variable w, "synapses.delay" their delays, "synapses.U" a constant of
@@ -301,7 +302,7 @@ class SpikingNetwork:
         ------
         ValueError
             With the name of what cannot come along: gap junctions, weights that change in other ways than by
-            event-driven equations and spikes, network operations, TimedArrays, several time steps, and all
+            event-driven equations and spikes, network operations, several time steps, and all
             that :meth:`NeuronModel.from_group` refuses.
 
         Examples

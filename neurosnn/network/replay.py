@@ -124,7 +124,7 @@ class Replay:
             step=replaced(model.step),
             threshold=replaced(model.threshold),
             reset=replaced(model.reset, at_reset=True),
-            namespace=tables,
+            namespace={**model.timed_arrays, **tables},
         )
         return strings, word_substitute(name_draws(restart, []), calls)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosnn.calculus.changing import changes_itself
 from neurosnn.calculus.presynaptic import presynaptic_code
+from neurosnn.calculus.step import model_code
 from neurosnn.core.draws import Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.names import FreeNames
@@ -33,6 +34,7 @@ from neurosnn.model.neuron_group import GroupStrings, make_group
 from neurosnn.model.pathways import equation_text, locals_of
 from neurosnn.model.plasticity import set_values
 from neurosnn.model.registry import remember
+from neurosnn.model.timed import Lookup, name_lookups
 from neurosnn.network.compiling import ToldNetwork, telling_of_compilation
 from neurosnn.network.replay import Replay, drive_table
 
@@ -304,7 +306,9 @@ def restarting(model: NeuronModel, trial_times: TrialTimes) -> tuple[NeuronModel
     """The model without spikes between trials, and the code that sets its initial state."""
     strings = [model.equations, model.threshold, model.reset, model.step, str(model.refractory)]
     text = "\n".join(map(without_comments, strings)).replace("t - lastspike", "lastspike")
-    if "t" in get_identifiers(text):
+    lookups = model_code(model).lookups if model.timed_arrays else ()
+    late = any(lookup.time != "t" for lookup in lookups)
+    if late or "t" in get_identifiers(name_lookups(text, model.timed_arrays, [])):
         raise ValueError(
             message(
                 f"the model {model.name} depends on the time t.",
@@ -343,8 +347,22 @@ def restarting(model: NeuronModel, trial_times: TrialTimes) -> tuple[NeuronModel
         equations="\n".join([model.equations, *declared]),
         threshold=threshold,
         parameters={**model.parameters, **values},
+        timed_arrays=_of_each_trial(model.timed_arrays, trial_times),
     )
     return changed, "\n".join(code)
+
+
+def _of_each_trial(
+    arrays: Mapping[str, TimedArray], trial_times: TrialTimes
+) -> dict[str, TimedArray]:
+    """TimedArrays that begin anew with each trial: what is read at t, in all steps of the simulation."""
+    n_trials, dt = len(trial_times.n_steps), trial_times.dt
+    tiled = {}
+    for name, array in arrays.items():
+        rows = Lookup("", name, "t", "").rows(array, trial_times.period, float(dt))
+        rows = np.append(np.tile(rows, n_trials), rows[0])
+        tiled[name] = TimedArray(Quantity(array.values[rows], dim=array.dim), dt=dt)
+    return tiled
 
 
 def renamed(rule: PlasticityRule, weight: str, taken: Iterable[str]) -> PlasticityRule:

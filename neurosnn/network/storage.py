@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from brian2.input.timedarray import TimedArray
 from brian2.units.allunits import second
 from brian2.units.fundamentalunits import Quantity
 
@@ -24,6 +25,7 @@ from neurosnn.core.messages import message
 from neurosnn.core.texts import check_plain_text
 from neurosnn.core.units import from_plain, to_plain
 from neurosnn.model import NeuronModel, PlasticityRule
+from neurosnn.model.plain_data import plain_fields
 from neurosnn.network.connection import Connection
 from neurosnn.network.parts import Input, Layer, Population, Readout
 from neurosnn.network.poisson_drive import PlacedDrive, PoissonDrive
@@ -33,11 +35,12 @@ from neurosnn.network.wiring import check_array
 if TYPE_CHECKING:
     from neurosnn.network.network import SpikingNetwork
 
-__all__ = ["load_network", "save_network", "versions"]
+__all__ = ["load_network", "save_network", "timed_arrays", "versions"]
 
 #: A stack has version 1, so that earlier programs read it; a graph has version 2, with synapses that
-#: have states version 3, and with named inputs or Poisson spikes from outside version 4.
-FORMAT, STACK, GRAPH, STATES, OUTSIDE = "neurosnn network", 1, 2, 3, 4
+#: have states version 3, with named inputs or Poisson spikes from outside version 4, and any network whose
+#: models read TimedArrays version 5.
+FORMAT, STACK, GRAPH, STATES, OUTSIDE, TIMED = "neurosnn network", 1, 2, 3, 4, 5
 MAX_BYTES = 8 * 2**30
 #: Largest number of neurons or channels of a part: a file of a few bytes can claim any.
 MAX_NEURONS = 2**24
@@ -46,6 +49,27 @@ MAX_NEURONS = 2**24
 def versions() -> dict[str, str]:
     """Versions of what computes the numbers."""
     return {name: metadata.version(name) for name in ("neurosnn", "brian2", "numpy")}
+
+
+def timed_arrays(net: SpikingNetwork) -> dict[str, TimedArray]:
+    """The TimedArrays that the models of a network read, by the names of their files.
+
+    Parameters
+    ----------
+    net : SpikingNetwork
+        The network.
+
+    Returns
+    -------
+    dict of str to TimedArray
+        "hidden.timed.I_ext", and so on.
+    """
+    models = {layer.name: layer.model for layer in net.layers} | {"readout": net.readout.model}
+    return {
+        f"{name}.timed.{key}": array
+        for name, model in models.items()
+        for key, array in model.timed_arrays.items()
+    }
 
 
 def save_network(net: SpikingNetwork, path: str | Path) -> None:
@@ -57,16 +81,18 @@ def save_network(net: SpikingNetwork, path: str | Path) -> None:
         if connection.synaptic:
             parts["delay_steps"] = connection.fixed_delay
         arrays |= {f"{name}.{key}": array for key, array in parts.items() if array is not None}
+    timed = {name: array.values for name, array in timed_arrays(net).items()}
     states = any(projection.synapse is not None for projection in net.projections)
     version = STACK if net.is_stack else STATES if states else GRAPH
     version = OUTSIDE if net.drives or _named(net) else version
+    version = TIMED if timed else version
     information = {
         "format": FORMAT,
         "version": version,
         "versions": versions(),
         **network_description(net),
     }
-    write_arrays(path, arrays, information)
+    write_arrays(path, arrays | timed, information)
 
 
 def network_description(net: SpikingNetwork) -> dict:
@@ -93,7 +119,7 @@ def network_description(net: SpikingNetwork) -> dict:
             "bias": bool(net.readout.bias),
             "weight_scale": float(net.readout.weight_scale),
             "weight_mean": float(net.readout.weight_mean),
-            "model": net.readout.model.to_dict(),
+            "model": plain_fields(net.readout.model, _about_array),
         },
         "synapses": {
             name: connection.n_synapses
@@ -108,6 +134,15 @@ def network_description(net: SpikingNetwork) -> dict:
     }
 
 
+def _about_array(array: TimedArray) -> dict:
+    """A TimedArray without its values, which are an array of the file."""
+    return {
+        "shape": list(array.values.shape),
+        "dimensions": [float(power) for power in array.dim._dims],
+        "dt": float(array.dt),
+    }
+
+
 def _named(net: SpikingNetwork) -> bool:
     """Whether the input has other names than "input"."""
     return list(net.inputs) != ["input"]
@@ -118,7 +153,7 @@ def _population(population: Population) -> dict:
         "name": population.name,
         "n": int(population.n),
         "learn": list(population.learn),
-        "model": population.model.to_dict(),
+        "model": plain_fields(population.model, _about_array),
     }
     if not isinstance(population, Layer):
         return plain
@@ -148,7 +183,8 @@ def _projection(net: SpikingNetwork, projection: Projection) -> dict:
         "autapses": bool(projection.autapses),
         "learn": list(projection.learn),
         "sparse": connection.sparse,
-        **({} if projection.synapse is None else {"synapse": projection.synapse.to_dict()}),
+        # its values are in the order of the connection, as the arrays are
+        **({} if connection.synapse is None else {"synapse": connection.synapse.to_dict()}),
     }
 
 
@@ -207,20 +243,15 @@ def _read_archive(
         raise _Refused(path, str(error).removeprefix("it ")) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise _Refused(path, f"is not in the format {FORMAT!r}")
-    if data["version"] not in (STACK, GRAPH, STATES, OUTSIDE):
-        readable = f"{STACK} to {OUTSIDE}"
+    if data["version"] not in (STACK, GRAPH, STATES, OUTSIDE, TIMED):
+        readable = f"{STACK} to {TIMED}"
         raise _Refused(
             path, f"has format version {data['version']!r}, this program reads {readable}"
         )
-    if (data["version"] != STACK) != ("projections" in data):
-        raise _Refused(path, "disagrees with itself about whether it is a graph")
-    states = any("synapse" in projection for projection in data.get("projections", ()))
-    if (data["version"] == OUTSIDE) != bool(data.get("drives") or "inputs" in data):
-        raise _Refused(
-            path, "disagrees with itself about named inputs or Poisson spikes from outside"
-        )
-    if data["version"] != OUTSIDE and (data["version"] == STATES) != states:
-        raise _Refused(path, "disagrees with itself about whether its synapses have states")
+    if (data["version"] == TIMED) != bool(_timed_arrays(path, data)):
+        raise _Refused(path, "disagrees with itself about whether its models read TimedArrays")
+    if data["version"] != TIMED:
+        _check_version(path, data)
     expected = _expected_arrays(path, data)
     strange = sorted(set(entries) - {f"{name}.npy" for name in expected} - {INFORMATION})
     if strange:
@@ -235,6 +266,31 @@ def _read_archive(
         elif not optional:
             raise _Refused(path, f"lacks the array {name!r}")
     return _build(network, path, data, arrays)
+
+
+def _check_version(path: Path, data: dict) -> None:
+    """A file without TimedArrays has the version of what else it holds."""
+    if (data["version"] != STACK) != ("projections" in data):
+        raise _Refused(path, "disagrees with itself about whether it is a graph")
+    states = any("synapse" in projection for projection in data.get("projections", ()))
+    if (data["version"] == OUTSIDE) != bool(data.get("drives") or "inputs" in data):
+        raise _Refused(
+            path, "disagrees with itself about named inputs or Poisson spikes from outside"
+        )
+    if data["version"] != OUTSIDE and (data["version"] == STATES) != states:
+        raise _Refused(path, "disagrees with itself about whether its synapses have states")
+
+
+def _timed_arrays(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
+    """Type and shape of the values of the models' TimedArrays."""
+    arrays = {}
+    for name, part in (*((p["name"], p) for p in data["layers"]), ("readout", data["readout"])):
+        for key, about in part["model"].get("timed_arrays", {}).items():
+            shape = tuple(about["shape"])
+            if len(shape) not in (1, 2) or not all(type(n) is int and n > 0 for n in shape):
+                raise _Refused(path, f"has {shape!r:.80} in place of rows and columns")
+            arrays[f"{name}.timed.{key}"] = (np.float64, shape, False)
+    return arrays
 
 
 def _expected_arrays(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, ...], bool]]:
@@ -278,6 +334,7 @@ def _expected_arrays(path: Path, data: dict) -> dict[str, tuple[Any, tuple[int, 
         expected |= _learned(layer, layer["name"], n)
     if data["readout"]["bias"]:
         expected["readout.b"] = (np.float64, (n_out,), False)
+    expected |= _timed_arrays(path, data)
     total = sum(
         math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape, _ in expected.values()
     )
@@ -336,11 +393,13 @@ def _build(
     if "inputs" in data:
         source = {name: Input(n, real_valued=source.real_valued) for name, n in data["inputs"]}
     fields = dict(data["readout"])
-    fields["model"] = NeuronModel.from_dict(fields["model"])
+    fields["model"] = _model("readout", fields["model"], arrays)
     readout = Readout(fields.pop("n"), **fields)
     settings = {"dt": from_plain(data["dt"]), "seed": data["seed"]}
     if "projections" in data:
-        populations = {layer["name"]: Population(**_part(layer)) for layer in data["layers"]}
+        populations = {
+            layer["name"]: Population(**_part(layer, arrays)) for layer in data["layers"]
+        }
         projections: list[Any] = [
             _as_projection(entry, arrays, settings["dt"]) for entry in data["projections"]
         ]
@@ -350,7 +409,7 @@ def _build(
             projections.insert(entry["place"], PoissonDrive(**fields))
         net = network.from_graph(populations, projections, readout, input=source, **settings)
     else:
-        layers = [Layer(**_part(layer)) for layer in data["layers"]]
+        layers = [Layer(**_part(layer, arrays)) for layer in data["layers"]]
         net = network(source, *layers, readout, **settings)
     for name, connection in net.connections.items():
         mask = arrays.get(f"{name}.mask")
@@ -369,9 +428,24 @@ def _build(
     return net
 
 
-def _part(layer: dict) -> dict:
+def _model(name: str, fields: dict, arrays: dict[str, np.ndarray]) -> NeuronModel:
+    """The model of a part, with the values of its TimedArrays."""
+    timed = {
+        key: {
+            "values": {
+                "value": arrays[f"{name}.timed.{key}"],
+                "dimensions": about["dimensions"],
+            },
+            "dt": about["dt"],
+        }
+        for key, about in fields.get("timed_arrays", {}).items()
+    }
+    return NeuronModel.from_dict({**fields, "timed_arrays": timed})
+
+
+def _part(layer: dict, arrays: dict[str, np.ndarray]) -> dict:
     """Arguments of a layer or population."""
-    fields = {**layer, "model": NeuronModel.from_dict(layer["model"])}
+    fields = {**layer, "model": _model(layer["name"], layer["model"], arrays)}
     return fields | {
         key: from_plain(fields[key]) for key in ("delay", "weight_scale") if key in fields
     }

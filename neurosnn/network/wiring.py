@@ -165,13 +165,16 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
 
 
 def _in_order(rule: PlasticityRule | None, order: np.ndarray | None) -> PlasticityRule | None:
-    """The rule with initial values of each synapse in the order of the connection."""
-    if rule is None or order is None or not any(map(np.ndim, rule.initial.values())):
+    """The rule with initial values and delays of each synapse in the order of the connection."""
+    values = {} if rule is None else {"initial": rule.initial, "delays": rule.delays}
+    if order is None or not any(np.ndim(x) for named in values.values() for x in named.values()):
         return rule
-    initial = {
-        name: value[order] if np.ndim(value) else value for name, value in rule.initial.items()
+    assert rule is not None
+    sorted_values: dict[str, Any] = {
+        field: {name: value[order] if np.ndim(value) else value for name, value in named.items()}
+        for field, named in values.items()
     }
-    return dataclasses.replace(rule, initial=initial)
+    return dataclasses.replace(rule, **sorted_values)
 
 
 def _weights(projection, model, dimensions, shape, pre, post, rng) -> np.ndarray:

@@ -23,6 +23,7 @@ from brian2.units.fundamentalunits import Quantity
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.core.values import Range, check_value, check_whole
 from neurosnn.losses import as_loss
+from neurosnn.model.timed import refuse_timed_arrays
 from neurosnn.network import SpikingNetwork
 from neurosnn.network.simulation import TrialTimes, read_inputs
 from neurosnn.network.storage import network_description
@@ -192,6 +193,7 @@ def _parts_of_project(
         description = {"network": network_description(net), "learning": described}
         title = " - ".join(layer.model.name for layer in net.layers)
         if learning is not None:
+            _refuse_trials_of_arrays(net)
             period = read_inputs(net, inputs, idle=1).trial_times.period
             return (
                 lambda: learning_source(net, inputs, learning, targets),
@@ -201,6 +203,8 @@ def _parts_of_project(
             )
         trial_times = _trial_times(net, inputs, duration)
         several = len(trial_times.n_steps) > 1
+        if several:
+            _refuse_trials_of_arrays(net)
         arrays = data_arrays(net, inputs, trial_times.period if several else 0)
         if not several:
             arrays = for_duration(arrays, trial_times.period)
@@ -228,6 +232,16 @@ def _parts_of_project(
     title = getattr(net, "__name__", "network")
     description = {"network": None, "learning": None}
     return lambda: plain_source(net, duration), plain_arrays, description, f"{title} (Brian2)"
+
+
+def _refuse_trials_of_arrays(net: SpikingNetwork) -> None:
+    """A program reads a TimedArray at the time since it started."""
+    for part in (*net.layers, net.readout):
+        refuse_timed_arrays(
+            part.model,
+            why="A program reads it at the time since it started, and its trials begin one after the other.",
+            fix="Export a single trial without a rule, and start the program once for each trial.",
+        )
 
 
 def _learning(net: Any, rule: Any, loss: Any, optimizer: Any, batch_size: int) -> Learning | None:

@@ -16,6 +16,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from neurosnn.engine.batches import read_batch
 from neurosnn.network.simulation import TrialTimes, build, read_inputs, weight_name
+from neurosnn.network.storage import timed_arrays
 from neurosnn.rules.eprop.backend import per_step_errors
 from neurosnn.rules.eprop.network import times_of_trials
 from neurosnn.standalone.tables import Output, Value, limits_of
@@ -50,7 +51,8 @@ class Source:
     """A simulation under the device that writes it as a program.
 
     `arrays` are the files of ``inputs/``; `trials` the times of a network's trials (period, longest,
-    extra steps at the end, whether there may be several), or None for the user's own objects.
+    extra steps at the end, whether there may be several), or None for the user's own objects; `of_models`
+    the TimedArrays of a network's models by the names of their files.
     """
 
     network: Network
@@ -63,10 +65,11 @@ class Source:
     generators: list[SpikeGeneratorGroup] = dataclasses.field(default_factory=list)
     timed: dict[str, Any] = dataclasses.field(default_factory=dict)
     defaults: dict[str, str] = dataclasses.field(default_factory=dict)
+    of_models: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def rows_of(self, file: str) -> tuple[int, int]:
         """When a TimedArray has a row (0: any, 1: each trial, 2: each step), and how many more."""
-        if self.trials is None:
+        if self.trials is None or file in self.of_models:
             return 0, 0
         return (1 if file in PER_TRIAL else 2), 1
 
@@ -87,7 +90,10 @@ class Source:
             base, _, number = array.name.rpartition("_")
             # Brian2 numbers names of which there were others before.
             file = base if number.isdigit() and base and base not in self.timed else array.name
+            file = next((name for name, own in self.of_models.items() if own is array), file)
             self.timed[file] = array
+            if file in self.of_models:
+                self.arrays[file] = array.values
         self.timed = dict(sorted(self.timed.items()))
 
 
@@ -133,6 +139,7 @@ def network_source(net: Any, inputs: Any, trial_times: TrialTimes) -> Source:
         trials=trials,
         arrays=weight_arrays(net),
         generators=_generators(net, groups),
+        of_models=timed_arrays(net),
     )
 
 

@@ -20,6 +20,7 @@ from neurosnn.calculus.step import (
 )
 from neurosnn.core.symbolic import SINCE_SPIKE, statements
 from neurosnn.model import NeuronModel
+from neurosnn.model.timed import refuse_timed_arrays
 from neurosnn.torch.expressions import TYPE, Translator
 from neurosnn.torch.transforms import Transform, free_value
 
@@ -109,6 +110,11 @@ class TorchNeuron(torch.nn.Module):
     ):
         super().__init__()
         refuse_noise(model, why="A module draws no random numbers.")
+        refuse_timed_arrays(
+            model,
+            why="What changes in time is a sequence that the module is called with.",
+            fix="Declare the variable as an input, for example 'I : 1', and pass the values.",
+        )
         refuse_undifferentiable(model)
         self.model, self.dt, self.transforms = model, dt, dict(transforms)
         self.changing = changing

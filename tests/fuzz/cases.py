@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import brian2
 import numpy as np
-from brian2 import NeuronGroup, Quantity, ms, second
+from brian2 import NeuronGroup, Quantity, TimedArray, ms, second
 from brian2.equations.equations import Equations
 
 from neurosnn import NeuronModel
@@ -31,6 +31,13 @@ def quantity(value: Any, unit: str) -> Any:
     """A number or a list with the unit of that name."""
     number = np.array(value) if isinstance(value, list | tuple) else value
     return number if unit == "1" else number * getattr(brian2, unit)
+
+
+def timed_array(rows: int, columns: int, dt: float, unit: str) -> TimedArray:
+    """Values of order one, about half of them against the drive."""
+    shape = (rows, columns) if columns else rows
+    values = np.random.default_rng([rows, columns]).uniform(-1.0, 1.5, shape)
+    return TimedArray(quantity(values, unit), dt=dt * ms)
 
 
 def input_trial(dt: float, n_steps: int = N_STEPS) -> SpikeTrials:
@@ -63,6 +70,8 @@ class Case:
     spike_gradient: tuple[str, ...] = ()
     parameters: dict[str, tuple] = dataclasses.field(default_factory=dict)
     initial: dict[str, Any] = dataclasses.field(default_factory=dict)
+    #: TimedArrays: rows, columns (0: none), dt in ms and unit; their values follow from these.
+    timed: dict[str, tuple] = dataclasses.field(default_factory=dict)
     #: Wiring: seed of the weights, delays of up to so many steps, recurrence, sparse connections.
     seed: int = 0
     longest_delay: int = 0
@@ -97,6 +106,7 @@ class Case:
                 key: value if isinstance(value, str) else quantity(*value)
                 for key, value in self.initial.items()
             },
+            "timed_arrays": {key: timed_array(*about) for key, about in self.timed.items()},
         }
 
     @functools.cached_property
@@ -113,7 +123,7 @@ class Case:
         """Stock Brian2, as a user writes it: nothing of neurosnn takes part."""
         fields = self.fields()
         equations = Equations(self.equations)
-        namespace, declarations, values = {}, [], {}
+        namespace, declarations, values = fields["timed_arrays"], [], {}
         for key, value in fields["parameters"].items():
             if key in equations.names:
                 values[key] = value

@@ -10,7 +10,7 @@ from brian2.equations.equations import Equations
 from brian2.utils.stringtools import get_identifiers
 from hypothesis import strategies as st
 
-from fuzz.cases import Case
+from fuzz.cases import Case, N
 from fuzz.grammar import USUAL, cases
 from fuzz.graphs import Drive, GraphCase, Link, SynapseStrings
 
@@ -86,6 +86,23 @@ class GraphBuilder:
         if self.yes():
             changed["reset"] = f"{case.reset}\n{v} += 0.2*rand(){unit}"
         return dataclasses.replace(case, **changed)
+
+    def with_timed(self, case: Case) -> Case:
+        """A current or a step that a TimedArray gives, one for all neurons or one for each column."""
+        line = self.membrane(case)
+        v = re.match(r"d(\w+)/dt", line).group(1)
+        kind = kind_of(case.equations, v)
+        columns, call = self.pick((0, "J(t)"), (N, "J(t, i)"), (2, "J(t, i % 2)"))
+        # Brian2's exact method wants values that are held during a step
+        steps = self.pick(1, 3, 10) if case.method == "exact" else self.pick(0.4, 1, 3.5, 10)
+        timed = {"J": (self.pick(1, 7, 30), columns, steps * case.dt, USUAL.get(kind, "1"))}
+        if self.yes():
+            more = f"{v} += 0.1*{call}"
+            step = f"{case.step}\n{more}" if case.step else more
+            return dataclasses.replace(case, step=step, timed=timed)
+        head, _, flags = line.rpartition(" : ")
+        equations = case.equations.replace(line, f"{head} + {call}/(10*ms) : {flags}")
+        return dataclasses.replace(case, equations=equations, timed=timed)
 
     @staticmethod
     def membrane(case: Case) -> str:
@@ -265,6 +282,9 @@ def graphs(draw, *, without=(), dt=0.5):
         case = draw(model)
         if builder.draw(st.integers(0, 2)) == 2:
             case = builder.with_noise(case)
+        # other methods read it within a step, which trials one after the other in Brian2 do not have
+        if case.method in ("euler", "exact", "exponential_euler") and builder.seldom():
+            case = builder.with_timed(case)
         populations.append(case)
     links = []
     for k, case in enumerate(populations):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from neurosnn.calculus.step import step_map
 from neurosnn.core.symbolic import MARK
 from neurosnn.model import NeuronModel
+from neurosnn.model.timed import refuse_timed_arrays
 
 __all__ = ["StepAdjoint", "step_adjoint"]
 
@@ -67,6 +68,11 @@ def step_adjoint(model: NeuronModel) -> StepAdjoint:
     ValueError
         If the step has no derivative, with the reason.
     """
+    refuse_timed_arrays(
+        model,
+        why="These strings run in reverse time, at which the array would be read.",
+        fix="Train with BPTT() on the engine, which keeps the values of the way there.",
+    )
     slopes = step_map(model)
     jumps = [("lam_" + row, text) for row, text in slopes.jump.items()]
     adjoint = {}

@@ -32,6 +32,7 @@ from neurosnn.core.units import unit_text
 from neurosnn.core.written_out import written_out
 from neurosnn.model import NeuronModel
 from neurosnn.model.neuron_checks import check_inputs
+from neurosnn.model.timed import with_calls
 
 __all__ = ["OnlineEquations", "eprop_names", "online_equations"]
 
@@ -198,7 +199,7 @@ class _Writer:
     def __init__(self, model, slopes: StepMap, threshold: str | None, known, free_name: FreeNames):
         self.free_name = free_name
         self.model, self.slopes, self.code = model, slopes, model_code(model)
-        self.threshold = self.code.threshold if threshold is None else threshold
+        self.threshold = self.as_calls(self.code.threshold) if threshold is None else threshold
         inside = set(model.parameters) if known is None else set(known)
         self.shared = {p for p in model.parameters if p in inside and not model.per_neuron(p)}
         self.fixed = {p for p in model.parameters if p in inside}
@@ -219,14 +220,15 @@ class _Writer:
     def write(self, channel, readout_filter, amplitude, rate) -> OnlineEquations:
         slopes, model = self.slopes, self.model
         margin_dim = self.names.dimensions_of(
-            pseudo_derivative(model, self.code)[0], field="threshold"
+            self.as_calls(pseudo_derivative(model, self.code)[0]), field="threshold"
         )
-        self.variables[self.psi] = self.names.dimensions_of(slopes.psi, field="surrogate")
+        psi = self.as_calls(slopes.psi)
+        self.variables[self.psi] = self.names.dimensions_of(psi, field="surrogate")
         if model.refractory is False:
             spiked = f"int({self.threshold})"
         else:
             spiked = "int(timestep(t - lastspike, dt) == 0)"
-        self.after += [f"{self.flag} = {spiked}", f"{self.psi} = {slopes.psi}"]
+        self.after += [f"{self.flag} = {spiked}", f"{self.psi} = {psi}"]
         at_reset = {name: self.with_units(text) for name, text in slopes.at_reset.items()}
         for name, text in at_reset.items():
             self.renamed[name] = self.new_variable(
@@ -366,8 +368,12 @@ class _Writer:
 
     def with_units(self, text: str) -> str:
         """A derivative as Brian2 reads it."""
-        text = word_substitute(text, self.local)
+        text = self.as_calls(word_substitute(text, self.local))
         return written_out(text, lambda part: self.names.dimensions_of(part, field="trace"))
+
+    def as_calls(self, text: str) -> str:
+        """An expression that calls the TimedArrays, which the neurons have and the synapses do not."""
+        return with_calls(text, self.code.lookups)
 
     def add_intermediate(self, values: Iterable[tuple[str, str]]) -> None:
         """Values that only the coefficients of a step read: local variables of the statements."""
@@ -392,7 +398,8 @@ class _Writer:
         """An expression of the step map with the flags as they are in slot "before_groups"."""
         if self.model.refractory is False:
             return word_substitute(text, {OPEN: "1"})
-        text = word_substitute(text, {"not_refractory": f"({self.code.refractory})"})
+        refractory = self.as_calls(self.code.refractory)
+        text = word_substitute(text, {"not_refractory": f"({refractory})"})
         return word_substitute(text, {OPEN: "int(not_refractory)"})
 
 

@@ -14,6 +14,7 @@ from neurosnn.engine.backward import package_templates
 from neurosnn.engine.codegen import LayerCode, render
 from neurosnn.engine.layout import neuron_values
 from neurosnn.engine.program import REAL, Program, precision
+from neurosnn.model.timed import refuse_timed_arrays
 from neurosnn.rules.equilibrium.code import (
     ConstantCode,
     LayerTranslator,
@@ -102,6 +103,11 @@ class EquilibriumEngine:
             refuse_noise(
                 part.model,
                 why="Two phases of a trial are compared, and would have different draws.",
+            )
+            refuse_timed_arrays(
+                part.model,
+                why="A trial settles, for which its input is constant.",
+                fix="Leave it out, or use EProp or BPTT.",
             )
         self._layers = {
             name: LayerTranslator(k, name, part.model, REAL[self.dtype.name]).finish()

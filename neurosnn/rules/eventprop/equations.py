@@ -14,6 +14,7 @@ from neurosnn.core.symbolic import differentiate, substitute, symbol, to_string,
 from neurosnn.core.units import si_unit
 from neurosnn.core.written_out import written_out
 from neurosnn.model import NeuronModel
+from neurosnn.model.timed import refuse_timed_arrays
 
 __all__ = ["AdjointEquations", "adjoint_equations"]
 
@@ -117,6 +118,11 @@ def adjoint_equations(model: NeuronModel, learn: tuple[str, ...] = ()) -> Adjoin
     AdjointEquations
         Brian2 strings; ``print`` shows them.
     """
+    refuse_timed_arrays(
+        model,
+        why="These strings run in reverse time, at which the array would be read.",
+        fix="Train with EventProp() on the engine, which keeps the values of the way there.",
+    )
     hybrid = hybrid_map(model, tuple(learn))
     states = hybrid.states
     flow = {name: to_symbolic(text) for name, text in hybrid.flow.items()}
