@@ -128,7 +128,7 @@ def precompiled_headers_of_engines():
     if os.environ["NEUROSNN_CXXFLAGS"] != precompiled.UNOPTIMIZED:
         return
     text = (Path(build.__file__).parent / "numbers.jinja").read_text(encoding="utf-8")
-    common = [*build.FLAGS, "-march=native", precompiled.UNOPTIMIZED]
+    common = [*build.FLAGS, *build.MACHINE_FLAGS, precompiled.UNOPTIMIZED]
     header = precompiled.headers(
         re.findall(r"^#include <(.*)>\n", text, flags=re.MULTILINE),
         {

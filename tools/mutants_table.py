@@ -1947,6 +1947,27 @@ MUTANTS: tuple[Mutant, ...] = (
         ("test_slow_calls.py::test_the_exponential_has_the_bits_of_the_library",),
     ),
     Mutant(
+        "quotient: not corrected",
+        ENGINE + "numbers.jinja",
+        "copysign(fma(left, high, first), x[k]*high)",
+        "copysign(first, x[k]*high)",
+        ("test_slow_calls.py::test_a_quotient_next_to_the_middle_between_two_numbers",),
+    ),
+    Mutant(
+        "quotient: subnormal numbers are divided the fast way",
+        ENGINE + "numbers.jinja",
+        "const bool usual = smallest >= uint64_t(1023 - 800) << 52 && ",
+        "const bool usual = ",
+        ("test_slow_calls.py::test_a_quotient_has_the_bits_of_a_division",),
+    ),
+    Mutant(
+        "quotient: zero has lost its sign",
+        ENGINE + "numbers.jinja",
+        "x[k] = copysign(fma(left, high, first), x[k]*high);",
+        "x[k] = fma(left, high, first);",
+        ("test_slow_calls.py::test_a_quotient_has_the_bits_of_a_division",),
+    ),
+    Mutant(
         "single precision: expm1 by a difference",
         ENGINE + "numbers.jinja",
         "return (r + r*r*exp_series_(r))*high*low + (high*low - 1.0f);",
