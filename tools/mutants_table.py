@@ -403,10 +403,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "engine: places keep their last part",
-        ENGINE + "rows.jinja",
-        "part[k] += w[s + k]*values[place[s + k]];",
-        "part[k] = w[s + k]*values[place[s + k]];",
-        (SINGLE,),
+        ENGINE + "places.jinja",
+        "part[i] += *(const P*)(w + s + i*WIDTH)*found;",
+        "part[i] = *(const P*)(w + s + i*WIDTH)*found;",
+        ("test_places.py::test_sums_at_places",),
     ),
     # -- many threads -----------------------------------------------------------------------------
     Mutant(
@@ -1945,6 +1945,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "(high > 1.0 ? 0.9*0x1p-53 : 0.9*0x1p-54)",
         "(high > 1.0 ? 1.1*0x1p-53 : 1.1*0x1p-53)",
         ("test_slow_calls.py::test_the_exponential_has_the_bits_of_the_library",),
+    ),
+    Mutant(
+        "places: only what fills a vector register is found",
+        ENGINE + "places.jinja",
+        "for (; s < n; s++) sum += w[s]*values[place[s]];",
+        "",
+        ("test_places.py::test_sums_at_places",),
     ),
     Mutant(
         "quotient: not corrected",
