@@ -128,12 +128,15 @@ def precompiled_headers_of_engines():
     if os.environ["NEUROSNN_CXXFLAGS"] != precompiled.UNOPTIMIZED:
         return
     text = (Path(build.__file__).parent / "numbers.jinja").read_text(encoding="utf-8")
-    common = [*build.FLAGS, *build.MACHINE_FLAGS, precompiled.UNOPTIMIZED]
+    common = [*build.FLAGS, "-march=native", precompiled.UNOPTIMIZED]
     header = precompiled.headers(
         re.findall(r"^#include <(.*)>\n", text, flags=re.MULTILINE),
         {
-            "double": [*common, *build.PRECISION_FLAGS["double"]],
-            "float": [*common, *build.PRECISION_FLAGS["float"]],
+            **{real: [*common, *more] for real, more in build.PRECISION_FLAGS.items()},
+            **{
+                f"wide {real}": [*common, *more, *build.WIDE]
+                for real, more in build.PRECISION_FLAGS.items()
+            },
             "cuda": [*common, *build.PRECISION_FLAGS["double"], "-std=c++20"],
         },
     )

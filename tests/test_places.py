@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from neurosnn.engine.build import FLAGS, MACHINE_FLAGS, PRECISION_FLAGS, compiler
+from neurosnn.engine.build import FLAGS, PRECISION_FLAGS, compiler
 from neurosnn.engine.codegen import render
 
 CODE = """}
@@ -26,7 +26,7 @@ def compiled(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(real)
     parts = [render(f"{name}.jinja", {}, real=real) for name in ("numbers", "rows", "places")]
     (folder / "places.cpp").write_text("\n".join([*parts, CODE]))
-    flags = [*FLAGS, "-O0", *MACHINE_FLAGS, *PRECISION_FLAGS[real]]
+    flags = [*FLAGS, "-O0", "-march=native", *PRECISION_FLAGS[real]]
     command = [compiler(), *flags, str(folder / "places.cpp"), "-o", str(folder / "places.so")]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(folder / "places.so")), np.dtype("f4" if real == "float" else "f8")

@@ -34,11 +34,9 @@ PRECISION_FLAGS = {
     "float": ("-ffp-contract=fast", "-freciprocal-math"),
     "double": ("-ffp-contract=off",),
 }
-#: All instructions of the processor, and its widest vector registers, which compilers may not prefer.
-MACHINE_FLAGS = (
-    "-march=native",
-    *(("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()),
-)
+#: For loops over whole layers: the widest vector registers, of which compilers use half on some processors.
+#: Short loops, as those of a convolution, become slower with them.
+WIDE = ("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()
 
 
 def compiler() -> str | None:
@@ -104,7 +102,7 @@ def load_library(source: str, *, real: str, flags: Sequence[str] = ()) -> ctypes
                 "Install g++ or clang++, or set CXX; backend='brian2' works without.",
             )
         )
-    flags = [*FLAGS, *MACHINE_FLAGS, *PRECISION_FLAGS[real], *flags, *more_flags()]
+    flags = [*FLAGS, "-march=native", *PRECISION_FLAGS[real], *flags, *more_flags()]
     key = hashlib.sha256("\0".join([source, *flags, _machine(command)]).encode()).hexdigest()[:24]
     library = cache_folder() / f"{key}.so"
     if not library.exists():
