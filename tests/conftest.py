@@ -132,8 +132,11 @@ def precompiled_headers_of_engines():
     header = precompiled.headers(
         re.findall(r"^#include <(.*)>\n", text, flags=re.MULTILINE),
         {
-            "double": [*common, *build.PRECISION_FLAGS["double"]],
-            "float": [*common, *build.PRECISION_FLAGS["float"]],
+            **{real: [*common, *more] for real, more in build.PRECISION_FLAGS.items()},
+            **{
+                f"wide {real}": [*common, *more, *build.WIDE]
+                for real, more in build.PRECISION_FLAGS.items()
+            },
             "cuda": [*common, *build.PRECISION_FLAGS["double"], "-std=c++20"],
         },
     )

@@ -28,10 +28,10 @@ def empty_cache(tmp_path, monkeypatch):
     """Derivations go to a folder of their own, compiled libraries to the usual one."""
     usual, load = cache_folder(), program.load_library
 
-    def loaded(source, *, real):
+    def loaded(source, **how):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NEUROSNN_CACHE", str(usual.parent))
-            return load(source, real=real)
+            return load(source, **how)
 
     monkeypatch.setenv("NEUROSNN_CACHE", str(tmp_path))
     monkeypatch.setattr(program, "load_library", loaded)

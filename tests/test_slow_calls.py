@@ -1,4 +1,4 @@
-"""The exponentials of the engine: the library's bits in float64, vector instructions in float32."""
+"""Exponentials and quotients of the engine: the library's bits in float64, vector instructions in float32."""
 
 import ast
 import ctypes
@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from neurosnn.core.symbolic import MARK
 from neurosnn.engine.build import FLAGS, PRECISION_FLAGS, compiler
 from neurosnn.engine.codegen import render
 from neurosnn.engine.cpp import Hoister
@@ -15,7 +16,8 @@ from neurosnn.engine.slow_calls import Phases
 
 EACH = {
     "double": """extern "C" void each(double* x, long n) {
-        for (long k = 0; k < n; k += 128) exp_of_each(x + k, min<long>(128, n - k)); }""",
+        for (long k = 0; k < n; k += 128) exp_of_each(x + k, min<long>(128, n - k)); }
+    extern "C" void divide(double* x, long n, const double* c) { divide_each(x, n, *c); }""",
     "float": """extern "C" void each(float* x, long n) { for (long k = 0; k < n; k++) x[k] = exp_(x[k]); }
     extern "C" void expm1_each(float* x, long n) { for (long k = 0; k < n; k++) x[k] = expm1_(x[k]); }
     extern "C" void tanh_each(float* x, long n) { for (long k = 0; k < n; k++) x[k] = tanh_(x[k]); }
@@ -55,6 +57,47 @@ def test_the_exponential_has_the_bits_of_the_library(library):
         expected = [math.exp(v) if v < 709.782 else math.inf for v in x]
     np.testing.assert_array_equal(applied(library["double"].each, x), expected)
     assert np.isnan(applied(library["double"].each, np.array([np.nan]))).all()
+
+
+def divided(library, x, c):
+    """x/c as the engine computes it, and as a division does."""
+    found = np.ascontiguousarray(x, float).copy()
+    library["double"].divide(
+        *(found.ctypes.data_as(ctypes.c_void_p), ctypes.c_long(len(found))),
+        ctypes.byref(ctypes.c_double(c)),
+    )
+    with np.errstate(all="ignore"):
+        return found.view(np.int64), (np.asarray(x, float) / c).view(np.int64)
+
+
+@pytest.mark.parametrize("c", [0.02, -0.005, 1e-9, 3.0, 1.0, 1 - 2**-53, 1 + 2**-52, 2e-310, 1e308])
+def test_a_quotient_has_the_bits_of_a_division(library, c):
+    """Over the range of the fast way, and with numbers that make all of a strip take the slow one."""
+    random = np.random.default_rng(1)
+    signs = random.choice([-1, 1], 20_000)
+    x = signs * 2 ** random.uniform(-60, 60, 20_000)
+    zeros = np.array([0.0, -0.0])
+    tiny = 2 ** random.uniform(-1074, -960, 20_000)
+    for more in (zeros, tiny, -tiny, *([one] for one in (1e250, 1e307, np.inf, np.nan))):
+        found, expected = divided(library, np.concatenate([x, zeros, more]), c)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_quotient_next_to_the_middle_between_two_numbers(library):
+    """Of all quotients x/c the one that is closest to the middle m of two numbers: 2**54 x = m c + 1 or - 1.
+
+    A product with 1/c in two parts alone is wrong for some of them.
+    """
+    random, found = np.random.default_rng(2), 0
+    for c in (2 * random.integers(2**51, 2**52, 4000) + 1).tolist():
+        for rest in (1, -1):
+            m = -rest * pow(c, -1, 2**54) % 2**54
+            x = (m * c + rest) >> 54
+            if m >= 2**53 and x >= 2**52:
+                assert (m * c + rest) % 2**54 == 0
+                np.testing.assert_array_equal(*divided(library, [x, -x], c))
+                found += 1
+    assert found > 1000
 
 
 @pytest.mark.parametrize(
@@ -111,6 +154,25 @@ def test_powers_are_taken_out_where_they_call_a_function():
         ("std::pow({}, real(real(2.5)))", "call_0[k]"),
     ]
     assert phases.lines == [("y = call_1[k] + (power_<3>(real(u_x)));", 2)]
+
+
+def test_divisions_by_constants_are_taken_out_beside_slow_functions():
+    """A quotient is known a phase after what is divided; a division by what varies stays."""
+    phases = Phases()
+    fixed = f"{MARK}scalar_0"
+    for variable, text in (("a", f"x/{fixed} + x/y"), ("b", f"exp(a/{fixed})")):
+        tree = ast.parse(text, mode="eval").body
+        phases.add(f"{variable} = ", tree, ";", variable, keeps=False)
+        assert phases.calls_slow_functions == (variable == "b")
+    assert [call[1:] for call in phases.calls] == [
+        ("{}/scalar_0", "u_x", 0, 0),
+        ("{}/scalar_0", "u_a", 1, 1),
+        ("exp_({})", "call_1[k]", 1, 2),
+    ]
+    assert phases.lines == [
+        ("a = call_0[k] + ((real(u_x)/real(u_y)));", 1),
+        ("b = call_2[k];", 3),
+    ]
 
 
 def test_what_follows_a_flag_is_computed_once():

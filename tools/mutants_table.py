@@ -404,10 +404,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "engine: places keep their last part",
-        ENGINE + "rows.jinja",
-        "part[k] += w[s + k]*values[place[s + k]];",
-        "part[k] = w[s + k]*values[place[s + k]];",
-        (SINGLE,),
+        ENGINE + "places.jinja",
+        "part[i] += *(const P*)(w + s + i*WIDTH)*found;",
+        "part[i] = *(const P*)(w + s + i*WIDTH)*found;",
+        ("test_places.py::test_sums_at_places",),
     ),
     # -- many threads -----------------------------------------------------------------------------
     Mutant(
@@ -2030,6 +2030,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "(high > 1.0 ? 0.9*0x1p-53 : 0.9*0x1p-54)",
         "(high > 1.0 ? 1.1*0x1p-53 : 1.1*0x1p-53)",
         ("test_slow_calls.py::test_the_exponential_has_the_bits_of_the_library",),
+    ),
+    Mutant(
+        "places: only what fills a vector register is found",
+        ENGINE + "places.jinja",
+        "for (; s < n; s++) sum += w[s]*values[place[s]];",
+        "",
+        ("test_places.py::test_sums_at_places",),
+    ),
+    Mutant(
+        "quotient: not corrected",
+        ENGINE + "numbers.jinja",
+        "copysign(fma(left, high, first), x[k]*high)",
+        "copysign(first, x[k]*high)",
+        ("test_slow_calls.py::test_a_quotient_next_to_the_middle_between_two_numbers",),
+    ),
+    Mutant(
+        "quotient: subnormal numbers are divided the fast way",
+        ENGINE + "numbers.jinja",
+        "const bool usual = smallest >= uint64_t(1023 - 800) << 52 && ",
+        "const bool usual = ",
+        ("test_slow_calls.py::test_a_quotient_has_the_bits_of_a_division",),
+    ),
+    Mutant(
+        "quotient: zero has lost its sign",
+        ENGINE + "numbers.jinja",
+        "x[k] = copysign(fma(left, high, first), x[k]*high);",
+        "x[k] = fma(left, high, first);",
+        ("test_slow_calls.py::test_a_quotient_has_the_bits_of_a_division",),
     ),
     Mutant(
         "single precision: expm1 by a difference",

@@ -15,6 +15,7 @@ from neurosnn.core.draws import FIRST_DRAWS, Draws
 from neurosnn.core.messages import did_you_mean, message
 from neurosnn.engine.backward import Differentiates
 from neurosnn.engine.batches import BatchInput, read_batch
+from neurosnn.engine.build import WIDE
 from neurosnn.engine.changing import (
     ChangingSynapses,
     Places,
@@ -342,7 +343,7 @@ class Engine:
         )
 
     def _compile(self, source: str) -> Any:
-        return Program(source, self._fields, self.dtype)
+        return Program(source, self._fields, self.dtype, WIDE)
 
     def _changing_codes(self) -> dict[str, ChangingSynapses]:
         """The synapses of those connections whose weights change themselves."""

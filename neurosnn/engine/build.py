@@ -34,6 +34,9 @@ PRECISION_FLAGS = {
     "float": ("-ffp-contract=fast", "-freciprocal-math"),
     "double": ("-ffp-contract=off",),
 }
+#: For loops over whole layers: the widest vector registers, of which compilers use half on some processors.
+#: Short loops, as those of a convolution, become slower with them.
+WIDE = ("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()
 
 
 def compiler() -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Program:
         Names and C++ types of the members of its Batch structure.
     dtype : numpy.dtype
         Arithmetic.
+    flags : sequence of str
+        More flags of the compiler.
 
     Raises
     ------
@@ -42,8 +44,14 @@ class Program:
         If there is no C++ compiler, or it refuses the source.
     """
 
-    def __init__(self, source: str, fields: list[tuple[str, str]], dtype: np.dtype):
-        self._library = load_library(source, real=REAL[dtype.name])
+    def __init__(
+        self,
+        source: str,
+        fields: list[tuple[str, str]],
+        dtype: np.dtype,
+        flags: Sequence[str] = (),
+    ):
+        self._library = load_library(source, real=REAL[dtype.name], flags=flags)
         self._library.engine_create.restype = ctypes.c_void_p
         self._library.engine_destroy.argtypes = [ctypes.c_void_p]
         self._library.engine_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p]

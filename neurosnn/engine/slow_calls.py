@@ -3,7 +3,8 @@
 In float64 the engine calls the library's exponential, whose bits Brian2 has as well. A loop with such a call
 handles one neuron at a time. Split in phases it first computes the arguments of some neurons, then calls the
 function for each, then goes on with the values: the same operations in the same order for each neuron, and
-the same bits.
+the same bits. Beside such calls divisions by what is the same for all neurons are treated likewise, since a
+division takes a processor as long as eight multiplications.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ SLOW = (
     "tan",
     "tanh",
 )
+#: How the names of constants of a trial begin (cpp.py).
+SCALAR = f"{MARK}scalar_"
+#: How the C++ of a division by such a constant begins.
+QUOTIENT = "{}/"
 
 
 @dataclass
@@ -77,6 +82,11 @@ class Phases:
         self._assigned[variable] = self._assigned.get(variable, 0) + 1
         self.lines.append((f"{before}{render(tree, 'real')}{after}", phase))
 
+    @property
+    def calls_slow_functions(self) -> bool:
+        """Whether there is anything but divisions, which alone are not worth the phases."""
+        return any(not call[1].startswith(QUOTIENT) for call in self.calls)
+
     def taken_out(self, call: str, argument: ast.expr) -> ast.Name:
         """The name of the value of a call; the same call twice is one."""
         text = render(argument, "real")
@@ -92,6 +102,10 @@ class Phases:
     def _phase_of(self, tree: ast.expr) -> int:
         """The first phase in which all that an expression reads is known."""
         return max((self._phase.get(name, 0) for name in _names(tree)), default=0)
+
+
+def _is_scalar(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id.startswith(SCALAR)
 
 
 def _names(tree: ast.expr) -> set[str]:
@@ -110,9 +124,11 @@ class _TakenOut(ast.NodeTransformer):
         return self.phases.taken_out(f"{FUNCTIONS[name]}({{}})", node.args[0])
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        """A power with a constant exponent that is no product of a few factors."""
+        """A quotient by a constant of the trial, or a power that is no product of a few factors."""
         self.generic_visit(node)
-        constant = all(name.startswith(f"{MARK}scalar_") for name in _names(node.right))
+        if isinstance(node.op, ast.Div) and _is_scalar(node.right):
+            return self.phases.taken_out(f"{QUOTIENT}{render(node.right, 'real')}", node.left)
+        constant = all(name.startswith(SCALAR) for name in _names(node.right))
         if not isinstance(node.op, ast.Pow) or not constant or "pow(" not in render(node, "real"):
             return node
         return self.phases.taken_out(

@@ -77,7 +77,7 @@ class Translator:
         update = "\n".join([start, code.update, code.step])
         phases = Phases()
         self.layer.update = self.lines(update, code.conditional, phases)
-        if phases.calls:
+        if phases.calls_slow_functions:
             self.layer.slow_calls, self.layer.phased = phases.calls, phases.lines
         if model.spikes:
             self.layer.threshold = self.expression(code.threshold)
