@@ -683,6 +683,20 @@ MUTANTS: tuple[Mutant, ...] = (
         (SPIKES + "[gated]",),
     ),
     Mutant(
+        "vector: assigned zeros",
+        ENGINE + "vector.jinja",
+        "new (next) T(value);",
+        "new (next) T();",
+        (NAMED_SPIKES,),
+    ),
+    Mutant(
+        "vector: what it held is lost where it grows",
+        ENGINE + "vector.jinja",
+        "new (moved + k) T(move(first[k]));",
+        "new (moved + k) T();",
+        (NAMED_SPIKES,),
+    ),
+    Mutant(
         "engine: delays one step longer",
         ENGINE + "events.jinja",
         "ring[(t + delay[*i]) % ring.size()]",
