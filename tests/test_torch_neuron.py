@@ -330,6 +330,20 @@ def test_what_is_refused():
         to_torch(unknown)
 
 
+def test_timed_arrays_are_refused():
+    """A module is called with what changes in time."""
+    model = NeuronModel(
+        equations="dv/dt = (pulse(t) - v)/(10*ms) : 1",
+        threshold="v > 1",
+        reset="v = 0",
+        method="euler",
+        surrogate="1.0/(1 + abs(v - 1))",
+        timed_arrays={"pulse": TimedArray([0.0, 1.0], dt=5 * ms)},
+    )
+    with pytest.raises(ValueError, match="TimedArray 'pulse'"):
+        to_torch(model)
+
+
 @pytest.mark.parametrize("module", TORCH_MODULES)
 def test_docstring_examples(module):
     tested = doctest.testmod(importlib.import_module(module))
