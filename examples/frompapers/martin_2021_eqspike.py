@@ -77,11 +77,11 @@ SETTINGS = {
     ("dense", "digits"): (1 * ms, 20, 3e-3, 80, shifted_a_little, 1.0),
     ("dense", "mnist"): (2 * ms, 100, 3e-3, 12, shifted, 1.0),
     ("conv", "digits"): (1 * ms, 20, 3e-3, 80, shifted_a_little, (2.5, 1.0)),
-    ("conv", "mnist"): (2 * ms, 100, 2e-3, 5, shifted, (3.0, 1.0)),
+    ("conv", "mnist"): (2 * ms, 100, 1e-3, 7, shifted, (3.0, 1.0)),
 }
 CONVOLUTIONS = {
     "digits": ((8, 8), Convolution(16, 3, pool=2), 10),
-    "mnist": ((28, 28), Convolution(32, 9, pool=4), 10),
+    "mnist": ((28, 28), Convolution(32, 7, pool=2), 10),
 }
 
 
