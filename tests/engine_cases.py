@@ -1,10 +1,26 @@
 """Small networks, trials and models that the engine's tests share."""
 
+import ctypes
+import subprocess
+
 import numpy as np
 from brian2 import ms, mV, nS, pF
 
 from neurosnn import NeuronModel, equations
 from neurosnn.data import SpikeTrials
+from neurosnn.engine.build import FLAGS, PRECISION_FLAGS, compiler
+from neurosnn.engine.codegen import render
+
+
+def functions_of_templates(folder, names, real, code, *flags):
+    """A library of functions that call those of the engine's templates, compiled with its own flags."""
+    source, library = folder / f"{real}.cpp", folder / f"{real}.so"
+    parts = [render(f"{name}.jinja", {}, real=real) for name in names]
+    source.write_text("\n".join([*parts, "}", code]))
+    flags = [*FLAGS, *flags, "-march=native", *PRECISION_FLAGS[real]]
+    subprocess.run([compiler(), *flags, str(source), "-o", str(library)], check=True)
+    return ctypes.CDLL(str(library))
+
 
 NAMED = {
     "LIF": equations.LIF(),

@@ -1,15 +1,12 @@
 """Sums at places of their own, for rows that fill vector registers and rows that do not."""
 
 import ctypes
-import subprocess
 
 import numpy as np
 import pytest
+from engine_cases import functions_of_templates
 
-from neurosnn.engine.build import FLAGS, PRECISION_FLAGS, compiler
-from neurosnn.engine.codegen import render
-
-CODE = """}
+CODE = """
 extern "C" void add_to(real* sums, const int* place, const real* w, long n) {
     add_to_places(sums, place, w, n); }
 extern "C" void add_from(real* sums, const int* place, const real* values, long n) {
@@ -23,13 +20,9 @@ extern "C" void add_dot(real* sum, const int* place, const real* w, const real* 
 def compiled(request, tmp_path_factory):
     """The functions, and the numpy type of their numbers."""
     real = request.param
-    folder = tmp_path_factory.mktemp(real)
-    parts = [render(f"{name}.jinja", {}, real=real) for name in ("numbers", "rows", "places")]
-    (folder / "places.cpp").write_text("\n".join([*parts, CODE]))
-    flags = [*FLAGS, "-O0", "-march=native", *PRECISION_FLAGS[real]]
-    command = [compiler(), *flags, str(folder / "places.cpp"), "-o", str(folder / "places.so")]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(folder / "places.so")), np.dtype("f4" if real == "float" else "f8")
+    names = ["numbers", "rows", "places"]
+    library = functions_of_templates(tmp_path_factory.mktemp(real), names, real, CODE, "-O0")
+    return library, np.dtype("f4" if real == "float" else "f8")
 
 
 def test_sums_at_places(compiled):

@@ -3,14 +3,12 @@
 import ast
 import ctypes
 import math
-import subprocess
 
 import numpy as np
 import pytest
+from engine_cases import functions_of_templates
 
 from neurosnn.core.symbolic import MARK
-from neurosnn.engine.build import FLAGS, PRECISION_FLAGS, compiler
-from neurosnn.engine.codegen import render
 from neurosnn.engine.cpp import Hoister
 from neurosnn.engine.slow_calls import Phases
 
@@ -29,15 +27,9 @@ EACH = {
 def library(tmp_path_factory):
     """The functions by name of the type, compiled with the engine's own flags."""
     folder = tmp_path_factory.mktemp("exponentials")
-    found = {}
-    for real, code in EACH.items():
-        source = folder / f"{real}.cpp"
-        source.write_text(render("numbers.jinja", {}, real=real) + "}\n" + code)
-        flags = [*FLAGS, "-march=native", *PRECISION_FLAGS[real]]
-        result = folder / f"{real}.so"
-        subprocess.run([compiler(), *flags, str(source), "-o", str(result)], check=True)
-        found[real] = ctypes.CDLL(str(result))
-    return found
+    return {
+        real: functions_of_templates(folder, ["numbers"], real, code) for real, code in EACH.items()
+    }
 
 
 def applied(function, x):

@@ -49,6 +49,7 @@ from neurosnn.network.synapse_states import (
     sent_by_states,
     sums,
 )
+from neurosnn.network.wiring import of_synapses
 
 __all__ = ["Graph", "read_graph"]
 
@@ -151,8 +152,8 @@ def read_graph(
                 inputs = (*models[name].inputs, variable)
                 models[name] = dataclasses.replace(models[name], inputs=inputs)
     for name, model in models.items():
-        real = tuple(filter(model.is_real, model.states))
         if not model.inputs:  # no spike reaches it, whatever variable it would add to
+            real = tuple(filter(model.is_real, model.states))
             models[name] = dataclasses.replace(model, inputs=real[:1])
     populations = {
         group.name: Population(dataclasses.replace(models[group.name], dt=None), group.N)
@@ -550,17 +551,13 @@ def _changing(
     steps = _steps_late(pathway, len(pre), dt)
     weight = np.broadcast_to(np.asarray(start, dtype=float), pre.shape)
     for occurrence, k in enumerate(_without_twins(pre, post)):
-        of_part = {
-            field: {key: value[k] if np.ndim(value) else value for key, value in values.items()}
-            for field, values in (("initial", initial), ("delays", delays))
-        }
         yield Projection(
             ends[source.name],
             ends[target.name],
             name=synapses.name if not occurrence else f"{synapses.name}_{occurrence + 1}",
             connectivity=(pre[k], post[k]),
             weight=Quantity(weight[k], dim=rule.weight_dimensions),
-            synapse=dataclasses.replace(rule, **of_part),
+            synapse=of_synapses(rule, k),
             delay=_delay(steps[k], dt),
             autapses=True,
             learn=(),

@@ -140,7 +140,7 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
         dt=float(net.dt),
         plastic="w" in projection.learn,
         synaptic=projection.synaptic,
-        synapse=_in_order(projection.synapse, order),
+        synapse=projection.synapse if order is None else of_synapses(projection.synapse, order),
         learned_synapse={
             key: net.learned[f"{projection.name}.{key}"] for key in projection.learned_of_synapse
         },
@@ -164,17 +164,15 @@ def _draw(net: SpikingNetwork, projection: Projection, rng: np.random.Generator)
     return connection
 
 
-def _in_order(rule: PlasticityRule | None, order: np.ndarray | None) -> PlasticityRule | None:
-    """The rule with initial values and delays of each synapse in the order of the connection."""
-    values = {} if rule is None else {"initial": rule.initial, "delays": rule.delays}
-    if order is None or not any(np.ndim(x) for named in values.values() for x in named.values()):
+def of_synapses(rule: PlasticityRule | None, which: np.ndarray) -> PlasticityRule | None:
+    """The rule with the initial values and delays of some of its synapses, in the order of `which`."""
+    if rule is None or not any(map(np.ndim, (*rule.initial.values(), *rule.delays.values()))):
         return rule
-    assert rule is not None
-    sorted_values: dict[str, Any] = {
-        field: {name: value[order] if np.ndim(value) else value for name, value in named.items()}
-        for field, named in values.items()
+    values: dict[str, Any] = {
+        field: {name: value[which] if np.ndim(value) else value for name, value in named.items()}
+        for field, named in (("initial", rule.initial), ("delays", rule.delays))
     }
-    return dataclasses.replace(rule, **sorted_values)
+    return dataclasses.replace(rule, **values)
 
 
 def _weights(projection, model, dimensions, shape, pre, post, rng) -> np.ndarray:
