@@ -143,7 +143,7 @@ def count_events(
     x : ndarray (n_trials, n_inputs)
         Their pixels.
     learning : bool
-        True: both phases and the updates, a training trial; False: the free phase, an inference.
+        True: all phases and the updates, a training trial; False: the free phase, an inference.
     number : int, optional
         Bytes of a number; 4 is single precision.
 
@@ -181,9 +181,11 @@ def count_events(
     first = net.connections[0].wiring
     constant = 0.0
     if net.input == "constant":
-        constant = float(((np.asarray(x) != 0) @ first.reach()).mean())
-        changed = constant  # the change of a constant input is read out once a trial
-    steps = net.free_steps + (net.nudged_steps if learning else 0)
+        reach = (np.asarray(x) != 0) @ first.reach()
+        constant = float(reach.mean())
+        # the change of a constant input is read out once, in a trial that was nudged
+        changed = float(reach[result.phases > 0].sum() / len(reach))
+    steps = net.free_steps + (float(result.phases.mean()) * net.nudged_steps if learning else 0)
     neurons = float(sum(net.sizes[1:]) * steps)
     # Read: weight, input of the target; written: the input. An update: trace, old and new sum.
     moved = 3 * number * (events + constant) + _ADDRESS * 2 * sum(counted.values())

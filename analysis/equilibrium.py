@@ -343,7 +343,7 @@ def learning_window(
     Raises
     ------
     ValueError
-        If the spikes were not recorded.
+        If the spikes were not recorded, or a trial was not nudged just once.
     """
     if not result.trains:
         raise ValueError(
@@ -352,6 +352,15 @@ def learning_window(
                 "learning_window",
                 "They are needed one by one.",
                 "Run the engine with record=True.",
+            )
+        )
+    if (result.phases != 1).any():
+        raise ValueError(
+            message(
+                "the trials were nudged with both signs, or some not at all.",
+                "learning_window",
+                "Pairs of spikes are counted in one nudged phase of each trial.",
+                "Run the engine without both= and margin=.",
             )
         )
     (chosen,) = [c for c in net.connections if c.name == connection]

@@ -7,7 +7,7 @@ import pytest
 from brian2 import ms
 from brian2.utils.stringtools import get_identifiers
 
-from neurosnn import Adam, analysis, data
+from neurosnn import SGD, Adam, analysis, data
 from neurosnn.analysis import equilibrium as module_of_steady_state
 from neurosnn.analysis.energy import LOIHI, EnergyTable, count_events, energy
 from neurosnn.analysis.equilibrium import (
@@ -252,6 +252,11 @@ def test_learning_window_is_that_of_single_pairs_and_its_control():
     assert np.corrcoef(window.dw, window.shuffled)[0, 1] > 0.8
     with pytest.raises(ValueError, match="the result holds no spikes"):
         learning_window(net, EquilibriumEngine(net, threads=1).run(X[:2]))
+    twice = EquilibriumEngine(net, threads=1).run(
+        X[:2], targets=TARGETS[:2], both=True, record=True
+    )
+    with pytest.raises(ValueError, match="nudged with both signs"):
+        learning_window(net, twice)
 
 
 # -- learning ---------------------------------------------------------------------------------------
@@ -284,6 +289,39 @@ def test_a_nudge_of_one_sign_drives_the_rates_away():
         trainer.fit(TRAIN, epochs=8, progress=False)
         rates[sign] = trainer.evaluate(TEST)["rate.hidden"]
     assert rates["fixed"] > 1.5 * rates["trial"]
+
+
+@pytest.mark.parametrize("two_point", [False, True])
+def test_both_signs_in_a_trial_come_closer_to_the_gradient(two_point):
+    """What is the same for both signs cancels: also in small batches, where it otherwise stays."""
+    found = {}
+    for both in (False, True):
+        net, x, targets = network(), X[:6], TARGETS[:6]
+        beta = 4.0 * SIGNS[:6]
+        result = EquilibriumEngine(net, threads=1).run(x, targets=targets, beta=beta, both=both)
+        directions = update_directions(net, result, x, targets, beta)
+        found[both] = directions.two_point_to_exact if two_point else directions.to_exact
+    for name, cosine in found[True].items():
+        assert cosine > found[False][name], name
+
+
+@pytest.mark.usefixtures("optimized")
+def test_digits_are_learned_from_those_that_are_not_right_yet():
+    """A trial that is right by the margin changes nothing; rates are those of the time that was simulated."""
+    net = EquilibriumNetwork((64, 30, 10), dt=2 * ms)
+    trainer = EquilibriumTrainer(
+        net, optimizer=Adam(5e-3), sign="both", margin=0.3, threads=1, seed=1
+    )
+    trainer.fit(TRAIN, epochs=4, progress=False)
+    after = trainer.evaluate(TEST)
+    assert after["accuracy"] > 0.88
+    assert trainer.history["rate.output"][-1] == pytest.approx(after["rate.output"], rel=0.3)
+    before = {name: w.copy() for name, w in net.parameters.items()}
+    right = trainer.predict(TRAIN) == TRAIN.labels
+    x, labels = TRAIN.pixels()[right][:20], np.asarray(TRAIN.labels)[right][:20]
+    again = EquilibriumTrainer(net, optimizer=SGD(1.0), margin=0.0, threads=1)
+    assert again.step(x, labels)["gradient_norm"] == 0.0
+    assert all((w == net.parameters[name]).all() for name, w in before.items())
 
 
 def test_signs_are_balanced_in_each_batch():
@@ -351,7 +389,17 @@ def test_energy_of_hand_counted_events():
     joules = energy(training, LOIHI)
     assert joules["updates"] == pytest.approx(training.updates * 120e-12)
     assert joules["total"] == pytest.approx(sum(joules.values()) / 2)
-    constant = EquilibriumNetwork((64, 40, 10))
+    constant = EquilibriumNetwork((64, 40, 10), scale=2.0)
+    some = EquilibriumEngine(constant, threads=1).run(
+        X[:20], targets=TARGETS[:20], beta=1.0, both=True, margin=-0.05
+    )
+    assert set(some.phases) == {0, 2}
+    counted = count_events(constant, some, X[:20], learning=True)
+    steps = constant.free_steps + some.phases.mean() * constant.nudged_steps
+    assert counted.neuron_updates == pytest.approx(50 * steps)
+    spikes = some.spikes["hidden"][:, 1].sum() * 10 + some.spikes["output"][:, 1].sum() * 40
+    pixels = (X[:20][some.phases > 0] > 0).sum() * 40
+    assert counted.updates == pytest.approx((spikes + pixels) / 20)
     quiet = EquilibriumEngine(constant, threads=1).run(X[:4])
     counted = count_events(constant, quiet, X[:4], learning=False)
     assert counted.constant_inputs == pytest.approx((X[:4] > 0).sum() / 4 * 40)
@@ -375,6 +423,7 @@ def test_energy_of_hand_counted_events():
             r"output.b has shape \(3,\), not \(10,\)",
         ),
         (lambda: EquilibriumTrainer(network(), sign="none"), "sign must be one of trial, batch"),
+        (lambda: EquilibriumTrainer(network(), margin=2), "margin must be"),
         (lambda: RateEquilibrium((4, 3), beta=0), "beta must be > 0"),
         (lambda: cosines({"w": np.zeros(2)}, {"w": np.ones(2)}), "the gradient of 'w' is zero"),
         (

@@ -134,6 +134,28 @@ def test_engine_equals_brian2(case):
         np.testing.assert_allclose(-result.gradient[f"{name}.b"], change, rtol=1e-9, atol=1e-13)
 
 
+def test_both_signs_and_a_margin():
+    """Nudged by both signs: the mean of two trials; ahead by the margin: no change."""
+    net = network()
+    x, given = pixels(net), {"targets": TARGETS, "beta": BETA}
+    engine = EquilibriumEngine(net, dtype="float64", threads=1)
+    towards, away = (engine.run(x, targets=TARGETS, beta=sign * BETA) for sign in (1, -1))
+    both = engine.run(x, both=True, **given)
+    right = both.free["output"][np.arange(3), TARGETS.argmax(axis=1)]
+    lead = right - np.where(TARGETS == 1, -np.inf, both.free["output"]).max(axis=1)
+    most = int(lead.argmax())
+    rest = np.arange(3) != most
+    some = engine.run(x, margin=float(np.sort(lead)[1]), **given)
+    np.testing.assert_array_equal(some.phases, rest)
+    fewer = engine.run(x[rest], targets=TARGETS[rest], beta=BETA[rest])
+    for name, gradient in both.gradient.items():
+        wanted = (towards.gradient[name] + away.gradient[name]) / 2
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-9, atol=1e-13)
+        assert np.abs(gradient).max() > 1e-3
+        wanted = fewer.gradient[name] * 2 / 3
+        np.testing.assert_allclose(some.gradient[name], wanted, rtol=1e-9, atol=1e-13)
+
+
 def test_precision_threads_and_batches():
     net = network()
     x = np.tile(pixels(net), (4, 1))

@@ -14,6 +14,7 @@ from brian2 import ms, set_device
 from neurosnn.equations import EqSpike, EqSpikeLIF
 from neurosnn.rules.equilibrium import EquilibriumNetwork
 from neurosnn.rules.equilibrium.engine import EquilibriumEngine
+from neurosnn.training.equilibrium import two_point_gradient
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.random((3, 12)) * (RANDOM.random((3, 12)) < 0.7)
@@ -88,6 +89,81 @@ def test_batch_is_the_mean_of_its_trials():
             for k in range(3)
         ]
         np.testing.assert_allclose(gradient, np.mean(single, axis=0), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nudged_by_both_signs_is_the_mean_of_two_trials(case):
+    net = network(**CASES[case])
+    engine = EquilibriumEngine(net, dtype="float64", threads=1)
+    given = {"targets": TARGETS, "phase": PHASE, "record": True}
+    towards, away = (engine.run(X, beta=sign * BETA, **given) for sign in (1, -1))
+    both = engine.run(X, beta=BETA, both=True, **given)
+    assert (both.phases == 2).all()
+    for name, gradient in both.gradient.items():
+        wanted = (towards.gradient[name] + away.gradient[name]) / 2
+        assert np.abs(wanted).max() > 1e-6
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-9, atol=1e-14)
+    points = [
+        two_point_gradient(net, X, result, beta)
+        for result, beta in ((both, BETA), (towards, BETA), (away, -BETA))
+    ]
+    for name, gradient in points[0].items():
+        wanted = (points[1][name] + points[2][name]) / 2
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-9, atol=1e-14)
+    for name, q in towards.free.items():
+        assert both.free[name].tobytes() == q.tobytes()
+        assert both.nudged[name].tobytes() == towards.nudged[name].tobytes()
+        assert both.opposed[name].tobytes() == away.nudged[name].tobytes()
+    for name, count in towards.spikes.items():
+        np.testing.assert_array_equal(both.spikes[name][:, 0], count[:, 0])
+        second = count[:, 1] + away.spikes[name][:, 1]
+        np.testing.assert_array_equal(both.spikes[name][:, 1], second)
+        step, neuron = both.trains[name][1]
+        before = (away.trains[name][1][0] < net.free_steps).sum()
+        np.testing.assert_array_equal(
+            neuron[-second[1] :][: count[1, 1]], towards.trains[name][1][1][before:]
+        )
+        np.testing.assert_array_equal(
+            neuron[len(neuron) - away.spikes[name][1, 1] :], away.trains[name][1][1][before:]
+        )
+        assert step.max() < net.free_steps + 2 * net.nudged_steps
+    for name, reached in towards.events.items():
+        np.testing.assert_array_equal(both.events[name][:, 0], reached[:, 0])
+        np.testing.assert_array_equal(
+            both.events[name][:, 1], reached[:, 1] + away.events[name][:, 1]
+        )
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("case", ["constant input", "spiking input", "trace product"])
+def test_trials_that_lead_by_the_margin_change_nothing(case, both):
+    net = network(**CASES[case])
+    engine = EquilibriumEngine(net, dtype="float64", threads=1)
+    x, targets = np.tile(X, (4, 1)), np.repeat(TARGETS, 4, axis=0)
+    beta, phase = np.tile(BETA, 4), np.tile(PHASE, (4, 1))
+    output = engine.run(x, phase=phase).free["output"]
+    right = output[np.arange(12), targets.argmax(axis=1)]
+    lead = right - np.where(targets == 1, -np.inf, output).max(axis=1)
+    margin = float(np.median(lead))
+    nudged = lead <= margin
+    assert 4 <= nudged.sum() <= 8
+    result = engine.run(x, targets=targets, beta=beta, phase=phase, both=both, margin=margin)
+    np.testing.assert_array_equal(result.phases, nudged * (2 if both else 1))
+    some = engine.run(
+        x[nudged], targets=targets[nudged], beta=beta[nudged], phase=phase[nudged], both=both
+    )
+    for name, gradient in some.gradient.items():
+        assert np.abs(gradient).max() > 1e-6
+        np.testing.assert_allclose(
+            result.gradient[name], gradient * nudged.mean(), rtol=1e-9, atol=1e-14
+        )
+    for name, q in result.free.items():
+        for after in (result.nudged[name], result.opposed[name]) if both else [result.nudged[name]]:
+            np.testing.assert_array_equal(after[~nudged], q[~nudged])
+            assert (after[nudged] != q[nudged]).any()
+    for name, count in result.spikes.items():
+        assert not count[~nudged, 1].any()
+        np.testing.assert_array_equal(count[nudged], some.spikes[name])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

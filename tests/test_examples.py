@@ -93,7 +93,7 @@ def test_example_runs(script, project_root, tmp_path, request):
 
 
 PHONE_RECIPES = [
-    pytest.param("vanderveen_2022", (), marks=pytest.mark.slow),
+    pytest.param("vanderveen_2022", ("--mean", 5, "--silence", 0.5), marks=pytest.mark.slow),
     pytest.param(
         "ponghiran_2022_recurrence",
         ("--task", "phonemes"),
@@ -139,6 +139,16 @@ def test_which_frames_are_scored_and_when(project_root):
     late = script["asked_later"](trials, 2)
     assert late.labels.tolist() == [-1, -1, 0, 1, -1, -1, 2, -1, 1]
     assert late.features.ravel().tolist() == [0, 1, 1, 1, 2, 3, 4, 4, 4]
+    many = data.FrameTrials(
+        features=np.zeros((900, 1)),
+        offsets=[0, 900],
+        frame=10 * ms,
+        labels=np.tile([0, 1, 2], 300),
+        class_names=("aa", "sil", "z"),
+    )
+    less = script["asked_less_in_silence"](many, 0.2, np.random.default_rng(0))
+    assert 30 < (less.labels == 1).sum() < 90
+    assert (less.labels[many.labels != 1] == many.labels[many.labels != 1]).all()
 
 
 def test_words_of_further_speakers_sound_like_digits(project_root, tmp_path):

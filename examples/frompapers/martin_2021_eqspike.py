@@ -32,10 +32,12 @@ layers): the same strings, weights shared over positions.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from brian2 import ms
+from brian2 import Quantity, ms
 from matplotlib import pyplot as plt
 
 from neurosnn import Adam, analysis, data, equations
@@ -72,12 +74,26 @@ def shifted_a_little(x, random):
     return images.reshape(x.shape)
 
 
-# time step, batch, learning rate, epochs, augmentation, factor of the weights
+class Settings(NamedTuple):
+    """How a network is trained."""
+
+    dt: Quantity
+    batch: int
+    rate: float
+    epochs: int
+    augment: Callable
+    scale: float | tuple[float, ...] = 1.0  # of the weights at the start
+    free: Quantity = 300 * ms
+    nudged: Quantity = 150 * ms
+    sign: str = "trial"
+    margin: float | None = None
+
+
 SETTINGS = {
-    ("dense", "digits"): (1 * ms, 20, 3e-3, 80, shifted_a_little, 1.0),
-    ("dense", "mnist"): (2 * ms, 100, 3e-3, 12, shifted, 1.0),
-    ("conv", "digits"): (1 * ms, 20, 3e-3, 80, shifted_a_little, (2.5, 1.0)),
-    ("conv", "mnist"): (2 * ms, 100, 1e-3, 7, shifted, (3.0, 1.0)),
+    ("dense", "digits"): Settings(1 * ms, 20, 3e-3, 80, shifted_a_little),
+    ("dense", "mnist"): Settings(2 * ms, 100, 3e-3, 12, shifted),
+    ("conv", "digits"): Settings(1 * ms, 20, 3e-3, 80, shifted_a_little, (2.5, 1.0)),
+    ("conv", "mnist"): Settings(2 * ms, 100, 1e-3, 7, shifted, (3.0, 1.0), sign="both", margin=0.5),
 }
 CONVOLUTIONS = {
     "digits": ((8, 8), Convolution(16, 3, pool=2), 10),
@@ -87,26 +103,35 @@ CONVOLUTIONS = {
 
 def make(options, sizes, seed, variant="spike_derivative"):
     """A new network."""
-    dt, *_, scale = options.settings
+    chosen = options.settings
     return EquilibriumNetwork(
-        sizes, variant=variant, input=options.input, dt=dt, scale=scale, seed=seed
+        sizes,
+        variant=variant,
+        input=options.input,
+        dt=chosen.dt,
+        free=chosen.free,
+        nudged=chosen.nudged,
+        scale=chosen.scale,
+        seed=seed,
     )
 
 
 def train(options, net, images, validation, seed, *, epochs=None, two_point=False):
     """Train a network; returns the trainer."""
-    _, batch, rate, usual, augment, _ = options.settings
-    epochs = epochs or options.epochs or usual
+    chosen = options.settings
+    epochs = epochs or options.epochs or chosen.epochs
     trainer = EquilibriumTrainer(
         net,
-        optimizer=Adam(rate),
+        optimizer=Adam(chosen.rate),
         schedule=Cosine(epochs, 0.01),
+        sign=chosen.sign,
+        margin=chosen.margin,
         two_point=two_point,
-        augment=augment,
+        augment=chosen.augment,
         threads=options.threads,
         seed=seed,
     )
-    trainer.fit(images, epochs=epochs, batch_size=batch, validation=validation)
+    trainer.fit(images, epochs=epochs, batch_size=chosen.batch, validation=validation)
     return trainer
 
 
@@ -114,8 +139,8 @@ def rates_only(options, sizes, images, seed, epochs):
     """Rate-based equilibrium propagation of the same size (Scellier and Bengio 2017)."""
     if len(sizes) > 3 or options.network == "conv":
         return None
-    usual, augment = options.settings[3:5]
-    epochs = epochs or options.epochs or usual
+    epochs = epochs or options.epochs or options.settings.epochs
+    augment = options.settings.augment
     model = RateEquilibrium(sizes, seed=seed, augment=augment, schedule=Cosine(epochs, 0.01))
     model.fit(images, epochs=epochs, progress=False)
     return model

@@ -52,6 +52,7 @@ from neurosnn import (
     equations,
 )
 from neurosnn.core.drawing import COLORS, mark_quick_runs
+from neurosnn.training.callbacks import MeanWeights
 from neurosnn.training.schedules import Cosine, WarmUp
 
 RULES = {"e-prop": EProp(feedback="symmetric"), "BPTT": BPTT()}
@@ -114,8 +115,8 @@ def make_trainer(name, task, n_channels, n_classes, n_layers, seed, settings):
     )
 
 
-def errors_on_test(trainer, sets, epochs):
-    """Train and take the weights of the best validation loss.
+def errors_on_test(trainer, sets, epochs, mean):
+    """Train and take the weights of the best validation loss, or the mean of so many updates' last ones.
 
     Test error (%), that of the frames with speech (None for digits), firing rates, exploded?
     """
@@ -128,13 +129,18 @@ def errors_on_test(trainer, sets, epochs):
             best["weights"] = {k: array.copy() for k, array in trainer.net.parameters.items()}
 
     exploded = False
+    means = MeanWeights(mean) if mean else None
+    callbacks = [keep_best, means] if mean else [keep_best]
     try:
         trainer.fit(
-            train, epochs=epochs, validation=validation, callbacks=keep_best, progress=False
+            train, epochs=epochs, validation=validation, callbacks=callbacks, progress=False
         )
     except FloatingPointError:
         exploded = True
-    trainer.net.set_parameters(best["weights"])
+    if mean and not exploded:
+        means.put_into(trainer.net)
+    else:
+        trainer.net.set_parameters(best["weights"])
     result = trainer.evaluate(test)
     rates = [value for key, value in result.items() if key.startswith("rate.")]
     speech = None
@@ -167,6 +173,13 @@ def asked_later(trials, frames):
     )
 
 
+def asked_less_in_silence(trials, share, random):
+    """Trials of whose silent frames only a share, drawn at random, is asked for."""
+    silent = trials.labels == trials.class_names.index(SILENCE)
+    dropped = silent & (random.random(len(silent)) >= share)
+    return dataclasses.replace(trials, labels=np.where(dropped, -1, trials.labels))
+
+
 def read(settings):
     """Task, and training, validation and test set."""
     quick = settings.quick
@@ -176,7 +189,13 @@ def read(settings):
             validation_speakers=settings.validation_speakers,
             seed=settings.split_seed,
         )
-        return "phonemes", tuple(asked_later(part, settings.later) for part in sets)
+        train, *others = (asked_later(part, settings.later) for part in sets)
+        if settings.everybody:
+            train = data.join_trials(train, others[0])
+        if settings.silence < 1:
+            random = np.random.default_rng(settings.split_seed)
+            train = asked_less_in_silence(train, settings.silence, random)
+        return "phonemes", (train, *others)
     train, test = data.spoken_digits(n_bands=16 if quick else 35, n_thresholds=4)
     train, validation = data.validation_split(train[::10] if quick else train)
     return "digits", (train, validation, test)
@@ -237,6 +256,15 @@ def main():
     parser.add_argument(
         "--later", type=int, default=0, help="a phone is asked for so many frames later"
     )
+    parser.add_argument(
+        "--silence", type=float, default=1.0, help="share of the silent frames that train"
+    )
+    parser.add_argument(
+        "--mean", type=int, help="test the mean weights of about so many last updates"
+    )
+    parser.add_argument(
+        "--everybody", action="store_true", help="with --mean: the held-out speakers train as well"
+    )
     parser.add_argument("--size", type=int, default=N, help="neurons in all")
     parser.add_argument("--neurons", nargs="+", choices=NEURONS, default=NEURONS)
     parser.add_argument("--layers", type=int, nargs="+", choices=(1, 2, 3), default=(1, 2, 3))
@@ -245,6 +273,10 @@ def main():
     options = parser.parse_args()
     if options.quick:
         mark_quick_runs()
+    if options.everybody and not options.mean:
+        parser.error(
+            "--everybody needs --mean: without it the held-out speakers choose the weights"
+        )
     options.output.mkdir(parents=True, exist_ok=True)
     task, sets = read(options)
     if options.choose:
@@ -266,7 +298,9 @@ def main():
                 trainer = make_trainer(
                     name, task, sets[0].n_channels, sets[0].n_classes, n_layers, seed, options
                 )
-                error, speech, rates, exploded = errors_on_test(trainer, sets, options.epochs)
+                error, speech, rates, exploded = errors_on_test(
+                    trainer, sets, options.epochs, options.mean
+                )
                 errors.setdefault((name, n_layers), []).append((error, exploded))
                 print(
                     f"{name:16s} layers: {n_layers}, seed {seed}: {error:5.1f} % wrong, "

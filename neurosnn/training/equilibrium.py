@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["EquilibriumTrainer", "two_point_gradient"]
 
 _WHERE = "EquilibriumTrainer"
-SIGNS = ("trial", "batch", "fixed")
+SIGNS = ("trial", "batch", "fixed", "both")
 EVALUATION_BATCH = 500
 
 
@@ -37,9 +37,14 @@ class EquilibriumTrainer(ImageTrainer):
         plain rule.
     beta : float, optional
         Strength of the nudge.
-    sign : {"trial", "batch", "fixed"}, optional
+    sign : {"trial", "batch", "fixed", "both"}, optional
         Sign of beta: half of the trials of a batch each (drawn at random), random for each batch,
-        or always positive.
+        always positive, or both in each trial, one after the other from the end of the free phase:
+        a quarter more time, and less noise (Laborieux et al. 2021).
+    margin : float, optional
+        Trials whose right output is ahead of all others by more than this, of a trace from 0 to 1,
+        are not nudged: their free phase ends them and they change nothing. None: all are nudged.
+        What the spikes of trials that are right already would add is mostly noise.
     target : tuple of float, optional
         Rates of the wrong and of the right output neuron.
     two_point : bool, optional
@@ -67,6 +72,10 @@ class EquilibriumTrainer(ImageTrainer):
     ------
     ValueError
         For an unknown sign or numbers out of range.
+
+    References
+    ----------
+    Laborieux et al., Front. Neurosci. 15:633674 (2021), for both signs in a trial.
     """
 
     where, cost_factor = _WHERE, 0.5
@@ -78,6 +87,7 @@ class EquilibriumTrainer(ImageTrainer):
         optimizer: Optimizer | None = None,
         beta: float = 4.0,
         sign: str = "trial",
+        margin: float | None = None,
         target: tuple[float, float] = (0.0, 1.0),
         two_point: bool = False,
         schedule: Callable[[float], float] | None = None,
@@ -96,16 +106,18 @@ class EquilibriumTrainer(ImageTrainer):
                 )
             )
         check_value("beta", beta, Range(0), where=_WHERE)
+        if margin is not None:
+            check_value("margin", margin, Range(-1, 1), where=_WHERE)
         if threads is not None:
             check_whole("threads", threads, 1, where=_WHERE)
         self.net, self.beta, self.sign, self.target = net, float(beta), sign, target
+        self.margin = np.inf if margin is None else float(margin)
         self.two_point, self.sizes = two_point, net.sizes
         self.engine = EquilibriumEngine(net, dtype=dtype, threads=threads)
         for name, array in net.parameters.items():
             net.parameters[name] = array.astype(dtype)
         spiking = [name for name in net.layers if name != "input" or net.input == "spikes"]
         self.layer_sizes = {name: net.layers[name][1] for name in spiking}
-        self.seconds = float(net.free) + float(net.nudged)
         super().__init__(
             net.parameters,
             optimizer,
@@ -122,13 +134,16 @@ class EquilibriumTrainer(ImageTrainer):
             targets=self.targets(labels),
             beta=beta,
             phase=self._phases(len(x)),
+            both=self.sign == "both",
+            margin=self.margin,
             learn=not self.two_point,
         )
         gradient = result.gradient
         if self.two_point:
             gradient = two_point_gradient(self.net, x, result, beta)
         spikes = {name: int(count.sum()) for name, count in result.spikes.items()}
-        return Settled(gradient, result.free["output"], spikes)
+        seconds = len(x) * float(self.net.free) + result.phases.sum() * float(self.net.nudged)
+        return Settled(gradient, result.free["output"], spikes, seconds)
 
     def _outputs(self, x: np.ndarray) -> np.ndarray:
         return np.concatenate([result.free["output"] for result in self._free(x)])
@@ -169,7 +184,10 @@ class EquilibriumTrainer(ImageTrainer):
         return {**self._scores(np.concatenate(outputs), images.labels), **rates}
 
     def _settings(self) -> dict[str, str]:
-        names, net = ("beta", "sign", "target", "two_point"), self.net
+        names, net = ["beta", "sign", "target", "two_point"], self.net
+        names += (
+            ["margin"] if np.isfinite(self.margin) else []
+        )  # as it was before there were margins
         models = [[name, model.to_dict(), n] for name, (model, n) in net.layers.items()]
         rules = [connection.rule.to_dict() for connection in net.connections]
         times = [float(net.dt), net.free_steps, net.nudged_steps]
@@ -206,6 +224,9 @@ def two_point_gradient(
     .. math::
         \Delta w_{ij} = \frac{1}{\beta}\left(q_i^\beta q_j^\beta - q_i^0 q_j^0\right)
 
+    Where a trial was nudged by both signs, the end of the second nudge takes the place of the free
+    phase, and 2 beta that of beta.
+
     Parameters
     ----------
     net : EquilibriumNetwork
@@ -223,15 +244,16 @@ def two_point_gradient(
         Means over the trials, by the names of the parameters.
     """
     gradient = {}
-    weight = (1 / (beta * len(x)))[:, None]
-    free = {"input": x, **result.free}
-    nudged = {"input": x, **result.nudged}
+    n = len(x) * (2 if result.opposed else 1)
+    weight = (1 / (beta * n))[:, None]
+    before = {"input": x, **(result.opposed or result.free)}
+    after = {"input": x, **result.nudged}
     for connection in net.connections:
         source, target = connection.source, connection.target
         product = connection.wiring.product
-        change = product(nudged[source] * weight, nudged[target])
-        change -= product(free[source] * weight, free[target])
+        change = product(after[source] * weight, after[target])
+        change -= product(before[source] * weight, before[target])
         gradient[f"{connection.name}.w"] = -change
-        change = ((nudged[target] - free[target]) * weight).sum(axis=0)
+        change = ((after[target] - before[target]) * weight).sum(axis=0)
         gradient[f"{target}.b"] = -net.gathered_biases(target, change)
     return gradient

@@ -42,11 +42,14 @@ class Settled(NamedTuple):
         At the end of the free phase.
     spikes : dict of str to int
         By layer, if there are any.
+    seconds : float
+        Simulated time of all trials, if there is any.
     """
 
     gradient: dict[str, np.ndarray]
     outputs: np.ndarray
     spikes: dict[str, int]
+    seconds: float = 0.0
 
 
 class ImageTrainer(BaseTrainer):
@@ -57,8 +60,7 @@ class ImageTrainer(BaseTrainer):
     #: Target of the right and of the wrong output neuron, and the factor of the squares in the cost.
     target: tuple[float, float]
     cost_factor: float
-    #: Of a trial, and the layers of neurons that spike, if there are any.
-    seconds: float = 0.0
+    #: The layers of neurons that spike, if there are any.
     layer_sizes: dict[str, int]
 
     def __init__(
@@ -317,7 +319,13 @@ class ImageLearner(ArrayLearner):
         n, correct = len(labels), int((settled.outputs.argmax(axis=1) == labels).sum())
         return Batch(
             {"loss": loss, "gradient_norm": norm, "accuracy": correct / n},
-            {"loss": loss * n, "correct": correct, "trials": n, "spikes": settled.spikes},
+            {
+                "loss": loss * n,
+                "correct": correct,
+                "trials": n,
+                "spikes": settled.spikes,
+                "seconds": settled.seconds,
+            },
             sum(settled.spikes.values()),
         )
 
@@ -326,7 +334,7 @@ class ImageLearner(ArrayLearner):
         trainer, n = self.trainer, totals["trials"]
         row = {"loss": totals["loss"] / n, "accuracy": totals["correct"] / n}
         for name, count in totals["spikes"].items():
-            row[f"rate.{name}"] = count / (n * trainer.seconds * trainer.layer_sizes[name])
+            row[f"rate.{name}"] = count / (totals["seconds"] * trainer.layer_sizes[name])
         return row
 
     def validate(self) -> dict[str, float]:

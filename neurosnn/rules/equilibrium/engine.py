@@ -45,12 +45,15 @@ class EquilibriumResult(NamedTuple):
     gradient : dict of str to ndarray
         Minus the mean change of each weight and bias: what an optimizer descends; empty if the
         trials had no nudged phase.
-    free, nudged : dict of str to ndarray, shape (n_trials, n)
-        The slow trace q of each layer at the end of the phase; `nudged` is empty without one.
+    free, nudged, opposed : dict of str to ndarray, shape (n_trials, n)
+        The slow trace q of each layer at the end of the free phase, of the nudged one, and of that
+        with the other sign; as in the free phase where a trial was not nudged, empty where none is.
+    phases : ndarray of int (n_trials,)
+        Nudged phases of each trial: 1, with both signs 2, 0 where the output led by the margin.
     spikes : dict of str to ndarray of int, shape (n_trials, 2)
-        Spikes of each layer in the free and in the nudged phase.
+        Spikes of each layer in the free and in the nudged phases.
     events : dict of str to ndarray of int, shape (n_trials, 2, 2)
-        Synapses of each connection that spikes reached: free and nudged phase, from its source and
+        Synapses of each connection that spikes reached: free and nudged phases, from its source and
         from its target.
     trains : dict of str to list of (steps, neurons)
         All spikes of each trial, if they were asked for.
@@ -59,6 +62,8 @@ class EquilibriumResult(NamedTuple):
     gradient: dict[str, np.ndarray]
     free: dict[str, np.ndarray]
     nudged: dict[str, np.ndarray]
+    opposed: dict[str, np.ndarray]
+    phases: np.ndarray
     spikes: dict[str, np.ndarray]
     events: dict[str, np.ndarray]
     trains: dict[str, list]
@@ -147,6 +152,8 @@ class EquilibriumEngine:
         targets: np.ndarray | None = None,
         beta: np.ndarray | float | None = None,
         phase: np.ndarray | float = 0.5,
+        both: bool = False,
+        margin: float = np.inf,
         learn: bool = True,
         record: bool = False,
     ) -> EquilibriumResult:
@@ -162,10 +169,16 @@ class EquilibriumEngine:
             Strength of the nudge, its sign included.
         phase : ndarray (n_trials, n_inputs) or float, optional
             Where each spike train starts between two spikes, for spiking input.
+        both : bool, optional
+            Nudge twice from the end of the free phase, by beta and by -beta; the change is the mean.
+            What is not the gradient and the same for both signs cancels in each trial.
+        margin : float, optional
+            A trial is not nudged, and changes nothing, if the trace of the output with the largest
+            target is ahead of all others by more than this at the end of the free phase.
         learn : bool, optional
             Whether the synapses collect their changes in the nudged phase.
         record : bool, optional
-            Whether to keep all spikes.
+            Whether to keep all spikes: free phase, nudged phase, that with the other sign.
 
         Returns
         -------
@@ -179,14 +192,15 @@ class EquilibriumEngine:
         """
         net, n = self.net, len(x)
         steps = net.nudged_steps if targets is not None else 0
-        values = self._trial_values(x, targets, beta, phase) | self._weights()
-        values |= {"free_steps": net.free_steps, "nudged_steps": steps}
-        values |= {"learn": int(learn), "record": int(record)}
-        free, nudged, count, events = {}, {}, {}, {}
+        values = self._trial_values(x, targets, beta, phase, both) | self._weights()
+        values |= {"free_steps": net.free_steps, "nudged_steps": steps, "margin": float(margin)}
+        values |= {"learn": int(learn), "record": int(record), "both": int(both)}
+        values["phases"] = phases = np.zeros(n, np.int64)
+        free, nudged, opposed, count, events = {}, {}, {}, {}, {}
         for name, layer in self._layers.items():
             k, shape = layer.index, (n, self._parts[name].n)
-            values[f"free_{k}"] = free[name] = np.zeros(shape, self.dtype)
-            values[f"nudged_{k}"] = nudged[name] = np.zeros(shape, self.dtype)
+            for key, rates in (("free", free), ("nudged", nudged), ("opposed", opposed)):
+                values[f"{key}_{k}"] = rates[name] = np.zeros(shape, self.dtype)
             values[f"count_{k}"] = count[name] = np.zeros((n, 2), np.int64)
         for code in self._spiking:
             values[f"events_{code.name}"] = events[code.name] = np.zeros((n, 2, 2), np.int64)
@@ -196,10 +210,18 @@ class EquilibriumEngine:
         if record:
             for name, layer in self._layers.items():
                 trains[name] = [self._program.spikes(k, layer.index) for k in range(n)]
-        for rates in (free, nudged):
+        for rates in (free, nudged, opposed):
             rates.pop("input", None)
-        gradient = self._gradient(changes) if changes else {}
-        return EquilibriumResult(gradient, free, nudged if steps else {}, count, events, trains)
+        return EquilibriumResult(
+            self._gradient(changes) if changes else {},
+            free,
+            nudged if steps else {},
+            opposed if steps and both else {},
+            phases,
+            count,
+            events,
+            trains,
+        )
 
     # -- the structure handed to C++ --------------------------------------------------------
 
@@ -265,14 +287,14 @@ class EquilibriumEngine:
     def _part_of_a_spike(self, model: Any) -> float:
         return float(self.net.dt) / float(model.parameters["t_ref"])
 
-    def _trial_values(self, x, targets, beta, phase) -> dict[str, Any]:
+    def _trial_values(self, x, targets, beta, phase, both) -> dict[str, Any]:
         net, n = self.net, len(x)
         n_inputs, n_outputs = net.sizes[0], net.sizes[-1]
         x = np.ascontiguousarray(x, self.dtype)
         _check_shape("x", x, (n, n_inputs))
         beta = np.broadcast_to(np.asarray(1.0 if beta is None else beta, float), (n,)).copy()
         values: dict[str, Any] = {"n_trials": n, "n_threads": min(self.threads, n)}
-        values |= {"beta": beta, "signal": 1 / beta, "scale": -1.0 / n}
+        values |= {"beta": beta, "signal": (0.5 if both else 1.0) / beta, "scale": -1.0 / n}
         output = self._layers["output"].index
         if targets is None:
             targets = np.zeros((n, n_outputs))  # not those of the last call, which are gone
@@ -320,8 +342,9 @@ class EquilibriumEngine:
             (name, "int64_t")
             for name in ("n_trials", "n_blocks", "n_threads", "free_steps", "nudged_steps")
         ]
-        fields += [(name, "int64_t") for name in ("learn", "record")]
-        fields += [("dt", "double"), ("scale", "double")]
+        fields += [(name, "int64_t") for name in ("learn", "record", "both")]
+        fields += [(name, "double") for name in ("dt", "scale", "margin")]
+        fields.append(("phases", "int64_t*"))
         fields += [("beta", "const double*"), ("signal", "const double*")]
         for layer in self._layers.values():
             k = layer.index
@@ -331,7 +354,7 @@ class EquilibriumEngine:
             for name in layer.states:
                 fields.append((f"init_{k}_{name}", "const double*"))
                 fields.append((f"initstride_{k}_{name}", "int64_t"))
-            fields += [(f"free_{k}", "real*"), (f"nudged_{k}", "real*")]
+            fields += [(f"{key}_{k}", "real*") for key in ("free", "nudged", "opposed")]
             fields.append((f"count_{k}", "int64_t*"))
         for code in self._constants:
             name = code.name
@@ -374,6 +397,7 @@ class EquilibriumEngine:
             "equilibrium.cpp.jinja",
             package_templates("neurosnn.rules.equilibrium"),
             layers=layers,
+            output=self._layers["output"],
             written={layer.index: _written(layer) for layer in layers},
             constants=self._constants,
             change_of={code.name: self._first_alike(code) for code in self._constants},
