@@ -1411,7 +1411,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "neurosnn/training/equilibrium.py",
         "result.phases.sum() * float(self.net.nudged)",
         "len(x) * float(self.net.nudged)",
-        ("test_equilibrium.py::test_digits_are_learned_from_those_that_are_not_right_yet",),
+        ("test_equilibrium.py::test_rates_are_those_of_the_time_that_was_simulated",),
     ),
     Mutant(
         "equilibrium: updates of trials that were not nudged",
