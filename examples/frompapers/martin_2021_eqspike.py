@@ -109,7 +109,7 @@ SETTINGS = {
         2 * ms,
         100,
         1e-3,
-        8,
+        10,
         shifted,
         (3.0, 1.0),
         free=200 * ms,
@@ -119,12 +119,14 @@ SETTINGS = {
     ),
 }
 SETTINGS["dense", "fashion_mnist"] = SETTINGS["dense", "mnist"]
-SETTINGS["conv", "fashion_mnist"] = SETTINGS["conv", "mnist"]._replace(augment=shifted_and_mirrored)
+SETTINGS["conv", "fashion_mnist"] = SETTINGS["conv", "mnist"]._replace(
+    epochs=8, augment=shifted_and_mirrored
+)
 CONVOLUTIONS = {
     "digits": ((8, 8), Convolution(16, 3, pool=2), 10),
-    "mnist": ((28, 28), Convolution(128, 7, pool=2), 10),
+    "mnist": ((28, 28), Convolution(256, 7, pool=2), 10),
+    "fashion_mnist": ((28, 28), Convolution(128, 7, pool=2), 10),
 }
-CONVOLUTIONS["fashion_mnist"] = CONVOLUTIONS["mnist"]
 
 
 def make(options, sizes, seed, variant="spike_derivative"):
