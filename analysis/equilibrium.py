@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator, gmres
 
 from neurosnn.analysis.gradients import alignment
 from neurosnn.core.messages import message
@@ -170,11 +171,12 @@ def steady_state_gradient(
     Raises
     ------
     ValueError
-        If the rates do not settle.
+        If the rates, or their adjoint, do not settle.
 
     Notes
     -----
-    Solves linear equations in the rates of all neurons for each trial: for some thousand neurons.
+    Solves linear equations in the rates of all neurons for each trial by GMRES (scipy): some ten times
+    the sums over all synapses between the layers.
     """
     state = steady_state(net, x, start)
     names = [name for name in net.layers if name != "input"]
@@ -185,24 +187,30 @@ def steady_state_gradient(
         name: slice(first[name], first[name] + size)
         for name, size in zip(names, sizes, strict=True)
     }
-    coupling = np.zeros((sum(sizes), sum(sizes)))
-    for connection in net.connections:
-        if connection.back:
-            source, target = part[connection.source], part[connection.target]
-            one = np.eye(source.stop - source.start)
-            w = connection.wiring.forward(one, net.parameters[f"{connection.name}.w"])
-            coupling[source, target] = w
-            coupling[target, source] = w.T
     slopes = np.concatenate([state.slopes[name] for name in names], axis=1)
     error = np.zeros((n, sum(sizes)))
     error[:, part["output"]] = (state.rates["output"] - targets) / gain
-    identity = np.eye(sum(sizes))
-    adjoint = np.stack(
-        [
-            np.linalg.solve(identity - gain * slope[:, None] * coupling, slope * cost)
-            for slope, cost in zip(slopes, error, strict=True)
-        ]
-    )
+
+    def solved(slope: np.ndarray, cost: np.ndarray) -> np.ndarray:
+        def left_side(adjoint: np.ndarray) -> np.ndarray:
+            sent = {name: adjoint[None, part[name]] for name in names}
+            heard = np.concatenate([_heard(net, sent, name)[0] for name in names])
+            return adjoint - gain * slope * heard
+
+        matrix = LinearOperator((len(slope), len(slope)), matvec=left_side, dtype=float)
+        adjoint, failed = gmres(matrix, slope * cost, rtol=1e-12, atol=0.0, restart=200)
+        if failed:
+            raise ValueError(
+                message(
+                    "the adjoint of the rates does not settle.",
+                    "steady_state_gradient",
+                    "The rates are near a point where they would jump.",
+                    "Use smaller weights or more drive.",
+                )
+            )
+        return adjoint
+
+    adjoint = np.stack([solved(slope, cost) for slope, cost in zip(slopes, error, strict=True)])
     # S (I - g W S)^-1 = (I - g S W)^-1 S: what a change of the input of each neuron is worth
     rates = {"input": np.asarray(x, float), **state.rates}
     value = {name: gain * adjoint[:, part[name]] / n for name in names}
@@ -386,15 +394,19 @@ def learning_window(
 
 def _drive(net, x, rates, name):
     gain, drive = (float(net.neuron.parameters[key]) for key in ("gain", "drive"))
-    total = np.broadcast_to(net.biases(name), (len(x), net.layers[name][1])).astype(float)
-    rates = {"input": np.asarray(x), **rates}
+    return drive + gain * (net.biases(name) + _heard(net, {"input": np.asarray(x), **rates}, name))
+
+
+def _heard(net, rates, name):
+    """What a layer gets from those whose rates are given, through its synapses."""
+    total = np.zeros((len(next(iter(rates.values()))), net.layers[name][1]))
     for connection in net.connections:
         w, wiring = net.parameters[f"{connection.name}.w"], connection.wiring
-        if connection.target == name:
+        if connection.target == name and connection.source in rates:
             total = total + wiring.forward(rates[connection.source], w)
         elif connection.source == name:
             total = total + wiring.backward(rates[connection.target], w)
-    return drive + gain * total
+    return total
 
 
 def _rate(net, u):

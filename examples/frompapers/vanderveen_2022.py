@@ -273,10 +273,8 @@ def main():
     options = parser.parse_args()
     if options.quick:
         mark_quick_runs()
-    if options.everybody and not options.mean:
-        parser.error(
-            "--everybody needs --mean: without it the held-out speakers choose the weights"
-        )
+    if options.everybody and (options.choose or not options.mean):
+        parser.error("--everybody needs --mean and no --choose: nothing is left that could choose")
     options.output.mkdir(parents=True, exist_ok=True)
     task, sets = read(options)
     if options.choose:
