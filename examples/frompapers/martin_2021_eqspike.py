@@ -250,7 +250,7 @@ def costs(options, net, images):
         beta=4.0,
         phase=phase,
         both=chosen.sign == "both",
-        margin=np.inf if chosen.margin is None else chosen.margin,
+        margin=chosen.margin,
     )
     operations = 2 * sum(connection.wiring.products for connection in net.connections)
     print(f"energy on {LOIHI.name} ({LOIHI.source.split(',')[0]}), a network of this size on a GPU")

@@ -111,7 +111,7 @@ class EquilibriumTrainer(ImageTrainer):
         if threads is not None:
             check_whole("threads", threads, 1, where=_WHERE)
         self.net, self.beta, self.sign, self.target = net, float(beta), sign, target
-        self.margin = np.inf if margin is None else float(margin)
+        self.margin = None if margin is None else float(margin)
         self.two_point, self.sizes = two_point, net.sizes
         self.engine = EquilibriumEngine(net, dtype=dtype, threads=threads)
         for name, array in net.parameters.items():
@@ -185,9 +185,8 @@ class EquilibriumTrainer(ImageTrainer):
 
     def _settings(self) -> dict[str, str]:
         names, net = ["beta", "sign", "target", "two_point"], self.net
-        names += (
-            ["margin"] if np.isfinite(self.margin) else []
-        )  # as it was before there were margins
+        if self.margin is not None:  # checkpoints without one stay those of before there were any
+            names.append("margin")
         models = [[name, model.to_dict(), n] for name, (model, n) in net.layers.items()]
         rules = [connection.rule.to_dict() for connection in net.connections]
         times = [float(net.dt), net.free_steps, net.nudged_steps]

@@ -153,7 +153,7 @@ class EquilibriumEngine:
         beta: np.ndarray | float | None = None,
         phase: np.ndarray | float = 0.5,
         both: bool = False,
-        margin: float = np.inf,
+        margin: float | None = None,
         learn: bool = True,
         record: bool = False,
     ) -> EquilibriumResult:
@@ -174,7 +174,8 @@ class EquilibriumEngine:
             What is not the gradient and the same for both signs cancels in each trial.
         margin : float, optional
             A trial is not nudged, and changes nothing, if the trace of the output with the largest
-            target is ahead of all others by more than this at the end of the free phase.
+            target is ahead of all others by more than this at the end of the free phase. None: all
+            are nudged.
         learn : bool, optional
             Whether the synapses collect their changes in the nudged phase.
         record : bool, optional
@@ -193,7 +194,8 @@ class EquilibriumEngine:
         net, n = self.net, len(x)
         steps = net.nudged_steps if targets is not None else 0
         values = self._trial_values(x, targets, beta, phase, both) | self._weights()
-        values |= {"free_steps": net.free_steps, "nudged_steps": steps, "margin": float(margin)}
+        values |= {"free_steps": net.free_steps, "nudged_steps": steps}
+        values["margin"] = np.inf if margin is None else float(margin)
         values |= {"learn": int(learn), "record": int(record), "both": int(both)}
         values["phases"] = phases = np.zeros(n, np.int64)
         free, nudged, opposed, count, events = {}, {}, {}, {}, {}
