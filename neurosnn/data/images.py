@@ -1,12 +1,18 @@
 """Labelled images, and the embedded 8 x 8 handwritten digits."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import NamedTuple
 
 import numpy as np
 
+from neurosnn.core.messages import message
 from neurosnn.core.texts import check_plain_text
+from neurosnn.core.values import Range, check_value
 from neurosnn.data.checks import frozen, integers, plain_names
 from neurosnn.data.locations import read_npz
 from neurosnn.data.trial_set import TrialSet
@@ -137,6 +143,74 @@ class Images(TrialSet):
         """
         rows = self.images.reshape(len(self), -1)
         return rows.astype(np.float32) / np.float32(self.maximum)
+
+    def on_off(
+        self, sigmas: float | Sequence[float] = (1.0, 4.0), *, contrast: float = 3.0
+    ) -> Images:
+        r"""The images as ON and OFF cells of a retina see them: what is brighter or darker than around.
+
+        .. math::
+            \text{ON} = [k\,(x - G_\sigma * x)]_0^1, \qquad \text{OFF} = [k\,(G_\sigma * x - x)]_0^1
+
+        with a Gaussian :math:`G_\sigma` for each surround; the center is one pixel. Even areas are
+        silent, whatever their brightness: what is left are the edges.
+
+        Parameters
+        ----------
+        sigmas : float or sequence of float
+            Standard deviations of the surrounds, in pixels.
+        contrast : float
+            The factor k.
+
+        Returns
+        -------
+        Images
+            Of shape (n, h, w, 2 * n_sigmas * c): for each surround the ON and then the OFF channels
+            of the c channels of the images, in 256 levels.
+
+        Raises
+        ------
+        ValueError
+            If sigmas are no number and no row of them, or a number is not positive.
+
+        Notes
+        -----
+        Cost: 0.1 ms for each surround of an image of 28 x 28. The image goes on mirrored at its edges.
+
+        References
+        ----------
+        Rodieck, Vision Research 5:583 (1965), for the difference of two Gaussians.
+
+        Examples
+        --------
+        >>> from neurosnn.data import digits_8x8
+        >>> digits_8x8()[1].on_off((1.0,))
+        Images 'digits_8x8': 359 images of 8 x 8 x 2, 10 classes
+        """
+        from scipy.ndimage import gaussian_filter
+
+        where = f"{type(self).__name__}.on_off"
+        surrounds = list(sigmas) if np.ndim(sigmas) else [sigmas]
+        if np.ndim(surrounds) != 1 or not surrounds:
+            raise ValueError(
+                message(
+                    f"sigmas must be a number or some in a row, got shape {np.shape(sigmas)}.",
+                    where,
+                    "Each surround makes one ON and one OFF channel.",
+                    "Pass for example sigmas=(1, 4).",
+                )
+            )
+        for sigma in surrounds:
+            check_value("sigmas", sigma, Range(0), where=where)
+        check_value("contrast", contrast, Range(0), where=where)
+        shape = self.images.shape[1:3]
+        x = self.pixels().reshape(len(self), *shape, -1)
+        seen = []
+        for sigma in surrounds:
+            difference = contrast * (x - gaussian_filter(x, (0, sigma, sigma, 0)))
+            for channels in (difference, -difference):
+                seen.append(np.rint(255 * channels.clip(0, 1)).astype(np.uint8))
+        return dataclasses.replace(self, images=np.concatenate(seen, axis=-1), maximum=255)
 
     def _strata(self):
         return self.labels

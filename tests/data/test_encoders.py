@@ -118,3 +118,61 @@ def test_embedded_digits_are_the_uci_test_set():
     image, label = train[0]
     assert image.shape == (8, 8)
     assert label == train.labels[0]
+
+
+def surround(image, sigma):
+    """The Gaussian mean of an image that goes on mirrored: a sum over 4 standard deviations."""
+    reach = int(4 * sigma + 0.5)
+    weights = np.exp(-np.square(np.arange(-reach, reach + 1)) / (2 * sigma**2))
+    padded = np.pad(image, reach, mode="symmetric")
+    rows = [np.convolve(row, weights / weights.sum(), "valid") for row in padded]
+    return np.array(
+        [np.convolve(c, weights / weights.sum(), "valid") for c in np.transpose(rows)]
+    ).T
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_on_and_off_channels_are_differences_of_gaussians(channels):
+    shape = (2, 9, 7, *channels)
+    images = np.random.default_rng(1).integers(0, 17, shape).astype(np.uint8)
+    seen = Images(images=images, labels=[0, 1], name="drawn", maximum=16).on_off(
+        (0.8, 1.5), contrast=2
+    )
+    x = images.reshape(2, 9, 7, -1) / 16
+    expected = []
+    for sigma in (0.8, 1.5):
+        difference = np.array(
+            [[im[..., c] - surround(im[..., c], sigma) for c in range(x.shape[3])] for im in x]
+        )
+        expected += [2 * difference, -2 * difference]
+    expected = np.moveaxis(np.concatenate(expected, axis=1), 1, -1).clip(0, 1)
+    assert (expected == 1).any()
+    np.testing.assert_allclose(
+        seen.pixels().reshape(expected.shape), expected, atol=0.5 / 255 + 1e-6
+    )
+    assert seen.labels.tolist() == [0, 1]
+    assert (seen.name, seen.maximum, seen.images.dtype) == ("drawn", 255, np.uint8)
+
+
+def test_on_and_off_change_places_in_the_negative_and_even_areas_are_silent():
+    train, _ = digits_8x8()
+    bright = train[:20].on_off(1.0).images
+    negative = Images(images=16 - train.images[:20], labels=train.labels[:20], maximum=16)
+    np.testing.assert_allclose(negative.on_off(1.0).images[..., ::-1], bright, atol=1)
+    assert min(bright[..., 0].mean(), bright[..., 1].mean()) > 10
+    even = Images(images=np.full((1, 8, 8), 200, np.uint8), labels=[0])
+    assert not even.on_off().images.any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"sigmas": ()}, r"on_off: sigmas must be a number.*shape \(0,\).*sigmas=\(1, 4\)"),
+        ({"sigmas": [[1.0, 2.0]]}, r"got shape \(1, 2\)"),
+        ({"sigmas": (1, 0)}, "sigmas must be > 0, got 0"),
+        ({"contrast": -1}, "contrast must be > 0, got -1"),
+    ],
+)
+def test_on_off_refuses_what_makes_no_channels(changes, match):
+    with pytest.raises(ValueError, match=match):
+        Images(**GOOD).on_off(**changes)
