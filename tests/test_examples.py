@@ -102,18 +102,23 @@ PHONE_RECIPES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "task"), PHONE_RECIPES)
-def test_phones_of_a_corpus_in_folders(name, task, project_root, tmp_path, interpreter):
-    """Half of the training speakers are held out, and the test part is not shown with --choose."""
-    pytest.importorskip("librosa")
+def write_corpus(folder):
+    """A sentence of noise of each of two training and three test speakers, in TIMIT's layout."""
     rng = np.random.default_rng(1)
     for speaker in ("TRAIN/A", "TRAIN/B", "TEST/C", "TEST/D", "TEST/E"):
-        (tmp_path / "corpus" / speaker).mkdir(parents=True)
-        path = tmp_path / "corpus" / speaker / "1.WAV"
+        (folder / speaker).mkdir(parents=True)
+        path = folder / speaker / "1.WAV"
         with wave.open(str(path), "wb") as file:
             file.setparams((1, 2, 16000, 4800, "NONE", ""))
             file.writeframes(rng.integers(-9000, 9000, 4800).astype("<i2").tobytes())
         path.with_suffix(".PHN").write_text("0 1600 h#\n1600 3200 aa\n3200 4800 h#\n")
+
+
+@pytest.mark.parametrize(("name", "task"), PHONE_RECIPES)
+def test_phones_of_a_corpus_in_folders(name, task, project_root, tmp_path, interpreter):
+    """Half of the training speakers are held out, and the test part is not shown with --choose."""
+    pytest.importorskip("librosa")
+    write_corpus(tmp_path / "corpus")
     script = project_root / f"examples/frompapers/{name}.py"
     options = ["--root", "corpus", "--corpus", "My sentences", "--validation-speakers", 0.5]
     begin = [script, "--quick", "--output", "out", *task, *options]
@@ -122,6 +127,27 @@ def test_phones_of_a_corpus_in_folders(name, task, project_root, tmp_path, inter
     assert "validation part" in chosen
     assert "speech" in chosen
     assert (tmp_path / "out" / f"{name.removesuffix('_recurrence')}_my_sentences.png").exists()
+
+
+def test_everybody_trains_when_nothing_is_left_to_choose(project_root, tmp_path):
+    pytest.importorskip("librosa")
+    write_corpus(tmp_path / "corpus")
+    script = runpy.run_path(str(project_root / "examples/frompapers/vanderveen_2022.py"))
+    settings = {
+        "root": tmp_path / "corpus",
+        "validation_speakers": 0.5,
+        "split_seed": 0,
+        "later": 2,
+        "silence": 1.0,
+        "quick": True,
+    }
+    _, parts = script["read"](SimpleNamespace(everybody=False, **settings))
+    assert [part.name for part in parts] == ["corpus"] * 3
+    _, everybody = script["read"](SimpleNamespace(everybody=True, **settings))
+    assert [len(part) for part in everybody] == [2, 1, 3]
+    both = data.join_trials(*parts[:2])
+    np.testing.assert_array_equal(everybody[0].features, both.features)
+    np.testing.assert_array_equal(everybody[0].labels, both.labels)
 
 
 def test_which_frames_are_scored_and_when(project_root):

@@ -275,6 +275,8 @@ def main():
         mark_quick_runs()
     if options.everybody and (options.choose or not options.mean):
         parser.error("--everybody needs --mean and no --choose: nothing is left that could choose")
+    if options.root is None and (options.everybody or options.later or options.silence < 1):
+        parser.error("--later, --silence and --everybody are for phones: give --root")
     options.output.mkdir(parents=True, exist_ok=True)
     task, sets = read(options)
     if options.choose:
