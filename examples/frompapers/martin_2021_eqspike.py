@@ -20,7 +20,8 @@ What keeps it stable: both signs of the nudge in each batch (what is not the gra
 relaxation and from correlations of spikes, is the same for both and cancels), a strong nudge (that
 error is divided by it), and pixels as constant currents, whose changes telescope to the two-point rule.
 Convolutions on MNIST are nudged by both signs in each trial, and only where the right output is not
-ahead by half of the largest rate: the spikes of images that are right already are noise.
+ahead by half of the largest rate: the spikes of images that are right already are noise. On
+Fashion-MNIST they see what ON and OFF cells of a retina see, at two scales.
 
     python examples/frompapers/martin_2021_eqspike.py                                   # 8 x 8 digits
     python examples/frompapers/martin_2021_eqspike.py --data mnist --root DIR --hidden 300
@@ -56,22 +57,19 @@ VARIANTS = ("spike_derivative", "presynaptic", "trace_product", "antisymmetric")
 
 
 def shifted(x, random):
-    """Augmentation: images moved by up to one pixel each way."""
-    side = round(x.shape[1] ** 0.5)
-    images = np.pad(x.reshape(-1, side, side), ((0, 0), (1, 1), (1, 1)))
+    """Augmentation of images of 28 x 28, of any channels: moved by up to one pixel each way."""
+    images = np.pad(x.reshape(len(x), 28, 28, -1), ((0, 0), (1, 1), (1, 1), (0, 0)))
     moves = random.integers(0, 3, (len(x), 2))
-    moved = [im[a : a + side, b : b + side] for im, (a, b) in zip(images, moves, strict=True)]
-    return np.array(moved).reshape(x.shape)
+    moved = [im[a : a + 28, b : b + 28] for im, (a, b) in zip(images, moves, strict=True)]
+    return np.reshape(moved, x.shape)
 
 
 def shifted_and_mirrored(x, random):
-    """Augmentation: moved by up to one pixel, half of the images mirrored."""
-    moved = shifted(x, random)
-    side = round(x.shape[1] ** 0.5)
-    images = moved.reshape(-1, side, side)
+    """Augmentation of images of 28 x 28: moved by up to one pixel, half of the images mirrored."""
+    images = shifted(x, random).reshape(len(x), 28, 28, -1)
     turned = random.random(len(images)) < 0.5
     images[turned] = images[turned, :, ::-1]
-    return moved
+    return images.reshape(x.shape)
 
 
 def shifted_a_little(x, random):
@@ -99,6 +97,7 @@ class Settings(NamedTuple):
     nudged: Quantity = 150 * ms
     sign: str = "trial"
     margin: float | None = None
+    surrounds: tuple[float, ...] = ()  # of ON and OFF channels in place of pixels
 
 
 SETTINGS = {
@@ -120,12 +119,17 @@ SETTINGS = {
 }
 SETTINGS["dense", "fashion_mnist"] = SETTINGS["dense", "mnist"]
 SETTINGS["conv", "fashion_mnist"] = SETTINGS["conv", "mnist"]._replace(
-    epochs=8, augment=shifted_and_mirrored
+    batch=48,
+    rate=7e-4,
+    epochs=14,
+    augment=shifted_and_mirrored,
+    scale=(5.0, 1.0),
+    surrounds=(1.0, 4.0),
 )
 CONVOLUTIONS = {
     "digits": ((8, 8), Convolution(16, 3, pool=2), 10),
     "mnist": ((28, 28), Convolution(256, 7, pool=2), 10),
-    "fashion_mnist": ((28, 28), Convolution(128, 7, pool=2), 10),
+    "fashion_mnist": ((28, 28, 4), Convolution(256, 5, pool=2), 10),
 }
 
 
@@ -309,6 +313,8 @@ def main():
         fit, validation = images.split(0.15, seed=0)
     else:
         images, test = READERS[options.data](options.root)
+        if options.settings.surrounds:
+            images, test = (part.on_off(options.settings.surrounds) for part in (images, test))
         fit, validation = images.split(1 / 12, seed=0)
     if options.quick:
         fit, validation, options.seeds, options.epochs = fit[:100], validation[:50], [1], 2
