@@ -119,6 +119,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("data/test_own_data.py::test_joined_sets_go_by_the_names_of_their_classes",),
     ),
     Mutant(
+        "data: the surround of an image also smooths over its channels",
+        "neurosnn/data/images.py",
+        "(0, sigma, sigma, 0)",
+        "(0, sigma, sigma, sigma)",
+        ("data/test_encoders.py::test_on_and_off_channels_are_differences_of_gaussians",),
+    ),
+    Mutant(
+        "data: ON and OFF exchanged",
+        "neurosnn/data/images.py",
+        "in (difference, -difference)",
+        "in (-difference, difference)",
+        ("data/test_encoders.py::test_on_and_off_channels_are_differences_of_gaussians",),
+    ),
+    Mutant(
         "speech commands: a part",
         "neurosnn/data/readers/speech_commands.py",
         'if name in names), "train")',
