@@ -279,8 +279,8 @@ def curves(trainers, path):
     _, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for label, trainer in trainers.items():
         history, net = trainer.history, trainer.net
-        axes[0].plot(history["epoch"], history["validation_accuracy"], label=label)
-        for name, style in (("output", ":"), (list(net.layers)[1], "-")):
+        axes[0].plot(history["epoch"], history["validation_accuracy"], ".-", label=label)
+        for name, style in (("output", ".:"), (list(net.layers)[1], ".-")):
             rate = history[f"rate.{name}"] * float(net.neuron.parameters["t_ref"])
             axes[1].plot(history["epoch"], rate, style, label=f"{label}, {name}")
     axes[0].set(xlabel="epoch", ylabel="accuracy on the validation set")
