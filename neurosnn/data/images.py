@@ -141,7 +141,7 @@ class Images(TrialSet):
         >>> Images(images=np.full((1, 1, 2), 51, dtype=np.uint8), labels=[0]).pixels()
         array([[0.2, 0.2]], dtype=float32)
         """
-        rows = self.images.reshape(len(self), -1)
+        rows = self.images.reshape(len(self), self.n_channels)
         return rows.astype(np.float32) / np.float32(self.maximum)
 
     def on_off(
@@ -203,13 +203,13 @@ class Images(TrialSet):
         for sigma in surrounds:
             check_value("sigmas", sigma, Range(0), where=where)
         check_value("contrast", contrast, Range(0), where=where)
-        shape = self.images.shape[1:3]
-        x = self.pixels().reshape(len(self), *shape, -1)
+        n, height, width, *channels = self.images.shape
+        x = self.pixels().reshape(n, height, width, *(channels or [1]))
         seen = []
         for sigma in surrounds:
             difference = contrast * (x - gaussian_filter(x, (0, sigma, sigma, 0)))
-            for channels in (difference, -difference):
-                seen.append(np.rint(255 * channels.clip(0, 1)).astype(np.uint8))
+            for cells in (difference, -difference):
+                seen.append(np.rint(255 * cells.clip(0, 1)).astype(np.uint8))
         return dataclasses.replace(self, images=np.concatenate(seen, axis=-1), maximum=255)
 
     def _strata(self):

@@ -162,6 +162,7 @@ def test_on_and_off_change_places_in_the_negative_and_even_areas_are_silent():
     assert min(bright[..., 0].mean(), bright[..., 1].mean()) > 10
     even = Images(images=np.full((1, 8, 8), 200, np.uint8), labels=[0])
     assert not even.on_off().images.any()
+    assert train[:0].on_off().images.shape == (0, 8, 8, 4)
 
 
 @pytest.mark.parametrize(
