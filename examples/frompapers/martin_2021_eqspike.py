@@ -19,9 +19,9 @@ numbers were found by running, and what follows is about them, not about the aut
 What keeps it stable: both signs of the nudge in each batch (what is not the gradient, from unfinished
 relaxation and from correlations of spikes, is the same for both and cancels), a strong nudge (that
 error is divided by it), and pixels as constant currents, whose changes telescope to the two-point rule.
-Convolutions on MNIST are nudged by both signs in each trial, and only where the right output is not
-ahead by half of the largest rate: the spikes of images that are right already are noise. On
-Fashion-MNIST they see what ON and OFF cells of a retina see, at two scales.
+Wide convolutions are nudged by both signs in each trial, and only where the right output is not ahead
+by half of the largest rate: the spikes of images that are right already are noise. On Fashion-MNIST
+they see what ON and OFF cells of a retina see, at two scales.
 
     python examples/frompapers/martin_2021_eqspike.py                                   # 8 x 8 digits
     python examples/frompapers/martin_2021_eqspike.py --data mnist --root DIR --hidden 300
